@@ -1,0 +1,31 @@
+"""Contrastive losses, computed without concatenating logits."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def infonce(query: Tensor, positives: Tensor, negatives: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """InfoNCE of unit vectors against a shared set of negatives, with one or several positives.
+
+    ``-log( sum_g exp(q.p_g / T) / (sum_g exp(q.p_g / T) + sum_u exp(q.u / T)) )`` (MoCo, equation 1; with several positives HiCo's
+    clip and part loss), as a difference of two log-sum-exps.
+
+    Args:
+        query: ``[B, D]`` unit vectors.
+        positives: ``[B, D]`` or ``[B, G, D]`` unit vectors.
+        negatives: ``[K, D]`` unit vectors.
+        temperature: T.
+
+    Returns:
+        loss ``[B]``, and ``[B]`` bool: the best positive is nearer than every negative.
+    """
+    query, positives, negatives = query.float(), positives.float(), negatives.float()
+    if positives.dim() == 2:
+        positives = positives.unsqueeze(1)
+    near = torch.einsum("bd,bgd->bg", query, positives) / temperature
+    far = query @ negatives.T / temperature
+    positive = near.logsumexp(1)
+    loss = torch.logaddexp(positive, far.logsumexp(1)) - positive
+    return loss, near.detach().amax(1) > far.detach().amax(1)

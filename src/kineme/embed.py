@@ -1,0 +1,201 @@
+"""Clips -> vectors: a run's encoder with everything that its input needs, batched and cached."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from . import checkpoint, normalise, recipe, skeleton
+from .augment import Crop, centre_crop, draw_crop
+from .batch import Source
+from .encoders import Encoder
+from .errors import InputError
+from .files import atomic, read_json, sha256, write_json
+from .motion import Motion
+from .progress import Bar
+from .store import Store
+from .train import generator, new_method
+
+RandomCrop = tuple[float, float, int]
+"""(lowest, highest fraction of the clip, seed): crops for probes that train on random ones (spec halp.md, section 8)."""
+
+
+def load(run: str | Path, device: str | None = None) -> Model:
+    """Open a finished run.
+
+    Raises:
+        InputError: no run there, unfinished, weights that do not fit, or damaged ones.
+    """
+    return Model.open(Path(run), device)
+
+
+class Model:
+    """An encoder in evaluation mode with its layout, streams, normalisation and crop.
+
+    Args:
+        encoder: the encoder, on its device.
+        card: the run's card.
+        path: the run's folder, or None.
+        hash: identifies the weights.
+    """
+
+    def __init__(self, encoder: Encoder, card: dict[str, Any], path: Path | None, hash: str):
+        self.encoder, self.card, self.path, self.hash = encoder.eval(), card, path, hash
+        self.layout = skeleton.from_dict(card["layout"])
+        self.device = next(encoder.parameters()).device
+
+    @classmethod
+    def open(cls, run: Path, device: str | None = None, weights: str = "model.safetensors") -> Model:
+        """See :func:`load`; ``weights="initial.safetensors"`` is the encoder before training."""
+        card = read_json(run / "card.json", "a run (a folder that `kineme pretrain` wrote)")
+        if not isinstance(card, dict) or card.get("kind") != "run":
+            raise InputError(run, f"a {card.get('kind') if isinstance(card, dict) else 'file'!r}", "a run", "Runs are written by `kineme pretrain`")
+        if not (run / weights).exists():
+            raise InputError(run, f"an unfinished run (no {weights})", "a finished one", f"Go on with: kineme pretrain {card['method']} STORE --out {run} --resume")
+        layout = skeleton.from_dict(card["layout"])
+        encoder = new_method(recipe.from_card(card), layout, card["coords"], card["persons"], card["seed"]).encoder()
+        tensors, _ = checkpoint.load(run / weights)
+        checkpoint.restore(encoder, tensors, run / weights)
+        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        return cls(encoder.to(device), card, run, sha256(run / weights))
+
+    def random(self) -> Model:
+        """The run's own encoder before training: same seed, batch-norm statistics taken once from the training clips."""
+        if self.path is None:
+            raise InputError("model", "no run on disk", "a model opened with kineme.load")
+        return Model.open(self.path, str(self.device), "initial.safetensors")
+
+    @property
+    def dim(self) -> int:
+        return self.encoder.dim
+
+    def embed(self, what: Store | Motion | Sequence[Motion] | np.ndarray, rows: Sequence[int] | np.ndarray | None = None, *,
+              crop: RandomCrop | None = None, batch: int = 256, progress: bool = False) -> np.ndarray:
+        """One vector per clip.
+
+        Args:
+            what: a store prepared like the run's own; or a Motion, a list of Motions, an array ``[T, M, V, C]`` in the run's layout: these are
+                mapped to the run's layout and normalised as its store was.
+            rows: rows of the store (default all, in order).
+            crop: None takes the run's deterministic centre crop.
+            batch: clips at a time.
+
+        Returns:
+            float32 ``[N, D]``. Features of a whole store are computed once and kept in ``RUN/cache`` under weights, store and crop.
+
+        Raises:
+            InputError: another layout, number of coordinates or normalisation than the run's.
+        """
+        if isinstance(what, np.ndarray):
+            what = Motion(what, self.layout)
+        if isinstance(what, Motion):
+            what = [what]
+        clips = what if isinstance(what, Store) else _gathered([self.fitted(m) for m in what], self.layout)
+        self._check(clips)
+        cached = self._cache(clips.hash, crop) if isinstance(clips, Store) else None
+        if cached is not None and cached.exists():
+            features = np.load(cached, mmap_mode="r")
+            return np.array(features if rows is None else features[rows])
+        chosen = torch.arange(len(clips.lengths)) if rows is None else torch.as_tensor(np.asarray(rows), dtype=torch.int64)
+        features = self._run(clips, chosen, crop, batch, progress)
+        if cached is not None and rows is None:
+            with atomic(cached) as temporary, open(temporary, "wb") as file:
+                np.save(file, features)
+        return features
+
+    def fitted(self, motion: Motion) -> Motion:
+        """A motion in the run's layout, with the run's normalisation."""
+        if motion.layout.joints != self.layout.joints:
+            mapping = skeleton.joint_map(motion.layout, self.layout)
+            if len(mapping.missing) == len(self.layout):
+                raise InputError(motion.source or "motion", f"no joint of layout {self.layout.name} found in {motion.layout.name}", "joints with known names")
+            motion = motion.to_layout(mapping)
+        return normalise.apply(motion, self.card["normalise"]["how"])
+
+    def _check(self, clips: Any) -> None:
+        where = getattr(clips, "path", "clips")
+        if clips.layout.joints != self.layout.joints:
+            raise InputError(where, f"layout {clips.layout.name} ({len(clips.layout)} joints)", f"the run's layout {self.layout.name} ({len(self.layout)} joints)",
+                             f"Prepare it with: kineme prepare SRC DEST --layout {self.layout.name}")
+        if clips.frames.shape[3] != self.card["coords"]:
+            raise InputError(where, f"{clips.frames.shape[3]} coordinates per joint", f"{self.card['coords']} as in the run")
+        if isinstance(clips, Store) and clips.card["normalise"].get("how") != self.card["normalise"].get("how"):
+            raise InputError(where, f"normalised by {clips.card['normalise'].get('how')!r}", f"{self.card['normalise'].get('how')!r} as in the run",
+                             f"Prepare it with: kineme prepare SRC DEST --normalise {self.card['normalise'].get('how')}")
+
+    def _cache(self, data: str, crop: RandomCrop | None) -> Path | None:
+        if self.path is None:
+            return None
+        key = json.dumps([self.hash, data, crop, self.card["crop"]])
+        return self.path / "cache" / f"{sha256(key.encode())[:24]}.npy"
+
+    @torch.inference_mode()
+    def _run(self, clips: Any, rows: Tensor, crop: RandomCrop | None, batch: int, progress: bool) -> np.ndarray:
+        source = Source(clips, device=self.device)
+        out = np.empty((len(rows), self.dim), np.float32)
+        gen = generator("crop", *crop) if crop else None
+        with Bar("embed", len(rows), progress) as bar:
+            for begin in range(0, len(rows), batch):
+                index = rows[begin:begin + batch]
+                cut = self._crop(source, index, crop, gen)
+                features = self.encoder(source.gather(index, cut.start, cut.length, self.card["crop"]["frames"]))
+                out[begin:begin + len(index)] = features.clip.float().cpu().numpy()
+                bar.update(begin + len(index))
+        return out
+
+    def _crop(self, source: Source, index: Tensor, crop: RandomCrop | None, gen: torch.Generator | None) -> Crop:
+        lengths = source.lengths[index]
+        if crop is None or gen is None:
+            return centre_crop(lengths, self.card["crop"]["ratio"])
+        return draw_crop(lengths, gen, crop[0], crop[1], least=self.card["crop"]["frames"])
+
+
+@dataclass
+class _Clips:
+    """A few clips in memory, with the attributes that a source asks of a store."""
+
+    frames: np.ndarray
+    seen: np.ndarray
+    lengths: np.ndarray
+    offsets: np.ndarray
+    layout: skeleton.Layout
+
+
+def _gathered(motions: Sequence[Motion], layout: skeleton.Layout) -> _Clips:
+    if not motions:
+        raise InputError("motions", "an empty list", "at least one Motion")
+    persons = max(m.persons for m in motions)
+
+    def stacked(arrays: Iterable[np.ndarray]) -> np.ndarray:
+        return np.concatenate([np.pad(a, [(0, 0), (0, persons - a.shape[1])] + [(0, 0)] * (a.ndim - 2)) for a in arrays])
+
+    lengths = np.array([len(m) for m in motions])
+    return _Clips(stacked(m.joints for m in motions), stacked(m.confidence for m in motions), lengths, np.concatenate([[0], np.cumsum(lengths)]), layout)
+
+
+def write(model: Model, data: Store, out: str | Path, progress: bool = False) -> Path:
+    """Embed a store into a folder: ``Z.npy`` float32 ``[N, D]`` (memory-mappable), ``clips.parquet`` with the ids in the same order, ``card.json``.
+
+    Raises:
+        InputError: the folder exists.
+    """
+    out = Path(out)
+    if out.exists() and any(out.iterdir()):
+        raise InputError(out, "the folder exists", "a new folder", "Name another with --out")
+    features = model.embed(data, progress=progress)
+    with atomic(out / "Z.npy") as temporary, open(temporary, "wb") as file:
+        np.save(file, features)
+    with atomic(out / "clips.parquet") as temporary:
+        temporary.write_bytes((data.path / "clips.parquet").read_bytes())
+    write_json(out / "card.json", {"kind": "embedding", "clips": len(data), "dim": model.dim, "store": data.hash, "weights": model.hash,
+                                   "run": str(model.path.name if model.path else ""), "crop": model.card["crop"]})
+    return out
+
+

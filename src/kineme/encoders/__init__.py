@@ -1,0 +1,63 @@
+"""Encoders: one file each; a batch goes in, features come out."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+from torch import Tensor, nn
+
+from .. import registry
+from ..batch import Batch
+from ..skeleton import Layout
+
+
+class Features(NamedTuple):
+    """What every encoder returns.
+
+    Attributes:
+        clip: ``[B, D]``, one vector per clip; this is what probes see.
+        frame: ``[B, T', D']`` where there is one vector per frame, else None.
+        parts: what the encoder's method contrasts, by name (clip and part granularities, pose and view codes, tokens).
+    """
+
+    clip: Tensor
+    frame: Tensor | None = None
+    parts: dict[str, Tensor] = {}  # noqa: RUF012 - never written to
+
+
+class Encoder(nn.Module):
+    """Base of every encoder.
+
+    A file ``encoders/NAME.py`` holds a class with the file's name: a ``Settings`` dataclass of plain values, ``dim`` (the D of ``Features.clip``),
+    ``__init__(settings, layout, coords)`` and ``forward(batch) -> Features``. No augmentation in here; joints with ``seen`` 0 do not count.
+    A setting called ``persons`` that is None takes the store's number of persons.
+    """
+
+    @dataclass(frozen=True)
+    class Settings:
+        """No settings."""
+
+    dim: int
+    layout: Layout | None = None  # set by `build`
+    small: ClassVar[dict[str, Any]] = {}
+    """Settings of the preset for small sets and machines without a GPU."""
+
+    def forward(self, batch: Batch) -> Features:
+        """``Batch`` of ``[B, T, M, V, C]`` -> :class:`Features`."""
+        raise TypeError(f"{type(self).__name__} has no forward")
+
+
+def build(name: str, settings: Any, layout: Layout, coords: int, persons: int) -> Encoder:
+    """Make an encoder by name, its ``persons`` filled in from the data where it was left open."""
+    encoder = registry.entry("encoders", name)(fill(settings, persons), layout, coords)
+    encoder.layout = layout
+    return encoder
+
+
+def fill(settings: Any, persons: int) -> Any:
+    """Settings with an open ``persons`` taken from the data."""
+    if getattr(settings, "persons", 0) is None:
+        return dataclasses.replace(settings, persons=persons)
+    return settings

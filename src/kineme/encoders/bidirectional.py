@@ -1,0 +1,25 @@
+"""An ordinary bidirectional GRU or LSTM, averaged over time (not the published HaLP encoder: see `recurrent`)."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from . import Features
+from .recurrent import Recurrent
+
+
+class Bidirectional(Recurrent):
+    """Like :class:`Recurrent`, but the second direction of each layer really runs backward in time.
+
+    ``Features.clip`` is the mean over frames ``[B, 2 * hidden]``: the last frame alone would hold one step of the backward direction.
+    """
+
+    def _layer(self, inputs: int) -> nn.Module:
+        cell = nn.GRU if self.settings.cell == "gru" else nn.LSTM
+        return cell(inputs, self.settings.hidden, batch_first=True, bidirectional=True)
+
+    def _run(self, layer: nn.Module, x: Tensor) -> Tensor:
+        return layer(x)[0]
+
+    def _features(self, x: Tensor) -> Features:
+        return Features(clip=x.mean(1), frame=x)

@@ -1,0 +1,29 @@
+"""The one exception for bad input, and its wording."""
+
+from __future__ import annotations
+
+
+class InputError(ValueError):
+    """Something from outside (a file, an argument, a store) cannot be used.
+
+    The message is one paragraph: what is at fault, what was found, what was expected, how to mend it.
+    The command line prints it as it is and leaves with exit code 2.
+
+    Args:
+        where: the file, argument or place at fault, e.g. ``"walk.bvh, line 12"`` or ``"--split"``.
+        found: what stands there.
+        expected: what would have been right.
+        mend: what the reader of the message can do about it.
+    """
+
+    def __init__(self, where: object, found: str, expected: str = "", mend: str = ""):
+        self.where, self.found, self.expected, self.mend = str(where), found, expected, mend
+        text = f"{where}: {found.rstrip('.')}."
+        if expected:
+            text += f" Expected {expected.rstrip('.')}."
+        if mend:
+            text += f" {mend.rstrip('.')}."
+        super().__init__(text)
+
+    def __reduce__(self):  # exceptions travel between prepare's processes
+        return (InputError, (self.where, self.found, self.expected, self.mend))

@@ -1,0 +1,81 @@
+"""Methods: one file each; views of clips go in, losses come out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from ..batch import Batch, Source
+from ..encoders import Encoder
+from ..world import World
+
+
+@dataclass(frozen=True)
+class At:
+    """Where training stands: step and epoch (both from 0), their totals, and the processes that train together."""
+
+    step: int = 0
+    epoch: int = 0
+    steps: int = 1
+    epochs: int = 1
+    world: World = field(default_factory=World)
+
+
+class Method(nn.Module):
+    """Base of every method. All state is parameters and buffers, so that resuming needs no code of the method's own.
+
+    A file ``methods/NAME.py`` holds a class with the file's name (case and underscores aside): a ``Settings`` dataclass (the paper's
+    hyper-parameters and ``faithful``), ``__init__(settings, new_encoder)`` and the verbs below. Attributes:
+
+    * ``unit``: ``"clip"``, ``"frame"`` or ``"video"``: what one row of an index is;
+    * ``encoder_name``: the encoder taken when none is named;
+    * ``train``: training settings of the paper; ``small``: those of the preset for small sets and machines without a GPU.
+    """
+
+    @dataclass(frozen=True)
+    class Settings:
+        """No settings."""
+
+        faithful: bool = False
+
+    unit: ClassVar[str] = "clip"
+    encoder_name: ClassVar[str] = "recurrent"
+    train_settings: ClassVar[dict[str, Any]] = {}
+    small: ClassVar[dict[str, Any]] = {}
+    settings: Any
+
+    @classmethod
+    def sized(cls, settings: dict[str, Any], clips: int) -> dict[str, Any]:
+        """Settings that a training without a recipe takes for so many training clips; by default those given."""
+        return settings
+
+    @property
+    def frames(self) -> int:
+        """Frames of a view, also used to embed clips."""
+        return getattr(getattr(self.settings, "views", None), "frames", 64)
+
+    def views(self, source: Source, index: Tensor, gen: torch.Generator) -> tuple[Batch, ...]:
+        """Draw and apply what the method sees of the clips ``index [B]``; no gradient."""
+        raise TypeError(f"{type(self).__name__} has no views")
+
+    def losses(self, views: tuple[Batch, ...], at: At) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """``({group: loss}, {name: value to log})``; losses are means over the rows of this process."""
+        raise TypeError(f"{type(self).__name__} has no losses")
+
+    def groups(self) -> dict[str, list[nn.Parameter]]:
+        """Disjoint lists of parameters, one optimiser each."""
+        return {"loss": [p for p in self.parameters() if p.requires_grad]}
+
+    def after_step(self, at: At) -> None:
+        """What follows the optimiser's step: enqueue, prototypes, ramps."""
+
+    def encoder(self) -> Encoder:
+        """What a run is for."""
+        raise TypeError(f"{type(self).__name__} has no encoder")
+
+
+NewEncoder = Callable[[], Encoder]

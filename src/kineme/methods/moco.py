@@ -1,0 +1,119 @@
+"""MoCo for skeletons: two views of a clip against a queue of earlier clips (the baseline of HaLP and CMD)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..augment import ViewSettings, view
+from ..batch import Batch, Source
+from ..contrast import infonce
+from ..encoders import Encoder
+from ..encoders.streams import MultiStream
+from ..errors import InputError
+from ..memory import KeyQueue, follow, momentum_copy
+from . import At, Method, NewEncoder
+
+
+class Branch(nn.Module):
+    """A query encoder with head, the key encoder that follows it, and the queue of keys: one stream's share of MoCo.
+
+    Args:
+        encoder: the query encoder; the key encoder starts as its copy.
+        dim: size of the contrasted vectors.
+        queue: number of keys K.
+        temperature, momentum: T and m of the paper.
+    """
+
+    def __init__(self, encoder: Encoder, dim: int, queue: int, temperature: float, momentum: float):
+        super().__init__()
+        self.temperature, self.momentum = temperature, momentum
+        self.encoder = encoder
+        self.head = nn.Sequential(nn.Linear(encoder.dim, encoder.dim), nn.ReLU(), nn.Linear(encoder.dim, dim))
+        nn.init.xavier_uniform_(self.head[2].weight)  # type: ignore[arg-type] # as released: only the last layer, section 3
+        self.key_encoder, self.key_head = momentum_copy(self.encoder), momentum_copy(self.head)
+        self.queue = KeyQueue(queue, dim)
+
+    def query(self, view: Batch) -> Tensor:
+        """Unit vectors ``[B, dim]`` of the query encoder."""
+        return F.normalize(self.head(self.encoder(view).clip).float(), dim=1)
+
+    @torch.no_grad()
+    def key(self, view: Batch) -> Tensor:
+        """Follow the query encoder, then unit vectors ``[B, dim]`` of the key encoder; no gradient."""
+        follow(self.key_encoder, self.encoder, self.momentum)
+        follow(self.key_head, self.head, self.momentum)
+        return F.normalize(self.key_head(self.key_encoder(view).clip).float(), dim=1)
+
+    def contrast(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
+        """InfoNCE of ``query`` with ``key`` as positive and the queue as negatives: losses ``[B]`` and hits ``[B]``."""
+        return infonce(query, key, self.queue.keys, self.temperature)
+
+    def trained(self) -> list[nn.Parameter]:
+        """Parameters that receive gradients."""
+        return [*self.encoder.parameters(), *self.head.parameters()]
+
+
+class MoCo(Method):
+    """MoCo-v2 on skeleton sequences (He et al. 2020; Chen et al. 2020) as HaLP and CMD use it: spec ``halp.md``, section 4.
+
+    ``L = mean_n -log( exp(q.k/T) / (exp(q.k/T) + sum_{u in Q} exp(q.u/T)) )`` with q from view 1 and the query encoder, k from view 2 and the key
+    encoder, Q the keys of earlier batches. One direction only: view 1 is always the query.
+    """
+
+    @dataclass(frozen=True)
+    class Settings:
+        """Published values (section 7); ``faithful`` also refuses a queue that the batch does not divide, as the released code does."""
+
+        dim: int = 128
+        queue: int = 16384
+        temperature: float = 0.07
+        momentum: float = 0.999
+        stream: Literal["joint", "bone", "motion"] = "joint"
+        views: ViewSettings = field(default_factory=ViewSettings)
+        faithful: bool = False
+
+    train_settings = {"optimiser": "sgd", "lr": 0.01, "epochs": 451, "milestones": [351]}  # noqa: RUF012
+
+    def __init__(self, settings: Settings, new_encoder: NewEncoder):
+        super().__init__()
+        self.settings = settings
+        encoder = new_encoder()
+        encoder = MultiStream({settings.stream: encoder}, encoder.layout)
+        self.branch = Branch(encoder, settings.dim, settings.queue, settings.temperature, settings.momentum)
+        self.keys: Tensor | None = None  # of the step under way
+
+    @classmethod
+    def sized(cls, settings: dict, clips: int) -> dict:
+        """A queue of at most half of the training clips: a longer one would hold the clip itself among the negatives."""
+        return {"queue": max(1, min(cls.Settings.queue, clips // 2)), **settings}
+
+    def views(self, source: Source, index: Tensor, gen: torch.Generator) -> tuple[Batch, ...]:
+        """Two independent views of each clip."""
+        return tuple(view(source, index, self.settings.views, gen) for _ in range(2))
+
+    def losses(self, views: tuple[Batch, ...], at: At) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Query forward; momentum update; key forward; loss against the queue as it was before this batch."""
+        if self.settings.faithful and len(self.branch.queue) % (len(views[0]) * at.world.size):
+            raise InputError("method.queue", f"{len(self.branch.queue)} keys", f"a multiple of the batch ({len(views[0]) * at.world.size})",
+                             "Without faithful any size will do")
+        query = self.branch.query(views[0])
+        self.keys = self.branch.key(views[1])
+        losses, hits = self.branch.contrast(query, self.keys)
+        return {"loss": losses.mean()}, {"accuracy": hits.float().mean(), "alignment": (query.detach() * self.keys).sum(1).mean()}
+
+    def groups(self) -> dict[str, list[nn.Parameter]]:
+        return {"loss": self.branch.trained()}
+
+    @torch.no_grad()
+    def after_step(self, at: At) -> None:
+        """Enqueue the keys of all processes, in rank order."""
+        self.branch.queue.push(at.world.gather(self.keys))
+        self.keys = None
+
+    def encoder(self) -> Encoder:
+        return self.branch.encoder

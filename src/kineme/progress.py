@@ -1,0 +1,51 @@
+"""Progress of long work on the terminal: a live bar where there is one, a plain line now and then elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+PLAIN_SECONDS = 15.0
+
+
+class Bar:
+    """``with Bar("pretrain", 100) as bar: bar.update(3, "loss 2.1")``; quiet when ``show`` is False. Writes to standard error."""
+
+    def __init__(self, title: str, total: int, show: bool = True):
+        self.title, self.total, self.show = title, total, show
+        self._live: Any = None
+        self._task: Any = None
+        self._last = time.monotonic()
+
+    def __enter__(self) -> Bar:
+        if self.show and sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+            self._live = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+                                  TextColumn("{task.fields[note]}"), console=Console(stderr=True))
+            self._live.start()
+            self._task = self._live.add_task(self.title, total=self.total, note="")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live:
+            self._live.stop()
+
+    def update(self, done: int, note: str = "") -> None:
+        """``done`` of ``total`` units are finished."""
+        if self._live:
+            self._live.update(self._task, completed=done, note=note)
+        elif self.show and (time.monotonic() - self._last > PLAIN_SECONDS):
+            self._last = time.monotonic()
+            self.say(f"{self.title}: {done} of {self.total}  {note}".rstrip())
+
+    def say(self, text: str) -> None:
+        """A line that stays."""
+        if not self.show:
+            return
+        if self._live:
+            self._live.console.print(text, highlight=False)
+        else:
+            print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,387 @@
+"""The training loop, the same for every method: one process or many, fp32 or bf16, resumable at every step."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import hashlib
+import json
+import math
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from . import __version__, checkpoint, encoders, recipe, registry, settings, splits, world
+from . import store as stores
+from .augment import centre_crop
+from .batch import Source
+from .encoders import Encoder
+from .errors import InputError
+from .files import read_json, write_json
+from .methods import At, Method
+from .norm import BatchNorm
+from .progress import Bar
+from .recipe import Loop, Recipe
+from .skeleton import Layout
+from .store import Store
+from .world import World
+
+CROP = 0.95  # centre crop by which clips are embedded (spec hico.md, 2.6)
+HOUR = 3600
+
+
+def pretrain(method: str, store: Store | str | Path | Sequence[Store | str | Path], out: str | Path | None = None, *,
+             epochs: int | None = None, seed: int = 0, split: str | None = None, recipe_name: str | None = None,
+             overrides: Sequence[str] = (), layout: str | None = None, resume: bool = False, device: str | None = None,
+             tensorboard: bool = False, progress: bool = False) -> Path:
+    """Train an encoder on a store, without labels.
+
+    Args:
+        method: a name from ``kineme methods``.
+        store: a store or its folder; several are joined on ``layout``.
+        out: folder of the run; by default ``runs/METHOD-STORE-SEED``. An existing run is never overwritten.
+        epochs: overrides the recipe's.
+        seed: decides initial weights, order and views; the same seed on the same machine gives the same weights.
+        split: name of a split; only its training part is seen.
+        recipe_name: a recipe's name or file, or ``small`` / ``published``; None sizes the settings to the store.
+        overrides: ``"method.temperature=0.1"``-like assignments.
+        layout: layout that several stores are mapped to.
+        resume: go on with a run that was interrupted, with its recorded settings; the result equals that of an uninterrupted run.
+        device: ``"cpu"``, ``"cuda"``; by default CUDA where there is one.
+        tensorboard: also write TensorBoard files (extra ``log``).
+        progress: show progress on standard error.
+
+    Returns:
+        The folder of the run: ``card.json``, ``model.safetensors``, ``initial.safetensors`` (the encoder before training), ``log.jsonl``, ``resume/``.
+
+    Raises:
+        InputError: anything that does not fit; KeyboardInterrupt: after Ctrl-C, with a resumable state on disk.
+    """
+    here = world.start()
+    opened = [s if isinstance(s, Store) else stores.open(s) for s in ([store] if isinstance(store, (str, Path, Store)) else store)]
+    name = "+".join(s.path.name for s in opened)
+    run = Path(out) if out is not None else Path("runs") / f"{method}-{name}-{seed}"
+    device = device or (f"cuda:{torch.cuda.current_device()}" if torch.cuda.is_available() else "cpu")
+
+    card = _recorded(run) if resume else None
+    if card is None:
+        _claim(run, resume, here)
+        data = _joined(opened, run, layout, here)
+        rows = _rows(data, split, seed)
+        overrides = [*overrides, *([f"loop.epochs={epochs}"] if epochs is not None else [])]
+        chosen = recipe.load(method, len(rows), recipe=recipe_name, overrides=overrides, gpu=device != "cpu")
+        card = _card(chosen, data, opened, split, rows, seed, device)
+        if here.rank == 0:
+            write_json(run / "card.json", card)
+    else:
+        if overrides or epochs not in (None, card["recipe"]["loop"]["epochs"]) or card["method"] != method or card["seed"] != seed:
+            raise InputError(run, "a run with other settings", f"method {card['method']}, seed {card['seed']} and no settings",
+                             "Resuming takes the recorded settings; leave --set and --epochs away, or start a new run with --out")
+        if [s.hash for s in opened] != [s["hash"] for s in card["stores"]]:
+            raise InputError(run, "a run on other data", f"the store with hash {card['stores'][0]['hash'][:12]}", "Give the store it began with")
+        data = _joined(opened, run, layout, here)
+        rows = _rows(data, card["split"], seed)
+        chosen = recipe.from_card(card)
+        if card["status"] == "done":
+            return run
+    Training(run, card, chosen, data, rows, seed, device, here, tensorboard, progress).go()
+    return run
+
+
+class Training:
+    """One training under way; :func:`pretrain` prepares it, :meth:`go` is the loop."""
+
+    def __init__(self, run: Path, card: dict, chosen: Recipe, data: Store, rows: Tensor, seed: int, device: str, here: World,
+                 tensorboard: bool, progress: bool):
+        self.run, self.card, self.loop, self.seed, self.device, self.here = run, card, chosen.loop, seed, torch.device(device), here
+        self.source = Source(data, device=self.device, rows=rows)
+        self.rows = rows
+        if self.loop.batch > len(rows):
+            raise InputError("loop.batch", f"a batch of {self.loop.batch} from {len(rows)} training clips", "a batch no larger than the set",
+                             f"Use --set loop.batch={max(1, len(rows) // 2)}")
+        if self.loop.batch % here.size:
+            raise InputError("loop.batch", f"a batch of {self.loop.batch} for {here.size} processes", f"a multiple of {here.size}")
+        self.method = new_method(chosen, data.layout, data.coords, data.persons, seed).to(self.device)
+        self.groups = self.method.groups()
+        self.optimisers = {name: _optimiser(params, self.loop) for name, params in self.groups.items()}
+        self.per_epoch = len(rows) // self.loop.batch
+        self.total = self.per_epoch * self.loop.epochs
+        self.step, self.seconds, self.sums = 0, 0.0, {}  # type: ignore[var-annotated]
+        self.tensorboard, self.progress = tensorboard, progress and here.rank == 0
+        self.log = run / "log.jsonl"
+
+    def go(self) -> None:
+        """Train to the last epoch, writing the log, resumable states and at the end the model."""
+        state = self.run / "resume" / "state.safetensors"
+        if state.exists():
+            self._restore(state)
+        elif self.here.rank == 0:
+            self.log.write_text("")
+            before = copy.deepcopy(self.method.encoder())
+            calibrate(before, self.source, self.rows, self.method.frames)
+            checkpoint.save(self.run / "initial.safetensors", before.state_dict())
+        writer = _tensorboard(self.run) if self.tensorboard and self.here.rank == 0 else None
+        saved = clock = time.monotonic()
+        first, timed = self.step, clock
+        with _interruptible() as interrupted, Bar(f"pretrain {self.card['method']}", self.total, self.progress) as bar:
+            while self.step < self.total:
+                epoch, within = divmod(self.step, self.per_epoch)
+                if within == 0 or self.step == first:
+                    order = self.rows[torch.randperm(len(self.rows), generator=generator(self.seed, "epoch", epoch))]
+                at = At(self.step, epoch, self.total, self.loop.epochs, self.here)
+                logged = self._one(order[within * self.loop.batch:][:self.loop.batch], at)
+                for key, value in logged.items():
+                    self.sums[key] = self.sums.get(key, 0.0) + value
+                self.step += 1
+                if self.step - first == 20:
+                    self._announce(bar, (time.monotonic() - timed) / 20)
+                if self.step % self.per_epoch == 0:
+                    line = self._epoch_line(epoch, time.monotonic() - clock)
+                    self.seconds += time.monotonic() - clock
+                    clock = time.monotonic()
+                    bar.update(self.step, f"loss {line['loss']:.3f}")
+                    if writer:
+                        for key, value in line.items():
+                            writer.add_scalar(key, value, epoch)
+                    if time.monotonic() - saved >= self.loop.save_seconds and self.step < self.total:
+                        self._save(state)
+                        saved = time.monotonic()
+                if interrupted.is_set():
+                    self.seconds += time.monotonic() - clock
+                    self._save(state)
+                    raise KeyboardInterrupt
+        if writer:
+            writer.close()
+        if self.here.rank == 0:
+            checkpoint.save(self.run / "model.safetensors", self.method.encoder().state_dict())
+            self._save(state)
+            self.card.update(status="done", seconds=round(self.seconds, 2), steps=self.total)
+            write_json(self.run / "card.json", self.card)
+
+    def _one(self, index: Tensor, at: At) -> dict[str, Tensor]:
+        """One whole step of any method."""
+        share = len(index) // self.here.size
+        index = index[self.here.rank * share:][:share]
+        gen = generator(self.seed, "step", at.step, self.here.rank)
+        torch.manual_seed(gen.initial_seed())  # dropout draws from torch's own stream: seeded by step, it needs no saving
+        views = self.method.views(self.source, index, gen)
+        self.method.train()
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.loop.precision == "bf16"):
+            losses, log = self.method.losses(views, at)
+        for i, (name, params) in enumerate(self.groups.items()):
+            losses[name].backward(inputs=params, retain_graph=i + 1 < len(self.groups))
+        average_gradients(self.groups, self.here)
+        for name, optimiser in self.optimisers.items():
+            for group in optimiser.param_groups:
+                group["lr"] = learning_rate(self.loop, at.step / self.per_epoch, at.epoch)
+            if self.loop.clip:
+                nn.utils.clip_grad_norm_(self.groups[name], self.loop.clip)
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+        self.method.after_step(at)
+        return {**{name: loss.detach() for name, loss in losses.items()}, **log}
+
+    def _epoch_line(self, epoch: int, seconds: float) -> dict[str, float]:
+        """Average the log over the epoch and all processes, write one JSON line, and stop on a loss that is not finite."""
+        line: dict[str, float] = {"epoch": epoch, "step": self.step}
+        for key, total in self.sums.items():
+            value = self.here.mean_(torch.as_tensor(total, dtype=torch.float32, device=self.device).clone())
+            line[key] = float(value) / self.per_epoch
+        self.sums = {}
+        if len(self.groups) > 1:
+            line["loss"] = sum(line[name] for name in self.groups)
+        elif "loss" not in line:
+            line["loss"] = line[next(iter(self.groups))]
+        line["lr"] = learning_rate(self.loop, epoch, epoch)
+        line["seconds"] = round(seconds, 3)
+        line["clips_per_second"] = round(self.per_epoch * self.loop.batch / max(seconds, 1e-9), 1)
+        if not math.isfinite(line["loss"]):
+            raise InputError(self.run, f"the loss of epoch {epoch} is {line['loss']}", "a finite loss",
+                             "Lower loop.lr, set loop.clip=1.0, or look at the data with kineme info")
+        if self.here.rank == 0:
+            with open(self.log, "a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+        return line
+
+    def _announce(self, bar: Bar, seconds: float) -> None:
+        left = seconds * (self.total - self.step)
+        bar.say(f"{self.loop.batch / seconds:.0f} clips/s on {self.device}, about {_duration(left)} left ({self.total} steps of {self.loop.batch} clips)")
+        if left > HOUR and self.card["recipe"]["preset"] != "small":
+            bar.say("That is above an hour on this machine. For a first look: --recipe small")
+
+    def _save(self, path: Path) -> None:
+        if self.here.rank:
+            return
+        tensors = {f"method/{k}": v for k, v in self.method.state_dict().items()}
+        tensors |= {f"optimiser/{k}": v for k, v in checkpoint.optimiser_tensors(self.optimisers).items()}
+        tensors |= {f"sums/{k}": torch.as_tensor(v) for k, v in self.sums.items()}
+        checkpoint.save(path, tensors, {"step": self.step, "seconds": self.seconds, "log_bytes": self.log.stat().st_size,
+                                        "method": self.card["method"]})
+
+    def _restore(self, path: Path) -> None:
+        tensors, card = checkpoint.load(path)
+        if card.get("method") != self.card["method"]:
+            raise InputError(path, f"a state of method {card.get('method')!r}", f"a state of {self.card['method']!r}")
+        checkpoint.restore(self.method, checkpoint.part(tensors, "method/"), path)
+        checkpoint.restore_optimisers(self.optimisers, checkpoint.part(tensors, "optimiser/"))
+        self.sums = {k: v.to(self.device) for k, v in checkpoint.part(tensors, "sums/").items()}
+        self.step, self.seconds = card["step"], card["seconds"]
+        if self.here.rank == 0:
+            with open(self.log, "rb+") as file:
+                file.truncate(card["log_bytes"])
+
+
+def new_method(chosen: Recipe, layout: Layout, coords: int, persons: int, seed: int) -> Method:
+    """Build a method with freshly initialised weights; the same seed gives the same weights, and torch's own stream is left as it was."""
+    cls = registry.entry("methods", chosen.method_name)
+    encoder_settings = settings.make(registry.entry("encoders", chosen.encoder_name).Settings, chosen.encoder, "encoder")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return cls(settings.make(cls.Settings, chosen.method, "method"),
+                   lambda: encoders.build(chosen.encoder_name, encoder_settings, layout, coords, persons))
+
+
+@torch.no_grad()
+def calibrate(encoder: Encoder, source: Source, rows: Tensor, frames: int, batch: int = 256) -> None:
+    """Set batch-norm statistics from one pass over the clips ``rows`` (centre crop): what random weights are scored with."""
+    norms = [m for m in encoder.modules() if isinstance(m, (BatchNorm, nn.modules.batchnorm._BatchNorm))]
+    if not norms:
+        return
+    encoder.eval()
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.running_mean.zero_(), norm.running_var.fill_(1), norm.num_batches_tracked.zero_()  # type: ignore[union-attr, operator]
+        norm.momentum = None
+        norm.train()
+    for index in rows.split(batch):
+        if len(index) > 1 or len(rows) == 1:
+            crop = centre_crop(source.lengths[index.to(source.lengths.device)], CROP)
+            encoder(source.gather(index, crop.start, crop.length, frames))
+    for norm, momentum in zip(norms, momenta):
+        norm.momentum = momentum
+    encoder.eval()
+
+
+def generator(*words: object) -> torch.Generator:
+    """A CPU generator seeded by words, e.g. (seed, "step", 12, rank): nothing has to be saved to resume it."""
+    digest = hashlib.sha256(repr(words).encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
+
+
+def learning_rate(loop: Loop, epoch: float, whole: int) -> float:
+    """The learning rate at a fractional epoch (``whole`` is the epoch's number, by which milestones count)."""
+    if epoch < loop.warmup:
+        return loop.lr * (epoch + 1e-3) / loop.warmup
+    if loop.schedule == "step":
+        return loop.lr * loop.gamma ** sum(whole >= m for m in loop.milestones)
+    if loop.schedule == "cosine":
+        return loop.lr * 0.5 * (1 + math.cos(math.pi * (epoch - loop.warmup) / max(loop.epochs - loop.warmup, 1e-9)))
+    return loop.lr
+
+
+@torch.no_grad()
+def average_gradients(groups: dict[str, list[nn.Parameter]], here: World) -> None:
+    """One flat all-reduce over the gradients of all groups; nothing to do in a single process."""
+    if here.size == 1:
+        return
+    grads = [p.grad if p.grad is not None else torch.zeros_like(p) for params in groups.values() for p in params]
+    flat = here.mean_(torch.cat([g.flatten() for g in grads]))
+    for param, part in zip((p for params in groups.values() for p in params), flat.split([g.numel() for g in grads])):
+        param.grad = part.view_as(param)
+
+
+def _optimiser(params: list[nn.Parameter], loop: Loop) -> torch.optim.Optimizer:
+    if loop.optimiser == "sgd":
+        return torch.optim.SGD(params, lr=loop.lr, momentum=loop.momentum, weight_decay=loop.weight_decay)
+    return torch.optim.AdamW(params, lr=loop.lr, weight_decay=loop.weight_decay)
+
+
+def _recorded(run: Path) -> dict[str, Any] | None:
+    """The card of a run to be resumed, or None where nothing was written yet."""
+    return read_json(run / "card.json", "a run's card") if (run / "card.json").exists() else None
+
+
+def _claim(run: Path, resume: bool, here: World) -> None:
+    if here.rank == 0:
+        if run.exists() and any(run.iterdir()) and not resume:
+            raise InputError(run, "the folder exists", "a new folder", "Go on with --resume, or name another with --out; runs are never overwritten")
+        run.mkdir(parents=True, exist_ok=True)
+    if here.size > 1:
+        torch.distributed.barrier()
+
+
+def _joined(opened: Sequence[Store], run: Path, layout: str | None, here: World) -> Store:
+    """The one store, or several joined on a layout inside the run's folder."""
+    if len(opened) == 1 and layout in (None, opened[0].layout.name):
+        return opened[0]
+    path = run / "joined"
+    if here.rank == 0 and not path.exists():
+        stores.join(opened, path, layout)
+    if here.size > 1:
+        torch.distributed.barrier()
+    return stores.open(path)
+
+
+def _rows(data: Store, split: str | None, seed: int) -> Tensor:
+    if split is None:
+        return torch.arange(len(data))
+    return torch.as_tensor(splits.split(data, split, seed).train)
+
+
+def _card(chosen: Recipe, data: Store, opened: Sequence[Store], split: str | None, rows: Tensor, seed: int, device: str) -> dict[str, Any]:
+    cls = registry.entry("methods", chosen.method_name)
+    views = chosen.method.get("views")
+    return {
+        "kind": "run", "format": 1, "kineme": __version__, "status": "running", "method": chosen.method_name, "encoder": chosen.encoder_name,
+        "unit": cls.unit, "seed": seed, "recipe": json.loads(json.dumps(dataclasses.asdict(chosen))),
+        "layout": data.layout.as_dict(), "coords": data.coords, "persons": data.persons, "normalise": data.card["normalise"],
+        "crop": {"ratio": CROP, "frames": views["frames"] if isinstance(views, dict) and "frames" in views else 64},
+        "stores": [{"name": s.path.name, "hash": s.hash} for s in opened], "data": data.hash, "split": split, "clips": len(rows),
+        "torch": torch.__version__, "device": torch.cuda.get_device_name() if device != "cpu" else "cpu",
+        "threads": torch.get_num_threads(), "matrix_product": "torch default" + (" (MKL)" if torch.backends.mkl.is_available() else ""),
+        "processes": world.current().size,
+    }
+
+
+def _tensorboard(run: Path):
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise InputError("--tensorboard", "TensorBoard is not installed", "the extra 'log'", "pip install 'kineme[log]'") from None
+    return SummaryWriter(str(run / "tensorboard"))
+
+
+@contextmanager
+def _interruptible() -> Iterator[threading.Event]:
+    """Ctrl-C asks the loop to stop after the step under way; a second one stops at once."""
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+
+    def ask(*_: object) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / HOUR:.1f} h"

@@ -1,0 +1,78 @@
+"""The processes of one training: who am I, and sums and gathers over all of them. One process is the plain case."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class World:
+    """Rank and number of the processes that train together; with one, every verb returns its argument."""
+
+    rank: int = 0
+    size: int = 1
+
+    def gather(self, rows: Tensor) -> Tensor:
+        """Concatenate ``[n, ...]`` of every process in rank order -> ``[n * size, ...]``; no gradient."""
+        if self.size == 1:
+            return rows.detach()
+        rows = rows.detach().contiguous()
+        parts = [torch.empty_like(rows) for _ in range(self.size)]
+        dist.all_gather(parts, rows)
+        return torch.cat(parts)
+
+    def mean_(self, value: Tensor) -> Tensor:
+        """Average over the processes, in place; no gradient."""
+        if self.size > 1:
+            dist.all_reduce(value)
+            value /= self.size
+        return value
+
+
+def current() -> World:
+    """The world of the running process group, or the world of one."""
+    if dist.is_available() and dist.is_initialized():
+        return World(dist.get_rank(), dist.get_world_size())
+    return World()
+
+
+def start() -> World:
+    """Join the process group that ``torchrun`` prepared (environment variables); otherwise the world of one."""
+    if "RANK" in os.environ and "WORLD_SIZE" in os.environ and not dist.is_initialized():
+        cuda = torch.cuda.is_available()
+        if cuda:
+            torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
+        dist.init_process_group("nccl" if cuda else "gloo")
+    return current()
+
+
+def stop() -> None:
+    """Leave the process group, if there is one."""
+    if dist.is_available() and dist.is_initialized():
+        dist.destroy_process_group()
+
+
+class _Sum(torch.autograd.Function):
+    """All-reduce (sum) whose gradient is the all-reduced gradient: every process' loss depends on every process' rows."""
+
+    @staticmethod
+    def forward(ctx, value: Tensor) -> Tensor:
+        value = value.clone()
+        dist.all_reduce(value)
+        return value
+
+    @staticmethod
+    def backward(ctx, *grads: Tensor) -> Tensor:
+        grad = grads[0].contiguous().clone()
+        dist.all_reduce(grad)
+        return grad
+
+
+def summed(value: Tensor) -> Tensor:
+    """Sum over the processes, with gradient."""
+    return _Sum.apply(value) if current().size > 1 else value

@@ -1,0 +1,44 @@
+"""Where the tests find real recorded data and reference vectors; both are optional and never part of the project's history by accident."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+HERE = Path(__file__).parent
+
+
+def _folder(variable: str, default: Path) -> Path:
+    return Path(os.environ.get(variable) or default)
+
+
+DATA = _folder("KINEME_DATA", HERE.parent.parent / "shared" / "data")
+GOLDEN = _folder("KINEME_GOLDEN", HERE / "golden" / "data")
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """Folder of real recorded sets (environment variable KINEME_DATA)."""
+    if not DATA.is_dir():
+        pytest.skip(f"real data not found at {DATA} (set KINEME_DATA)")
+    return DATA
+
+
+@pytest.fixture(scope="session")
+def golden_dir() -> Path:
+    """Folder of reference vectors (environment variable KINEME_GOLDEN)."""
+    return GOLDEN
+
+
+@pytest.fixture(scope="session")
+def golden():
+    """``golden("halp_knn")`` -> dict of arrays."""
+
+    def load(name: str) -> dict[str, np.ndarray]:
+        with np.load(GOLDEN / f"{name}.npz", allow_pickle=False) as file:
+            return {key: file[key] for key in file.files}
+
+    return load
