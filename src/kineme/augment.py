@@ -1,16 +1,18 @@
 """Views of clips: temporal crops and spatial augmentations of whole batches, on any device.
 
-Drawing random parameters and applying them are two steps. Draws are made on the CPU from an explicit generator, so every
-device sees the same views; nothing loops over samples.
+Drawing random parameters and applying them are two steps. Parameters are drawn on the CPU from an explicit generator,
+so every device sees the same views; nothing loops over samples. Matrices act on row vectors, ``x @ A``.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
 from torch import Generator, Tensor
+from torch.nn.functional import pad
 
 from .batch import Batch, Source
 from .errors import InputError
@@ -36,11 +38,14 @@ class ViewSettings:
         crop_low, crop_high: the fraction of the clip that is kept is uniform between them.
         least: but no fewer frames than this, where the clip has them.
         shear: amplitude of the shear's off-diagonal entries; 0 = no shear.
-        corrupt: fraction of the joints that corruption touches (0.6: 15 of 25, 12 of 20); 0 = no corruption, every view
-            is sheared; otherwise a view is corrupted or sheared, with equal probability.
+        corrupt: fraction of the joints that corruption touches (0.6: 15 of 25, 12 of 20). A view is either corrupted or
+            sheared, with equal probability; 0 = always sheared.
         mirror: probability of exchanging left and right.
-        rotate: largest angle, in radians, about the up axis y (2-D: in the image plane).
+        rotate: largest angle (radians) about the store's up axis; for 2-D motion, in the image plane.
         jitter: standard deviation of the noise added to every coordinate of the joints that are there.
+
+    Raises:
+        InputError: a value outside its range.
     """
 
     frames: int = 64
@@ -53,22 +58,37 @@ class ViewSettings:
     rotate: float = 0.0
     jitter: float = 0.0
 
+    def __post_init__(self):
+        any_size = math.inf
+        ranges = {"frames": (1, any_size), "crop_high": (0, 1), "crop_low": (0, self.crop_high), "least": (1, any_size),
+                  "shear": (0, any_size), "corrupt": (0, 1), "mirror": (0, 1), "rotate": (0, any_size),
+                  "jitter": (0, any_size)}
+        for name, (low, high) in ranges.items():
+            value = getattr(self, name)
+            if not low <= value <= high:
+                wanted = f"{low} or more" if high == any_size else f"{low} to {high}"
+                raise InputError(f"views.{name}", str(value), wanted)
+
 
 class ViewDraw(NamedTuple):
-    """Everything random about the views of one batch.
+    """All that is random about the views of one batch, on the CPU, in the order in which it is applied.
 
     Attributes:
         crop: stretch of each clip.
         frames: T.
-        mirrored: bool ``[B]``, left and right exchanged before all else; None = nobody.
-        maps: float32 ``[B, V, C, C]``, each joint's coordinates become ``map @ x``; None = as they are.
-        noise: float32 ``[B, T, M, V, C]``, added at the end to joints that are there; None = none.
+        mirrored: bool ``[B]``, left and right are exchanged; None = nowhere.
+        turn: float32 ``[B]`` radians; None = no rotation.
+        matrix: float32 ``[B, C, C]``, shear or corruption; None = neither.
+        touched: bool ``[B, V]``, the joints on which ``matrix`` acts; None = all.
+        noise: float32 ``[B, T, M, V, C]``; None = no jitter.
     """
 
     crop: Crop
     frames: int
     mirrored: Tensor | None = None
-    maps: Tensor | None = None
+    turn: Tensor | None = None
+    matrix: Tensor | None = None
+    touched: Tensor | None = None
     noise: Tensor | None = None
 
 
@@ -76,88 +96,114 @@ class ViewDraw(NamedTuple):
 
 
 def crop_length(lengths: Tensor, scale: Tensor, least: int = 64) -> Tensor:
-    """Frames kept of clips of ``lengths`` ``[B]`` at fractions ``scale`` ``[B]``: min(max(floor(n s), least), n), spec HiCo 2.5."""
-    kept = (lengths.double() * scale.double()).floor().long()
-    return kept.clamp(min=least).minimum(lengths)
+    """Frames kept of clips of n frames at the fraction s: min(max(floor(n s), least), n), spec HiCo 2.5.
+
+    Args:
+        lengths: n, int64 ``[B]``.
+        scale: s ``[B]``; the product is taken in float64.
+        least: no fewer frames than this, where the clip has them.
+    """
+    return (lengths.double() * scale.double()).floor().long().clamp(min=least).minimum(lengths)
 
 
 def draw_crop(lengths: Tensor, gen: Generator, low: float = 0.1, high: float = 1.0, least: int = 64) -> Crop:
-    """Random stretches (spec HiCo 2.5): fraction uniform on [low, high), start uniform on the places that it fits.
+    """Random stretches (spec HiCo 2.5): fraction uniform on [low, high), start uniform on the places where it fits.
 
     Args:
         lengths: int64 ``[B]`` frames of each clip.
         gen: generator on the CPU.
-        low, high, least: as in :class:`ViewSettings`.
+        low, high, least: see :class:`ViewSettings`.
     """
-    u = torch.rand(2, len(lengths), generator=gen, dtype=torch.float64)
-    length = crop_length(lengths, low + (high - low) * u[0], least)
-    return Crop((u[1] * (lengths - length + 1)).long(), length)  # u < 1, so start <= n - length
+    scale, place = torch.rand(2, len(lengths), generator=gen, dtype=torch.float64)
+    return _crop(lengths, low + (high - low) * scale, place, least)
+
+
+def _crop(lengths: Tensor, scale: Tensor, place: Tensor, least: int) -> Crop:
+    length = crop_length(lengths, scale, least)
+    return Crop((place * (lengths - length + 1)).long(), length)  # place < 1, so start <= n - length
 
 
 def centre_crop(lengths: Tensor, ratio: float = 0.95) -> Crop:
-    """The middle of each clip, as used for all evaluation: start = int((1 - ratio) n / 2), as much cut at the end (spec HiCo 2.6)."""
+    """The middle of each clip, for all evaluation: int((1 - ratio) n / 2) frames go at both ends (spec HiCo 2.6)."""
     start = ((1 - ratio) * lengths.double() / 2).long()
     return Crop(start, lengths - 2 * start)
 
 
-# ---- space: matrices that act on column vectors, x -> A x
+# ---- space
 
 
 def shears(offdiag: Tensor) -> Tensor:
-    """Shear matrices ``[B, C, C]`` with unit diagonal from their other entries ``[B, C (C - 1)]``, row by row."""
-    coords = 3 if offdiag.shape[1] == 6 else 2
-    matrices = torch.eye(coords, dtype=offdiag.dtype, device=offdiag.device).repeat(len(offdiag), 1, 1)
-    matrices[:, ~torch.eye(coords, dtype=torch.bool, device=offdiag.device)] = offdiag
-    return matrices
+    """Matrices ``[B, C, C]`` of the shears ``S x`` with unit diagonal (spec HiCo 3): that is, the transposes of S.
+
+    Args:
+        offdiag: ``[B, C (C - 1)]``, the other entries of S, row by row; C is 2 or 3.
+    """
+    coords = {2: 2, 6: 3}[offdiag.shape[1]]
+    between = offdiag.view(-1, coords - 1, coords)  # C entries lie between one entry of the diagonal and the next
+    flat = pad(pad(between, (1, 0), value=1).flatten(1), (0, 1), value=1)
+    return flat.view(-1, coords, coords).mT
 
 
-def turns(angle: Tensor, coords: int) -> Tensor:
-    """Rotation matrices ``[B, C, C]`` by ``angle`` ``[B]`` (radians): about the up axis y (C = 3) or in the plane (C = 2)."""
-    matrices = torch.eye(coords, dtype=angle.dtype, device=angle.device).repeat(len(angle), 1, 1)
-    a, b = (2, 0) if coords == 3 else (0, 1)
-    matrices[:, a, a] = matrices[:, b, b] = angle.cos()
-    matrices[:, b, a] = angle.sin()
-    matrices[:, a, b] = -angle.sin()
-    return matrices
+def turns(angle: Tensor, coords: int, axis: int = 1) -> Tensor:
+    """Counter-clockwise rotations ``[B, C, C]`` by ``angle`` ``[B]`` radians about an axis, or in the plane (C = 2)."""
+    axis = axis if coords == 3 else 2
+    first, second = (axis + 1) % 3, (axis + 2) % 3  # `first` turns towards `second`
+    matrix = torch.eye(coords, dtype=angle.dtype, device=angle.device).repeat(len(angle), 1, 1)
+    matrix[:, first, first] = matrix[:, second, second] = angle.cos()
+    matrix[:, first, second] = angle.sin()
+    matrix[:, second, first] = -angle.sin()
+    return matrix
 
 
-def joint_maps(body: Tensor, touched: Tensor, local: Tensor) -> Tensor:
-    """One matrix per joint, ``[B, V, C, C]``: ``local`` ``[B, C, C]`` where ``touched`` ``[B, V]``, else ``body`` ``[B, C, C]``."""
-    return torch.where(touched[:, :, None, None], local[:, None], body[:, None])
-
-
-def transform(joints: Tensor, maps: Tensor, out: Tensor | None = None) -> Tensor:
-    """Multiply each joint's coordinates by its sample's matrix for that joint.
+@torch.no_grad()
+def transform(joints: Tensor, matrix: Tensor, touched: Tensor | None = None, out: Tensor | None = None) -> Tensor:
+    """Multiply coordinates by the matrix of their sample.
 
     Args:
         joints: ``[B, T, M, V, C]``.
-        maps: ``[B, V, C, C]`` or, the same for all joints, ``[B, 1, C, C]``.
-        out: memory for the result, not that of ``joints``.
-
-    Joints whose matrix is the identity keep their bits; a zero matrix gives exact zeros.
+        matrix: ``[B, C, C]``; a zero matrix gives exact zeros.
+        touched: bool ``[B, V]``, the joints to multiply, None = all; the others keep their bits.
+        out: contiguous memory for the result, not that of ``joints``.
     """
+    size, time, persons, number, coords = joints.shape
+    joints = joints.contiguous()
     out = torch.empty_like(joints) if out is None else out
-    maps = maps[:, None, None]
-    for row in range(joints.shape[-1]):
-        torch.mul(joints[..., 0], maps[..., row, 0], out=out[..., row])
-        for column in range(1, joints.shape[-1]):
-            out[..., row].addcmul_(joints[..., column], maps[..., row, column])
+    # A 3 x 3 product leaves most of a vector unit idle: several joints at once, the matrix repeated along a diagonal.
+    several = math.gcd(time * persons * number, 4)
+    block = torch.eye(several, dtype=matrix.dtype, device=matrix.device)[:, None, :, None] * matrix[:, None, :, None, :]
+    wide = several * coords
+    # With `out` given, autocast leaves the product alone.
+    torch.bmm(joints.view(size, -1, wide), block.reshape(size, wide, wide), out=out.view(size, -1, wide))
+    if touched is not None:
+        kept = (~touched).to(joints.dtype).repeat_interleave(coords, 1)[:, None]
+        flat = (size, -1, number * coords)
+        out.view(flat).lerp_(joints.view(flat), kept)  # exact at 0 and at 1
     return out
 
 
+@torch.no_grad()
 def mirror(batch: Batch, mirrored: Tensor, layout: Layout) -> Batch:
-    """Exchange left and right joints and negate the lateral axis x, in the samples where ``mirrored`` ``[B]`` is true."""
-    partner = torch.tensor(layout.mirror, device=batch.joints.device)
+    """Exchange left and right joints and negate the lateral axis x, in samples where ``mirrored`` ``[B]`` is true."""
     flip = torch.ones(batch.joints.shape[-1], device=batch.joints.device)
     flip[0] = -1
-    choose = mirrored[:, None, None, None]
-    joints = torch.where(choose[..., None], batch.joints[:, :, :, partner] * flip, batch.joints)
-    return replace(batch, joints=joints, seen=torch.where(choose, batch.seen[:, :, :, partner], batch.seen))
+    chosen = mirrored[:, None, None, None]
+    joints = _joints(batch.joints, layout.mirror) * flip
+    seen = _joints(batch.seen[..., None], layout.mirror)[..., 0]
+    return replace(batch, joints=torch.where(chosen[..., None], joints, batch.joints),
+                   seen=torch.where(chosen, seen, batch.seen))
 
 
+@torch.no_grad()
 def jitter(batch: Batch, noise: Tensor) -> Batch:
     """Add ``noise`` ``[B, T, M, V, C]`` to the joints that are there; missing joints and absent persons stay 0."""
     return replace(batch, joints=torch.addcmul(batch.joints, noise, (batch.seen > 0).to(noise.dtype)[..., None]))
+
+
+def _joints(joints: Tensor, order: tuple[int, ...]) -> Tensor:
+    """``joints[:, :, :, order]`` of ``[B, T, M, V, C]``; as a choice of columns, several times faster on a CPU."""
+    coords = joints.shape[-1]
+    columns = torch.tensor([coords * i + c for i in order for c in range(coords)], device=joints.device)
+    return joints.reshape(-1, joints.shape[3] * coords).index_select(1, columns).view_as(joints)
 
 
 # ---- views
@@ -166,59 +212,61 @@ def jitter(batch: Batch, noise: Tensor) -> Batch:
 def draw_view(source: Source, index: Tensor, settings: ViewSettings, gen: Generator) -> ViewDraw:
     """Draw one view of each clip.
 
+    Each clip takes the same number of draws from the generator whatever the settings (jitter draws after them), so a
+    change of one setting leaves the rest of the view as it was.
+
     Args:
         source: where the clips come from.
         index: int64 ``[B]`` rows of the clip table.
         settings: what to draw.
         gen: generator on the CPU.
+
+    Raises:
+        InputError: views to be mirrored of a store in which x points up.
     """
+    if settings.mirror and source.up == 0:
+        raise InputError("views.mirror", "a store in which x points up", "an up axis across x, which is mirrored")
     size, joints, coords = len(index), len(source.layout), source.coords
-    crop = draw_crop(source.lengths[index.cpu()], gen, settings.crop_low, settings.crop_high, settings.least)
-    mirrored = torch.rand(size, generator=gen) < settings.mirror if settings.mirror else None
-    maps = _draw_maps(size, joints, coords, settings, gen)
-    noise = None
+    parts = [1, 1, 1, 1, 1, 1, joints, coords * (coords - 1), coords * coords]
+    drawn = torch.rand(size, sum(parts), generator=gen, dtype=torch.float64)
+    scale, place, side, angle, kind, zero, order, offdiag, linear = drawn.split(parts, 1)
+
+    low, high = settings.crop_low, settings.crop_high
+    crop = _crop(source.lengths[index.cpu()], low + (high - low) * scale[:, 0], place[:, 0], settings.least)
+    mirrored = side[:, 0] < settings.mirror if settings.mirror else None
+    turn = (settings.rotate * (2 * angle[:, 0] - 1)).float() if settings.rotate else None
+    matrix = touched = noise = None
+    sheared = shears(settings.shear * (2 * offdiag - 1))
+    if many := round(settings.corrupt * joints):
+        corrupted = kind < 0.5
+        spoilt = (2 * linear - 1).view(-1, coords, coords) * (zero < 0.5)[..., None]
+        matrix = torch.where(corrupted[..., None], spoilt, sheared).float()
+        touched = torch.zeros(size, joints, dtype=torch.bool).scatter_(1, order.topk(many).indices, True) | ~corrupted
+    elif settings.shear:
+        matrix = sheared.float()
     if settings.jitter:
         noise = torch.randn(size, settings.frames, source.persons, joints, coords, generator=gen).mul_(settings.jitter)
-    return ViewDraw(crop, settings.frames, mirrored, maps, noise)
-
-
-def _draw_maps(size: int, joints: int, coords: int, settings: ViewSettings, gen: Generator) -> Tensor | None:
-    touches = round(settings.corrupt * joints)
-    if not (touches or settings.shear or settings.rotate):
-        return None
-    body = shears(settings.shear * _amplitudes(size, coords * (coords - 1), gen=gen))
-    maps = body[:, None].expand(-1, joints, -1, -1)
-    if touches:
-        corrupted, zeroed = (torch.rand(2, size, generator=gen) < 0.5)[:, :, None, None]
-        which = torch.rand(size, joints, generator=gen).topk(touches).indices
-        touched = torch.zeros(size, joints, dtype=torch.bool).scatter_(1, which, True)
-        local = _amplitudes(size, coords, coords, gen=gen).mT.masked_fill(zeroed, 0)  # published for row vectors, so the transpose
-        maps = torch.where(corrupted[..., None], joint_maps(torch.eye(coords).expand_as(body), touched, local), maps)
-    if settings.rotate:
-        maps = maps @ turns(settings.rotate * _amplitudes(size, gen=gen), coords)[:, None]
-    return maps
-
-
-def _amplitudes(*shape: int, gen: Generator) -> Tensor:
-    """Uniform on [-1, 1)."""
-    return torch.rand(shape, generator=gen).mul_(2).sub_(1)
+    return ViewDraw(crop, settings.frames, mirrored, turn, matrix, touched, noise)
 
 
 @torch.no_grad()
 def apply_view(source: Source, index: Tensor, draw: ViewDraw) -> Batch:
-    """Make the views that were drawn: gather and resize, mirror, map every joint, add noise.
+    """Make the views that were drawn: gather and resize, then mirror, rotate, shear or corrupt, add noise.
 
     ``seen`` is cut and resized with the joints. A joint that corruption zeroed keeps its ``seen``: it is a view of a
     joint that is there, not missing data. Missing joints and absent persons stay 0 through every step.
     """
     batch = source.gather(index, *draw.crop, draw.frames)
-    if draw.mirrored is not None:
-        batch = mirror(batch, draw.mirrored.to(source.device), source.layout)
-    if draw.maps is not None:
-        batch.joints = transform(batch.joints, draw.maps.to(source.device), source.empty(*batch.joints.shape))
-    if draw.noise is not None:
-        batch = jitter(batch, draw.noise.to(source.device))
-    return batch
+    mirrored, turn, matrix, touched, noise = (
+        None if drawn is None else drawn.to(source.device, non_blocking=True) for drawn in draw[2:])
+    if mirrored is not None:
+        batch = mirror(batch, mirrored, source.layout)
+    if turn is not None:
+        around = turns(turn, source.coords, source.up)
+        batch.joints = transform(batch.joints, around, out=source.empty(*batch.joints.shape))
+    if matrix is not None:
+        batch.joints = transform(batch.joints, matrix, touched, out=source.empty(*batch.joints.shape))
+    return batch if noise is None else jitter(batch, noise)
 
 
 def view(source: Source, index: Tensor, settings: ViewSettings, gen: Generator) -> Batch:
@@ -228,20 +276,26 @@ def view(source: Source, index: Tensor, settings: ViewSettings, gen: Generator) 
 
 @torch.no_grad()
 def stream(batch: Batch, name: str, layout: Layout) -> Batch:
-    """A batch in another stream (spec HiCo 2.7), to be taken after augmentation.
+    """A batch as another stream (spec HiCo 2.7), to be taken after augmentation.
 
-    ``joint``: coordinates as they are. ``bone``: joint minus its parent, 0 at the root of the tree. ``motion``: next
-    frame minus this one, last frame 0. A bone or a motion is as certain as the less certain of its two ends.
+    ``joint``: coordinates as they are. ``bone``: joint minus its parent, 0 where the tree begins. ``motion``: next
+    frame minus this one, last frame 0. ``seen`` of a bone or a motion is that of the less certain of its two ends.
+
+    Raises:
+        InputError: an unknown name.
     """
     joints, seen = batch.joints, batch.seen
     if name == "joint":
         return batch
     if name == "bone":
-        parent = torch.tensor([i if p < 0 else p for i, p in enumerate(layout.parents)], device=joints.device)
-        return replace(batch, joints=joints - joints[:, :, :, parent], seen=seen.minimum(seen[:, :, :, parent]))
+        parents = tuple(i if parent < 0 else parent for i, parent in enumerate(layout.parents))
+        from_parent = _joints(joints, parents)
+        return replace(batch, joints=torch.sub(joints, from_parent, out=from_parent),
+                       seen=seen.minimum(_joints(seen[..., None], parents)[..., 0]))
     if name == "motion":
-        motion, both = torch.zeros_like(joints), seen.clone()
+        motion, both = torch.empty_like(joints), seen.clone()
         torch.sub(joints[:, 1:], joints[:, :-1], out=motion[:, :-1])
+        motion[:, -1] = 0
         torch.minimum(seen[:, 1:], seen[:, :-1], out=both[:, :-1])
         return replace(batch, joints=motion, seen=both)
-    raise InputError("stream", f"{name!r}", ", ".join(STREAMS), did_you_mean(name, STREAMS))
+    raise InputError("stream", repr(name), ", ".join(STREAMS), did_you_mean(name, STREAMS))

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import math
 import os
-import sys
 import threading
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+import weakref
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import embedding_bag
 
 from .errors import InputError
 from .skeleton import Layout
+
+RESIDENT_SHARE = 4  # a store may take one part in four of the device's free memory
 
 
 @dataclass
@@ -38,7 +42,7 @@ class Batch:
         return self.joints.shape[0]
 
     def __getitem__(self, which: slice | Tensor | Sequence[int]) -> Batch:
-        """Some of the clips: a slice, a boolean mask ``[B]`` or positions. (A single clip: ``batch[2:3]``.)"""
+        """Some of the clips: a slice, a boolean mask ``[B]`` or positions; for one clip ``batch[i:i + 1]``."""
         if isinstance(which, int):
             raise TypeError("a Batch is cut by a slice, a mask or positions; for one clip write batch[i:i + 1]")
         return self._each(lambda tensor: tensor[which])
@@ -46,63 +50,80 @@ class Batch:
     def to(self, device: str | torch.device) -> Batch:
         return self._each(lambda tensor: tensor.to(device))
 
-    def _each(self, change) -> Batch:
-        tensors = (getattr(self, field.name) for field in fields(self))
-        return Batch(*(None if tensor is None else change(tensor) for tensor in tensors))
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        frames = None if self.frames is None else change(self.frames)
+        return Batch(change(self.joints), change(self.seen), change(self.index), frames)
 
 
 class Clips(Protocol):
-    """What a source needs of a store; :class:`kineme.store.Store` has it."""
+    """What a source asks of a store; :class:`kineme.store.Store` has it."""
 
-    frames: np.ndarray   # float32 [F, M, V, C], all frames of all clips, one after the other
-    seen: np.ndarray     # float32 [F, M, V]
-    lengths: np.ndarray  # int64 [N] frames of each clip
-    offsets: np.ndarray  # int64 [N + 1] where each clip begins
-    layout: Layout
+    @property
+    def frames(self) -> np.ndarray:
+        """float32 ``[F, M, V, C]``: the frames of all clips, one clip after the other."""
+
+    @property
+    def seen(self) -> np.ndarray:
+        """float32 ``[F, M, V]``."""
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """int64 ``[N]``: frames of each clip."""
+
+    @property
+    def offsets(self) -> np.ndarray:
+        """int64 ``[N + 1]``: where each clip begins."""
+
+    @property
+    def layout(self) -> Layout: ...
 
 
 class Source:
     """The clips of a store, ready to be gathered into batches on a device.
 
-    A store up to a quarter of the device's free memory is copied there once; a larger one stays in its memory map, from
-    which the rows of each batch are taken. Both ways give the same batches, bit for bit.
-
-    On a CPU the memory of a batch is used again once no tensor refers to it any more, because fresh large blocks cost
-    more in page faults than all the arithmetic. Nothing has to be observed: a batch that is still held (a list, autograd,
-    a slice of it) keeps its memory. Gathering is safe from several threads.
+    A store of up to a quarter of the device's free memory is copied there once; a larger one stays in its memory map,
+    and only the frames of each batch travel. Both ways give the same batches, bit for bit.
 
     Args:
         store: a :class:`~kineme.store.Store`, or anything with the attributes of :class:`Clips`.
         device: where batches are made.
-        rows: the rows of the clip table that this source may serve (default all), e.g. the training part of a split.
-        resident: force the copy on the device (True) or the memory map (False).
+        rows: rows of the clip table that this source stands for (default all), e.g. the training part of a split.
+        resident: force the copy on the device (True) or the memory map (False); None decides by size.
 
     Attributes:
         rows: int64 ``[n]`` on the CPU.
-        lengths: int64 ``[N]`` on the CPU, frames of every clip of the store.
-        layout, persons, coords, device: as in the store; where batches are made.
+        lengths: int64 ``[N]`` on the CPU: frames of every clip of the store.
+        layout, persons, coords: of the store.
+        up: number of the axis that points up (or down), as the store's card says; y if it does not.
+        device, resident: where batches are made; whether the store lies there whole.
+
+    Raises:
+        InputError: rows that the store does not have, or frames that do not fit its layout.
     """
 
-    def __init__(self, store: Clips, device: str | torch.device = "cpu", rows: Sequence[int] | np.ndarray | Tensor | None = None,
-                 *, resident: bool | None = None):
-        self.device = torch.device(device)
-        self.layout = store.layout
+    def __init__(self, store: Clips, device: str | torch.device = "cpu",
+                 rows: Sequence[int] | np.ndarray | Tensor | None = None, *, resident: bool | None = None):
+        self.device, self.layout = torch.device(device), store.layout
         _, self.persons, joints, self.coords = store.frames.shape
-        if joints != len(store.layout):
-            raise InputError("store", f"frames of {joints} joints", f"{len(store.layout)} joints of layout {store.layout.name}")
+        if joints != len(self.layout):
+            raise InputError("store", f"frames of {joints} joints",
+                             f"{len(self.layout)} joints of layout {self.layout.name}")
+        self.up = "xyz".index((getattr(store, "card", {}).get("up") or "+y")[-1])
         self.lengths = torch.from_numpy(np.array(store.lengths, np.int64))
-        self.rows = torch.arange(len(self.lengths)) if rows is None else torch.as_tensor(rows, dtype=torch.int64).cpu()
-        if self.rows.ndim != 1 or ((self.rows < 0) | (self.rows >= len(self.lengths))).any():
-            raise InputError("rows", "rows that the store does not have", f"a list of numbers from 0 to {len(self.lengths) - 1}")
-        if resident is None:
-            resident = store.frames.nbytes + store.seen.nbytes <= _free_memory(self.device) / 4
-        home = self.device if resident else torch.device("cpu")
+        clips = len(self.lengths)
+        given = np.arange(clips) if rows is None else rows.cpu().numpy() if isinstance(rows, Tensor) else rows
+        self.rows = torch.from_numpy(np.array(given, np.int64))
+        if self.rows.ndim != 1 or ((self.rows < 0) | (self.rows >= clips)).any():
+            raise InputError("rows", "rows that the store does not have", f"a list of numbers from 0 to {clips - 1}")
+        size = store.frames.nbytes + store.seen.nbytes
+        self.resident = size <= _free_memory(self.device) / RESIDENT_SHARE if resident is None else resident
+        home = self.device if self.resident else torch.device("cpu")
         self._offsets = torch.from_numpy(np.array(store.offsets[:-1], np.int64)).to(home)
-        self._joints = _table(store.frames, home, copy=resident)
-        self._seen = _table(store.seen, home, copy=resident)
-        self._pool = Pool()
+        self._joints, self._seen = (_table(array, home, self.resident) for array in (store.frames, store.seen))
+        self._memory = Memory()
 
     def __len__(self) -> int:
+        """Number of ``rows``."""
         return len(self.rows)
 
     @torch.no_grad()
@@ -110,114 +131,114 @@ class Source:
         """Cut one stretch out of each clip and resize it in time.
 
         Args:
-            index: int64 ``[B]`` rows of the clip table (not only those of ``rows``).
+            index: int64 ``[B]`` rows of the clip table, of any clip of the store.
             start, length: int64 ``[B]``: frames ``start .. start + length - 1`` of the clip.
             frames: T, frames of the result: linear interpolation, half-pixel convention, ends held, no low-pass filter
-                (spec HiCo 2.5; equal to ``torch.nn.functional.interpolate(mode="linear", align_corners=False)``).
+                (spec HiCo 2.5; as ``torch.nn.functional.interpolate(mode="linear", align_corners=False)``).
 
         Raises:
-            InputError: a stretch that leaves its clip.
+            InputError: a stretch that leaves its clip. Only arguments on the CPU are looked at; elsewhere it would mean
+                waiting for the device.
         """
         self._check(index, start, length)
-        home = self._offsets.device
-        index, start, length = (x.to(home, non_blocking=True) for x in (index, start, length))
-        first, second, weight = resize_plan(length, frames)
-        begin = (self._offsets[index] + start)[:, None]
-        first, second = (first + begin).flatten(), (second + begin).flatten()
-        weight = weight.flatten()[:, None].to(self.device, non_blocking=True)
-        joints, seen = (self._blend(table, first, second, weight) for table in (self._joints, self._seen))
-        person_joint = (len(index), frames, self.persons, len(self.layout))
-        return Batch(joints.view(*person_joint, self.coords), seen.view(person_joint), index.to(self.device))
+        index, start, length = (x.to(self._offsets.device, non_blocking=True) for x in (index, start, length))
+        pairs, weights = resize_plan(length, frames)
+        pairs = (pairs + (self._offsets[index] + start)[:, None, None]).view(-1, 2)
+        weights = weights.view(-1, 2).to(self.device, non_blocking=True)
+        shape = (len(index), frames, self.persons, len(self.layout))
+        joints = self._blend(self._joints, pairs, weights).view(*shape, self.coords)
+        seen = self._blend(self._seen, pairs, weights).view(shape)
+        return Batch(joints, seen, index.to(self.device, non_blocking=True))
 
-    def _blend(self, table: Tensor, first: Tensor, second: Tensor, weight: Tensor) -> Tensor:
-        return self._take(table, first).lerp_(self._take(table, second), weight)
-
-    def _take(self, table: Tensor, rows: Tensor) -> Tensor:
-        out = self.empty(len(rows), table.shape[1], device=table.device)
-        return torch.index_select(table, 0, rows, out=out).to(self.device)
-
-    def empty(self, *shape: int, device: torch.device | None = None) -> Tensor:
-        """Uninitialised float32 memory on the device; on a CPU memory that an earlier batch has left."""
-        device = self.device if device is None else device
-        return self._pool.empty(*shape) if device.type == "cpu" else torch.empty(shape, device=device)
+    def _blend(self, table: Tensor, pairs: Tensor, weights: Tensor) -> Tensor:
+        """Weighted sum of two rows of the table for every row of ``pairs``, in one pass over memory."""
+        if not self.resident:
+            table = table.index_select(0, pairs.flatten()).to(self.device, non_blocking=True)
+            pairs = torch.arange(pairs.numel(), device=self.device).view_as(pairs)
+        return embedding_bag(pairs, table, mode="sum", per_sample_weights=weights)
 
     def _check(self, index: Tensor, start: Tensor, length: Tensor) -> None:
-        """On the CPU only: elsewhere the question would stop the device."""
-        if any(x.is_cuda for x in (index, start, length)):
+        if any(x.device.type != "cpu" for x in (index, start, length)):
             return
         wrong = (start < 0) | (length < 1) | (start + length > self.lengths[index])
         if wrong.any():
             i = int(wrong.nonzero()[0, 0])
-            raise InputError(f"clip {int(index[i])}", f"a stretch of {int(length[i])} frames from frame {int(start[i])}",
-                             f"at least one of the {int(self.lengths[index[i]])} frames of the clip")
+            clip, first, many = int(index[i]), int(start[i]), int(length[i])
+            raise InputError(f"clip {clip}", f"a stretch of {many} frames from frame {first}",
+                             f"a stretch inside its {int(self.lengths[clip])} frames")
+
+    def empty(self, *shape: int) -> Tensor:
+        """float32 tensor on the device with whatever stood in its memory before; see :class:`Memory`."""
+        return self._memory.empty(*shape) if self.device.type == "cpu" else torch.empty(shape, device=self.device)
 
 
-def resize_plan(length: Tensor, frames: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Which two frames, and how much of the second, make each frame of a stretch resized in time.
+def resize_plan(length: Tensor, frames: int) -> tuple[Tensor, Tensor]:
+    """Which two frames of a stretch, in which shares, make each frame of the stretch resized in time.
 
     Args:
         length: int64 ``[B]`` frames of the stretch.
         frames: T, frames of the result.
 
     Returns:
-        first, second: int64 ``[B, T]`` frame numbers in ``0 .. length - 1``; weight: float32 ``[B, T]`` of the second, in [0, 1).
-        Half-pixel convention with the ends held. In whole numbers, so every device agrees to the last bit.
+        pairs: int64 ``[B, T, 2]`` frame numbers in ``0 .. length - 1``; weights: float32 ``[B, T, 2]``, their shares.
+        Output frame t lies at ``(t + 1/2) length / T - 1/2``, held at the ends, counted in whole numbers, so that every
+        device agrees to the last bit.
     """
-    last = length[:, None] - 1
-    place = (2 * torch.arange(frames, device=length.device) + 1) * length[:, None] - frames  # in units of 1 / (2 T) frames
-    place = place.clamp_(min=0).minimum(last * (2 * frames))
-    first = place.div(2 * frames, rounding_mode="floor")
-    weight = (place - first * (2 * frames)).float() / (2 * frames)
-    return first, (first + 1).minimum(last), weight
+    step = 2 * frames
+    last = (length - 1)[:, None]
+    place = torch.arange(1, step, 2, device=length.device) * length[:, None] - frames  # in units of 1 / (2 T) frames
+    place = place.clamp_(min=0).minimum(last * step)
+    first = place.div(step, rounding_mode="floor")
+    share = (place - first * step).float() / step
+    return torch.stack([first, (first + 1).minimum(last)], -1), torch.stack([1 - share, share], -1)
 
 
-class Pool:
-    """Blocks of host memory, each lent again once no tensor refers to it.
+class Memory:
+    """Host memory that is used again: fresh blocks of megabytes cost more in page faults than the work done in them.
 
-    A block is a numpy array; a tensor made from it (and every view of that tensor) holds a reference to the array, so the
-    array's reference count says whether it is free.
+    A block is lent again only when the tensor that it was lent to, and every view of that tensor (a list, a slice, what
+    autograd keeps), is gone; so nobody has to observe how long a batch lives. Safe from several threads.
     """
 
-    KEPT = 12  # blocks, lent or free; more are left to the garbage collector
+    KEPT = 8  # blocks; older ones are left to the garbage collector
 
     def __init__(self) -> None:
-        self._blocks: list[np.ndarray] = []
+        self._blocks: list[tuple[np.ndarray, weakref.ref]] = []
         self._lock = threading.Lock()
 
     def empty(self, *shape: int) -> Tensor:
         """float32 tensor of this shape with whatever stood in its memory before."""
-        size = int(np.prod(shape))
+        size = math.prod(shape)
         with self._lock:
-            for k in range(len(self._blocks)):
-                if self._blocks[k].size == size and sys.getrefcount(self._blocks[k]) == 2:
-                    self._blocks.append(self._blocks.pop(k))
-                    break
-            else:
-                self._blocks = [*self._blocks[-self.KEPT + 1:], _aligned(size)]
-            return torch.from_numpy(self._blocks[-1]).view(shape)
+            free = (i for i, (block, lease) in enumerate(self._blocks) if block.size == size and lease() is None)
+            found = next(free, None)
+            block = _aligned(size) if found is None else self._blocks.pop(found)[0]
+            lease = block[:]  # the tensor's storage will hold the only reference to this view
+            self._blocks = [*self._blocks, (block, weakref.ref(lease))][-self.KEPT:]
+            return torch.from_numpy(lease).view(shape)
 
 
-def _aligned(size: int, boundary: int = 64) -> np.ndarray:
+def _aligned(size: int, line: int = 64) -> np.ndarray:
     """float32 memory that begins at a cache line."""
-    block = np.empty(size + boundary // 4, np.float32)
-    skip = -block.ctypes.data % boundary // 4
+    block = np.empty(size + line // 4, np.float32)
+    skip = -block.ctypes.data % line // 4
     return block[skip:skip + size]
 
 
 def _table(array: np.ndarray, device: torch.device, copy: bool) -> Tensor:
-    """Rows ``[F, numbers of one frame]``: a copy on the device, or a window on the memory map."""
+    """``[F, numbers of one frame]``: a copy on the device, or a window on the memory map."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*not writable.*")  # nothing here writes to a table
+        warnings.filterwarnings("ignore", message=".*not writable.*")  # a map is opened for reading, and only read
         rows = torch.from_numpy(np.asarray(array)).flatten(1)
     return rows.to(device, copy=True) if copy else rows
 
 
 def _free_memory(device: torch.device) -> int:
-    """Bytes that a table may take without pushing others out."""
+    """Bytes that can be had without pushing anything out."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     try:
         with open("/proc/meminfo", encoding="ascii") as lines:
             return next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable")) * 1024
-    except (OSError, StopIteration):  # not Linux
+    except (OSError, StopIteration):  # not Linux: all of it
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

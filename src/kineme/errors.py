@@ -22,7 +22,7 @@ class InputError(ValueError):
         if expected:
             text += f" Expected {expected.rstrip('.')}."
         if mend:
-            text += f" {mend.rstrip('.')}."
+            text += f" {mend}" if mend.endswith(("?", "!")) else f" {mend.rstrip('.')}."
         super().__init__(text)
 
     def __reduce__(self):  # exceptions travel between prepare's processes

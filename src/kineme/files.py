@@ -70,7 +70,7 @@ def read_json(path: str | os.PathLike, what: str = "JSON") -> Any:
         return json.loads(Path(path).read_bytes())
     except FileNotFoundError:
         raise InputError(path, "no such file", what) from None
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # ValueError: not UTF-8, not JSON, a number of 5000 digits
         raise InputError(path, f"not readable as JSON ({error})", what) from None
 
 

@@ -12,6 +12,7 @@ from . import registry, settings
 from .errors import InputError
 
 FOLDERS = (Path(__file__).parent / "recipes", Path(__file__).parents[2] / "recipes")  # in a wheel, in a checkout
+PRESETS = ("small", "published")  # recipes that every method has
 SMALL = 20_000  # below so many training clips, or without a GPU, the small preset is taken
 
 
@@ -61,11 +62,16 @@ def find(name: str) -> Path:
         if Path(name).is_file():
             return Path(name)
         raise InputError(name, "no such file", "a recipe (.toml)")
-    known = {path.stem: path for folder in FOLDERS for path in sorted(folder.glob("*.toml"))}
-    if name not in known:
-        raise InputError(f"recipe {name!r}", "no such recipe", f"a .toml file or one of {', '.join(known) or '(none installed)'}",
-                         registry.did_you_mean(name, known))
-    return known[name]
+    recipes = known()
+    if name not in recipes:
+        raise InputError(f"recipe {name!r}", "no such recipe", f"a .toml file, or one of {', '.join((*PRESETS, *recipes))}",
+                         registry.did_you_mean(name, (*PRESETS, *recipes)))
+    return recipes[name]
+
+
+def known() -> dict[str, Path]:
+    """The recipes that come with Kineme."""
+    return {path.stem: path for folder in FOLDERS for path in sorted(folder.glob("*.toml"))}
 
 
 def load(method: str, clips: int, *, recipe: str | None = None, overrides: Sequence[str] = (), gpu: bool = False) -> Recipe:
@@ -74,7 +80,7 @@ def load(method: str, clips: int, *, recipe: str | None = None, overrides: Seque
     Args:
         method: name of the method.
         clips: number of training clips; without a recipe the settings are sized to it.
-        recipe: name or path of a recipe; None sizes the settings to the data.
+        recipe: name or path of a recipe, or one of ``PRESETS``; None takes a preset by the number of clips. Presets are sized to the data.
         overrides: ``"method.temperature=0.1"``-like assignments (tables ``method``, ``encoder``, ``loop``; ``encoder.name`` chooses the encoder).
         gpu: whether a GPU is at hand; without one, or with few clips, the small preset is taken.
 
@@ -82,7 +88,7 @@ def load(method: str, clips: int, *, recipe: str | None = None, overrides: Seque
         InputError: unknown names, wrong values, a recipe of another method.
     """
     cls = registry.entry("methods", method)
-    if recipe is not None:
+    if recipe is not None and recipe not in PRESETS:
         path = find(recipe)
         try:
             tables: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -92,9 +98,9 @@ def load(method: str, clips: int, *, recipe: str | None = None, overrides: Seque
             raise InputError(path, f"a recipe of method {tables['method']['name']!r}", f"one of {method!r}")
         preset = path.stem
     else:
-        small = clips < SMALL or not gpu
-        tables = {"method": dict(cls.small) if small else {}, "loop": {} if small else dict(cls.train_settings)}
-        preset = "small" if small else "published"
+        preset = recipe or ("small" if clips < SMALL or not gpu else "published")
+        small = cls.small if preset == "small" else {}
+        tables = {"method": dict(small.get("method", {})), "loop": {**cls.loop, **small.get("loop", {})}}
     tables = settings.override(tables, overrides)
     for name in tables:
         if name not in ("method", "encoder", "loop"):
@@ -104,7 +110,7 @@ def load(method: str, clips: int, *, recipe: str | None = None, overrides: Seque
     encoder_name = encoder_table.pop("name", cls.encoder_name)
     encoder_cls = registry.entry("encoders", encoder_name)
     loop_table = dict(tables.get("loop", {}))
-    if recipe is None:
+    if preset in PRESETS:
         method_table = cls.sized(method_table, clips)
         encoder_table = {**(encoder_cls.small if preset == "small" else {}), **encoder_table}
         loop_table.setdefault("batch", max(1, min(Loop.batch, clips // 2)))

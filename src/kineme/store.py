@@ -1,11 +1,10 @@
-"""The store: a prepared set on disk, all frames of all clips one after the other, memory-mapped, with a content hash."""
+"""The store: a prepared set on disk, all frames of all clips one after the other, memory-mapped, content-hashed."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
 import hashlib
-import importlib.metadata
 import json
 import os
 import sys
@@ -15,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import files, skeleton
+from . import __version__, files, skeleton, table
 from .errors import InputError
+from .frames import AGAIN, BLOCK, HEADER, Growing, mapped, widen
 from .motion import Motion
 from .registry import did_you_mean
 from .skeleton import JointMap, Layout
@@ -25,12 +25,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 FORMAT = 1
-FROM_EXTRA = ("setup", "repetition", "performance", "start", "end")    # columns that a Motion carries in `extra`
-MENDED = "Prepare the store again or take another copy"
+FROM_EXTRA = ("setup", "repetition", "performance", "start", "end")  # known columns that a Motion carries in `extra`
 
-_HEADER = 128       # bytes before the numbers of a .npy file; enough for any shape, so it can be written last
-_BLOCK = 1 << 16    # rows of the clip table that are held as Python objects while writing
-_FRAMES = 1 << 12   # frames that are copied at a time
+_ROWS = 1 << 16  # rows of the clip table that are held as Python objects while writing
 
 
 class Store:
@@ -52,19 +49,21 @@ class Store:
     def __init__(self, path: str | os.PathLike):
         self.path = Path(path)
         if not self.path.is_dir():
-            raise InputError(path, "no such folder" if not self.path.exists() else "a file", "the folder of a store",
+            raise InputError(path, "a file" if self.path.exists() else "no such folder", "the folder of a store",
                              "Make one with `kineme prepare`")
         self.card = _read_card(self.path / "card.json")
-        self.layout: Layout = skeleton.from_dict(self.card["layout"])
+        try:
+            self.layout: Layout = skeleton.from_dict(self.card["layout"])
+        except InputError as error:
+            raise InputError(self.path / "card.json", f"broken layout ({error.found})", error.expected, AGAIN) from None
         frames, persons, coords = self.card["frames"], self.card["persons"], self.card["coords"]
-        self.frames = _map(self.path / "frames.npy", (frames, persons, len(self.layout), coords))
-        self.seen = _map(self.path / "seen.npy", (frames, persons, len(self.layout)))
-        lengths = self._read(["length"])["length"]
-        self.lengths: np.ndarray = lengths.fill_null(0).to_numpy().astype(np.int64)
+        self.frames = mapped(self.path / "frames.npy", (frames, persons, len(self.layout), coords))
+        self.seen = mapped(self.path / "seen.npy", (frames, persons, len(self.layout)))
+        self.lengths = self._read(["length"])["length"].to_numpy()
         self.offsets = np.concatenate([[0], np.cumsum(self.lengths)]).astype(np.int64)
-        if len(self.lengths) != self.card["clips"] or self.offsets[-1] != frames or self.lengths.min() < 1:
-            raise InputError(self.path / "clips.parquet", f"{len(self.lengths)} clips of {self.offsets[-1]} frames",
-                             f"{self.card['clips']} clips of {frames} frames as card.json says", MENDED)
+        if len(self) != self.card["clips"] or self.lengths.min() < 1 or self.offsets[-1] != frames:
+            raise InputError(self.path / "clips.parquet", f"{len(self)} clips of {self.offsets[-1]} frames",
+                             f"{self.card['clips']} clips of {frames} frames as card.json says", AGAIN)
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -77,7 +76,7 @@ class Store:
 
     @property
     def hash(self) -> str:
-        """Hex SHA-256 of the content: layout, axes, frames, confidence and clip table, however they were prepared."""
+        """Hex SHA-256 of the content: layout, axes, frames, confidence, clip table; not of how it was prepared."""
         return self.card["hash"]
 
     @property
@@ -94,17 +93,21 @@ class Store:
         return self._read(None)
 
     def column(self, name: str) -> np.ndarray:
-        """One column of the clip table: int64, float64 or bool; an object array (str, None) if text or values are missing.
+        """One column of the clip table ``[N]``.
+
+        Returns:
+            int64, float64 or bool; an object array (with None) for text and where values are missing.
 
         Raises:
             InputError: no such column.
         """
-        if name not in self.clips.column_names:
-            raise InputError(f"column {name!r} of {self.path}", "no such column",
-                             f"one of {', '.join(self.clips.column_names)}", did_you_mean(name, self.clips.column_names))
+        names = self.clips.column_names
+        if name not in names:
+            raise InputError(f"column {name!r} of {self.path}", "no such column", f"one of {', '.join(names)}",
+                             did_you_mean(name, names))
         column = self.clips[name]
         if column.null_count or str(column.type) == "string":
-            return np.array([*column.to_pylist(), None], dtype=object)[:-1]
+            return np.array(column.to_pylist(), dtype=object)
         return column.to_numpy()
 
     @functools.cached_property
@@ -119,10 +122,11 @@ class Store:
         i %= len(self)
         row = {name: value for name, value in self.clips.slice(i, 1).to_pylist()[0].items() if value is not None}
         part = slice(self.offsets[i], self.offsets[i + 1])
-        size = (row["width"], row["height"]) if "width" in row else None
-        extra = {name: value for name, value in row.items() if name not in COLUMNS or name in FROM_EXTRA}
-        return Motion(np.array(self.frames[part]), self.layout, np.array(self.seen[part]), row.get("fps"), self.card["up"],
-                      self.card["unit"], size, row.get("label"), row.get("subject"), row.get("camera"), row["id"], extra)
+        return Motion(
+            np.array(self.frames[part]), self.layout, np.array(self.seen[part]), row.get("fps"), self.card["up"],
+            self.card["unit"], (row["width"], row["height"]) if "width" in row else None, row.get("label"),
+            row.get("subject"), row.get("camera"), row["id"],
+            {name: value for name, value in row.items() if name not in table.COLUMNS or name in FROM_EXTRA})
 
     def verify(self) -> None:
         """Read every byte and compare with the digests in the card.
@@ -130,17 +134,16 @@ class Store:
         Raises:
             InputError: names the first file of which a byte has changed.
         """
-        raw = (self.path / "card.json").read_bytes()
-        card = json.loads(raw)
-        if raw != _dump(card) or card.get("check") != _check(card):
+        card = _read_card(self.path / "card.json")
+        if (self.path / "card.json").read_bytes() != _dump(card) or card.get("check") != _check(card):
             raise _changed(self.path / "card.json")
-        for name, digest in self.card["files"].items():
+        for name, digest in card["files"].items():
             file = self.path / name
             if not file.is_file():
-                raise InputError(file, "no such file", "every file that card.json names", MENDED)
+                raise InputError(file, "no such file", "every file that card.json names", AGAIN)
             if _file_digest(file) != digest:
                 raise _changed(file)
-        if self.hash != _content(self.card, self.card["files"], self.clips):
+        if card["hash"] != _content(card, card["files"], self.clips):
             raise _changed(self.path / "card.json")
 
     def _read(self, columns: list[str] | None) -> pa.Table:
@@ -149,11 +152,15 @@ class Store:
 
         path = self.path / "clips.parquet"
         try:
-            return pyarrow.parquet.read_table(path, columns=columns, memory_map=True)
+            found = pyarrow.parquet.read_table(path, columns=columns, memory_map=True)
+            for name in columns or table.COLUMNS:
+                if name in table.FIXED and str(found[name].type) != table.COLUMNS[name]:
+                    raise KeyError(f"column {name} is of type {found[name].type}")
+            return found
         except FileNotFoundError:
-            raise InputError(path, "no such file", "the clip table of a store", MENDED) from None
+            raise InputError(path, "no such file", "the clip table of a store", AGAIN) from None
         except (pyarrow.ArrowException, OSError, KeyError) as error:
-            raise InputError(path, f"not readable ({str(error).splitlines()[0]})", "a clip table", MENDED) from None
+            raise InputError(path, f"not readable ({str(error)[:200]})", "a clip table", AGAIN) from None
 
 
 def open(path: str | os.PathLike) -> Store:
@@ -169,7 +176,7 @@ class Writer:
     Args:
         path: the folder; it must not exist yet or be empty.
         layout: joints of every clip.
-        persons: M; None takes the largest number of persons among the clips. Clips with fewer are filled up with absent ones.
+        persons: M; None takes the largest number among the clips. Clips with fewer are filled up with absent persons.
         coords: C, 2 or 3; None takes that of the first clip.
         normalise: what was done to the motions (:func:`kineme.normalise.describe`), for the card.
         splits: carried protocols ``{name: {"train": rule, "test": rule}}``; see :mod:`kineme.splits` for rules.
@@ -179,25 +186,25 @@ class Writer:
         InputError: the folder exists or cannot be written (no room, no permission).
     """
 
-    def __init__(self, path: str | os.PathLike, layout: Layout, persons: int | None = None, coords: int | None = None, *,
-                 normalise: Mapping[str, Any] | None = None, splits: Mapping[str, Any] | None = None,
+    def __init__(self, path: str | os.PathLike, layout: Layout, persons: int | None = None, coords: int | None = None,
+                 *, normalise: Mapping[str, Any] | None = None, splits: Mapping[str, Any] | None = None,
                  card: Mapping[str, Any] | None = None):
         self.path, self.layout, self.persons, self.coords = Path(path), layout, persons, coords
         self.normalise, self.splits, self.card = dict(normalise or {}), dict(splits or {}), dict(card or {})
-        if self.path.exists() and not (self.path.is_dir() and not any(self.path.iterdir())):
-            raise InputError(path, "exists already", "a folder that does not exist yet", "Choose another name or remove it")
-        self._stack = contextlib.ExitStack()
         self._rows: dict[str, list] = {}
         self._tables: list[pa.Table] = []
         self._held = self._clips = 0
-        self._segments: list[list[int]] = []  # [persons, frames] of stretches written with the same number of persons
+        self._segments: list[list[int]] = []  # [persons, frames] of stretches written with one number of persons
         self._ups: set[str | None] = set()
         self._units: set[str] = set()
         self._aside: list[dict[str, Any]] = []
-        with writing(self.path):
-            self._folder = self._stack.enter_context(files.atomic_folder(self.path))
-            self._frames = self._stack.enter_context(_Numbers(self._folder / "frames.npy"))
-            self._seen = self._stack.enter_context(_Numbers(self._folder / "seen.npy"))
+        if self.path.exists() and not (self.path.is_dir() and not any(self.path.iterdir())):
+            raise InputError(path, "exists already", "a folder that does not exist yet", "Choose another name")
+        with contextlib.ExitStack() as stack, writing(self.path):
+            self._folder = stack.enter_context(files.atomic_folder(self.path))
+            self._frames = stack.enter_context(Growing(self._folder / "frames.npy"))
+            self._seen = stack.enter_context(Growing(self._folder / "seen.npy"))
+            self._stack = stack.pop_all()
 
     def __enter__(self) -> Writer:
         return self
@@ -214,12 +221,11 @@ class Writer:
         Its id is ``motion.source`` (``~2``, ``~3`` ... is added where one comes again).
 
         Args:
-            motion: of the writer's layout; joints with confidence 0 are stored as 0.
+            motion: of the writer's layout.
             source: the file it came from; by default ``motion.source``.
 
         Raises:
-            InputError: another layout, number of coordinates or too many persons; a value in ``extra`` that is not plain;
-                the disk is full.
+            InputError: another layout, number of coordinates or too many persons; the disk is full.
         """
         where = motion.source or f"clip {self._clips}"
         if motion.layout != self.layout:
@@ -228,16 +234,17 @@ class Writer:
         if self.persons is not None and motion.persons > self.persons:
             raise InputError(where, f"{motion.persons} persons", f"at most {self.persons}")
         self._same_coords(where, motion.coords)
-        row = _row(motion, where, source)
+        row = _row(motion, where, source or where)
         self._ups.add(motion.up)
         self._units.add(motion.unit)
-        self._append(np.where(motion.confidence[..., None] > 0, motion.joints, np.float32(0)), motion.confidence)
-        for name in self._rows.keys() | row.keys():
-            values = self._rows.setdefault(name, [None] * self._held)
+        self._append(motion.joints, motion.confidence)
+        for name in row.keys() - self._rows.keys():
+            self._rows[name] = [None] * self._held
+        for name, values in self._rows.items():
             values.append(row.get(name))
         self._held += 1
         self._clips += 1
-        if self._held == _BLOCK:
+        if self._held == _ROWS:
             self._flush()
 
     def extend(self, store: Store, joint_map: JointMap | None = None) -> None:
@@ -249,8 +256,8 @@ class Writer:
         self._flush()
         self._ups.add(store.card["up"])
         self._units.add(store.card["unit"])
-        for begin in range(0, len(store.frames), _FRAMES):
-            joints, seen = (np.asarray(array[begin:begin + _FRAMES]) for array in (store.frames, store.seen))
+        for begin in range(0, len(store.frames), BLOCK):
+            joints, seen = (np.asarray(array[begin:begin + BLOCK]) for array in (store.frames, store.seen))
             if joint_map is not None:
                 mapped = Motion(joints, store.layout, seen).to_layout(joint_map)
                 joints, seen = mapped.joints, mapped.confidence
@@ -282,7 +289,7 @@ class Writer:
     def _same_coords(self, where: str, coords: int) -> None:
         self.coords = self.coords or coords
         if coords != self.coords:
-            raise InputError(where, f"{coords} coordinates", f"{self.coords} coordinates as in the rest of the store")
+            raise InputError(where, f"{coords} coordinates", f"{self.coords} as in the rest of the store")
 
     def _append(self, joints: np.ndarray, seen: np.ndarray) -> None:
         before = self._segments[-1][0] if self._segments else 0
@@ -291,29 +298,27 @@ class Writer:
             self._segments.append([persons, 0])
         self._segments[-1][1] += len(joints)
         with writing(self.path):
-            self._frames.append(_widen(joints, persons))
-            self._seen.append(_widen(seen, persons))
+            self._frames.append(widen(joints, persons))
+            self._seen.append(widen(seen, persons))
 
     def _flush(self) -> None:
-        import pyarrow as pa
-
         if self._held:
-            columns = {name: _column(values) for name, values in self._rows.items()}
-            self._tables.append(pa.table(columns))
+            self._tables.append(table.block(self._rows))
             self._rows, self._held = {}, 0
 
     def _finish(self) -> None:
         import pyarrow.parquet
 
         self._flush()
-        persons = self._segments[-1][0]
-        frames = sum(count for _, count in self._segments)
-        for file, tail in ((self._frames, (len(self.layout), self.coords)), (self._seen, (len(self.layout),))):
+        persons, frames = self._segments[-1][0], sum(count for _, count in self._segments)
+        per_person: tuple[tuple[Growing, tuple], ...] = (
+            (self._frames, (len(self.layout), self.coords)), (self._seen, (len(self.layout),)))
+        for numbers, shape in per_person:
             if len(self._segments) > 1:
-                file.rewrite(self._segments, tail)
-            file.finish((frames, persons, *tail))
-        table = _unique(_concat(self._tables))
-        pyarrow.parquet.write_table(table, self._folder / "clips.parquet", compression="zstd")
+                numbers.rewrite(self._segments, shape)
+            numbers.finish((frames, persons, *shape))
+        clips = table.unique(table.concat(self._tables))
+        pyarrow.parquet.write_table(clips, self._folder / "clips.parquet", compression="zstd")
         names = ["clips.parquet"]
         if self._aside:
             lines = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in self._aside)
@@ -321,52 +326,56 @@ class Writer:
             names.append("set_aside.jsonl")
         digests = {"frames.npy": self._frames.digest.hexdigest(), "seen.npy": self._seen.digest.hexdigest(),
                    **{name: _file_digest(self._folder / name) for name in names}}
-        card = {"kind": "store", "format": FORMAT, "kineme": importlib.metadata.version("kineme"),
-                "layout": self.layout.as_dict(), "persons": persons, "coords": self.coords,
-                "up": self._ups.pop() if len(self._ups) == 1 else None,
-                "unit": self._units.pop() if len(self._units) == 1 else "1",
-                "normalise": self.normalise, "clips": self._clips, "frames": frames}
-        card |= {"hash": _content(card, digests, table), "splits": self.splits, "set_aside": len(self._aside), **self.card,
-                 "files": digests}
-        card = json.loads(_dump(card))
+        card: dict[str, Any] = {
+            "kind": "store", "format": FORMAT, "kineme": __version__,
+            "layout": self.layout.as_dict(), "persons": persons, "coords": self.coords,
+            "up": self._ups.pop() if len(self._ups) == 1 else None,
+            "unit": self._units.pop() if len(self._units) == 1 else "1",
+            "normalise": self.normalise, "clips": self._clips, "frames": frames}
+        card |= {"hash": _content(card, digests, clips), "splits": self.splits, "set_aside": len(self._aside),
+                 **self.card, "files": digests}
+        card = json.loads(_dump(card))  # as it will be read: lists for tuples
         with (self._folder / "card.json").open("wb") as file:
             file.write(_dump(card | {"check": _check(card)}))
+            file.flush()
             os.fsync(file.fileno())
 
 
-def join(stores: Sequence[Store], path: str | os.PathLike, layout: Layout | None = None, **card: Any) -> Store:
+def join(stores: Sequence[Store], path: str | os.PathLike, layout: Layout | str | None = None,
+         **card: Any) -> Store:
     """Several stores as one, clips in the order given.
 
     Args:
         stores: at least one; normalised the same way, with the same number of coordinates.
         path: folder of the new store.
-        layout: joints of the new store; stores of another layout are mapped by joint name. By default that of the first.
+        layout: joints of the new store; a name or a Layout, by default that of the first. Stores of
+            another layout are mapped by joint name.
         card: further entries of the card.
 
     Raises:
         InputError: stores that do not fit together.
     """
-    layout = layout or stores[0].layout
+    first = stores[0]
+    layout = skeleton.layout(layout) if isinstance(layout, str) else layout or first.layout
     for store in stores:
-        if store.card["normalise"] != stores[0].card["normalise"]:
+        if store.card["normalise"] != first.card["normalise"]:
             raise InputError(store.path, f"motions normalised as {store.card['normalise']}",
-                             f"the same as in {stores[0].path}: {stores[0].card['normalise']}",
+                             f"the same as in {first.path}: {first.card['normalise']}",
                              "Prepare both with the same `--normalise` and `--layout`")
     maps = [None if store.layout == layout else skeleton.joint_map(store.layout, layout) for store in stores]
-    splits = merge_splits([(sorted({d for d in dataset_column(store) if d is not None}), store.card["splits"]) for store in stores])
-    writer = Writer(path, layout, max(store.persons for store in stores), stores[0].coords,
-                    normalise=stores[0].card["normalise"], splits=splits, card=card)
-    with writer:
+    splits = merge_splits([(datasets(store), store.card["splits"]) for store in stores])
+    with Writer(path, layout, max(store.persons for store in stores), first.coords,
+                normalise=first.card["normalise"], splits=splits, card=card) as writer:
         for store, joint_map in zip(stores, maps):
             writer.extend(store, joint_map)
     return Store(path)
 
 
-def dataset_column(store: Store) -> np.ndarray:
-    """The data set of every clip (column ``dataset``), object array of str or None ``[N]``."""
+def datasets(store: Store) -> list[str]:
+    """Names of the data sets in a store (column ``dataset``), sorted."""
     if "dataset" not in store.clips.column_names:
-        return np.full(len(store), None, dtype=object)
-    return store.column("dataset")
+        return []
+    return sorted(str(name) for name in store.clips["dataset"].unique().to_pylist() if name is not None)
 
 
 def merge_splits(parts: Sequence[tuple[Sequence[str], Mapping[str, Any]]]) -> dict[str, Any]:
@@ -380,9 +389,10 @@ def merge_splits(parts: Sequence[tuple[Sequence[str], Mapping[str, Any]]]) -> di
         if all(splits.get(name) == parts[0][1].get(name) for _, splits in parts):
             merged[name] = parts[0][1][name]
             continue
-        owned = [(list(datasets), splits[name]) for datasets, splits in parts if name in splits and datasets]
-        merged[name] = {side: {"any": [{"all": [{"column": "dataset", "in": datasets}, rules[side]]} for datasets, rules in owned]}
-                        for side in ("train", "test")}
+        merged[name] = {
+            side: {"any": [{"all": [{"column": "dataset", "in": list(own)}, splits[name][side]]}
+                           for own, splits in parts if name in splits and own]}
+            for side in ("train", "test")}
     return merged
 
 
@@ -392,77 +402,8 @@ def writing(path: str | os.PathLike) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise InputError(path, f"cannot be written ({error.strerror or error})", "a place with room and permission to write",
+        raise InputError(path, f"cannot be written ({error.strerror or error})", "a place with room and permission",
                          "What stood there before is unchanged") from None
-
-
-class _Numbers:
-    """A float32 ``.npy`` file that grows; its header is written last, the digest is of the numbers alone."""
-
-    def __init__(self, path: Path):
-        self.path, self.digest = path, hashlib.sha256()
-        self._file = path.open("wb")
-        self._file.write(bytes(_HEADER))
-
-    def __enter__(self) -> _Numbers:
-        return self
-
-    def __exit__(self, *exception) -> None:
-        with contextlib.suppress(OSError):  # a full disk was reported when it was met
-            self._file.close()
-
-    def append(self, array: np.ndarray) -> None:
-        numbers = memoryview(np.ascontiguousarray(array, "<f4")).cast("B")
-        self._file.write(numbers)
-        self.digest.update(numbers)
-
-    def rewrite(self, segments: Sequence[Sequence[int]], tail: tuple[int, ...]) -> None:
-        """Once more, with every stretch filled up to the number of persons of the last."""
-        self._file.close()
-        narrow = self.path.with_suffix(".narrow")
-        self.path.rename(narrow)
-        self.digest, self._file = hashlib.sha256(), self.path.open("wb")
-        self._file.write(bytes(_HEADER))
-        place = _HEADER
-        for persons, count in segments:
-            stretch = np.memmap(narrow, "<f4", "r", place, (count, persons, *tail))
-            place += stretch.nbytes
-            for begin in range(0, count, _FRAMES):
-                self.append(_widen(stretch[begin:begin + _FRAMES], segments[-1][0]))
-        narrow.unlink()
-
-    def finish(self, shape: tuple[int, ...]) -> None:
-        self._file.seek(0)
-        self._file.write(_header(shape))
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
-
-
-def _header(shape: tuple[int, ...]) -> bytes:
-    text = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}"
-    return b"\x93NUMPY\x01\x00" + (_HEADER - 10).to_bytes(2, "little") + text.ljust(_HEADER - 11).encode() + b"\n"
-
-
-def _map(path: Path, shape: tuple[int, ...]) -> np.ndarray:
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            header = file.read(_HEADER)
-    except OSError as error:
-        raise InputError(path, "no such file" if not path.exists() else str(error), "the frames of a store", MENDED) from None
-    expected = _HEADER + 4 * int(np.prod(shape, dtype=object))
-    if size != expected:
-        raise InputError(path, f"{size} bytes", f"{expected} bytes for an array of shape {shape}", MENDED)
-    if header != _header(shape):
-        raise InputError(path, "a header that does not fit the card", f"float32 numbers of shape {shape}", MENDED)
-    return np.memmap(path, "<f4", "r", _HEADER, shape)
-
-
-def _widen(array: np.ndarray, persons: int) -> np.ndarray:
-    """Absent persons added at the end of axis 1."""
-    missing = persons - array.shape[1]
-    return array if not missing else np.pad(array, [(0, missing) if axis == 1 else (0, 0) for axis in range(array.ndim)])
 
 
 def _read_card(path: Path) -> dict[str, Any]:
@@ -470,14 +411,14 @@ def _read_card(path: Path) -> dict[str, Any]:
     if not isinstance(card, dict) or card.get("kind") != "store":
         raise InputError(path, "not the card of a store", 'an object with "kind": "store"')
     if card.get("format") != FORMAT:
-        raise InputError(path, f"format {card.get('format')!r}", f"format {FORMAT}", "It was written by another version; " + MENDED.lower())
-    counts = [card.get(name) for name in ("clips", "frames", "persons", "coords")]
-    kinds: dict[str, type | tuple] = {"layout": dict, "normalise": dict, "splits": dict, "files": dict, "hash": str, "unit": str,
-                                      "up": (str, type(None))}
-    wrong = [name for name, kind in kinds.items() if name not in card or not isinstance(card[name], kind)]
-    if wrong or not all(type(count) is int and count > 0 for count in counts) or card["coords"] not in (2, 3):
-        raise InputError(path, f"entry {(wrong or ['clips, frames, persons or coords'])[0]!r} is missing or wrong",
-                         "the card of a store", MENDED)
+        raise InputError(path, f"format {card.get('format')!r} of another version", f"format {FORMAT}", AGAIN)
+    kinds: dict[str, Any] = {
+        "layout": dict, "persons": int, "coords": int, "up": (str, type(None)), "unit": str, "normalise": dict,
+        "clips": int, "frames": int, "hash": str, "splits": dict, "files": dict}
+    for name, kind in kinds.items():
+        value = card.get(name)
+        if name not in card or not isinstance(value, kind) or (kind is int and value < 1):
+            raise InputError(path, f"entry {name!r} is {value!r}", "the card of a store", AGAIN)
     return card
 
 
@@ -490,32 +431,26 @@ def _check(card: Mapping[str, Any]) -> str:
 
 
 def _changed(file: Path) -> InputError:
-    return InputError(file, "bytes have changed since the store was written", "the content that the card records", MENDED)
+    return InputError(file, "bytes have changed since the store was written", "what the card records", AGAIN)
 
 
 def _file_digest(path: Path) -> str:
     """SHA-256 of a file; of the numbers alone for ``.npy`` (opening the store has compared the header)."""
     with path.open("rb") as file:
-        file.seek(_HEADER if path.suffix == ".npy" else 0)
+        file.seek(HEADER if path.suffix == ".npy" else 0)
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _content(card: Mapping[str, Any], digests: Mapping[str, str], table: pa.Table) -> str:
-    """The content hash: what the frames mean, the frames, the confidence, the clip table; nothing about how it came about."""
+def _content(card: Mapping[str, Any], digests: Mapping[str, str], clips: pa.Table) -> str:
+    """The content hash: what the frames mean, the frames, the confidence, the clip table; not how it came about."""
     meaning = {name: card[name] for name in ("format", "layout", "persons", "coords", "up", "unit", "clips", "frames")}
-    text = json.dumps(meaning, sort_keys=True)
-    return files.sha256(text.encode(), digests["frames.npy"].encode(), digests["seen.npy"].encode(), _table_digest(table))
+    return files.sha256(json.dumps(meaning, sort_keys=True).encode(), digests["frames.npy"].encode(),
+                        digests["seen.npy"].encode(), table.digest(clips))
 
 
-def _row(motion: Motion, where: str, source: str | None) -> dict[str, Any]:
-    """The clip's row: values of the table's columns; an extra value under a name of ours gets ``extra_`` before it."""
+def _row(motion: Motion, name: str, source: str) -> dict[str, Any]:
+    """The clip's row of the table; an extra value under a name of ours gets ``extra_`` before it."""
     width, height = motion.image_size or (None, None)
-    row = {"id": where, "source": motion.source or where if source is None else source, "label": motion.label,
-           "subject": motion.subject, "camera": motion.camera, "length": len(motion), "fps": motion.fps,
-           "width": width, "height": height}
-    for name, value in motion.extra.items():
-        value = value.item() if isinstance(value, np.generic) else value
-        if not isinstance(value, (str, int, float, bool, type(None))):
-            raise InputError(where, f"extra value {name!r} of type {type(value).__name__}", "text, a number, a truth value or None")
-        row[f"extra_{name}" if name in row else name] = value
-    return row
+    row = {"id": name, "source": source, "label": motion.label, "subject": motion.subject, "camera": motion.camera,
+           "length": len(motion), "fps": motion.fps, "width": width, "height": height}
+    return row | {f"extra_{key}" if key in row else key: value for key, value in motion.extra.items()}

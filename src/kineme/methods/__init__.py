@@ -33,7 +33,8 @@ class Method(nn.Module):
 
     * ``unit``: ``"clip"``, ``"frame"`` or ``"video"``: what one row of an index is;
     * ``encoder_name``: the encoder taken when none is named;
-    * ``train``: training settings of the paper; ``small``: those of the preset for small sets and machines without a GPU.
+    * ``loop``: settings of the training loop in the paper; ``small``: tables ``method`` and ``loop`` of the preset for small sets and
+      machines without a GPU, which go before them.
     """
 
     @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Method(nn.Module):
 
     unit: ClassVar[str] = "clip"
     encoder_name: ClassVar[str] = "recurrent"
-    train_settings: ClassVar[dict[str, Any]] = {}
+    loop: ClassVar[dict[str, Any]] = {}
     small: ClassVar[dict[str, Any]] = {}
     settings: Any
 

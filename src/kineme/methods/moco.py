@@ -77,7 +77,7 @@ class MoCo(Method):
         views: ViewSettings = field(default_factory=ViewSettings)
         faithful: bool = False
 
-    train_settings = {"optimiser": "sgd", "lr": 0.01, "epochs": 451, "milestones": [351]}  # noqa: RUF012
+    loop = {"optimiser": "sgd", "lr": 0.01, "epochs": 451, "milestones": [351]}  # noqa: RUF012
 
     def __init__(self, settings: Settings, new_encoder: NewEncoder):
         super().__init__()

@@ -1,0 +1,215 @@
+"""Files of motion: one reader per format, and the choice between them.
+
+A reader is one file in this folder; its name is the format's name on the command line, the first line of its docstring
+the description. It defines
+
+* ``suffixes``: the usual file endings, for messages;
+* ``sniff(path, head) -> bool``: is this a file of mine? By name and content, cheaply: ``head`` holds its first 8192
+  bytes. A file whose ending belongs to one format alone is claimed even if damaged, so that the reader can say what
+  is wrong with it;
+* ``read(path, options) -> Iterator[Motion]``: its clips in file order. ``source`` is the file's name, with ``#k``
+  behind it for clip k of a file that holds several (or the clip's own name where the format has one). Whatever is
+  wrong with the file is an :class:`~kineme.errors.InputError` that names it and the place in it; nothing is executed,
+  and no size that the file merely claims is allocated;
+
+and, where the format needs it,
+
+* ``folder = True``: a unit is a whole folder (one file per frame, say). Then ``sniff`` and ``read`` receive the folder,
+  ``head`` is empty, and nothing inside is looked at on its own;
+* ``side(path, head) -> bool``: a file that belongs to the format but is no clip by itself (labels, a skeleton that the
+  motion files share, split lists). ``prepare`` passes over it in silence; ``read`` finds its own with
+  :func:`kineme.readers.text.near`;
+* ``splits(path) -> dict``: the published splits that a file carries, as rules over columns of the clip table.
+
+Nothing else has to be told about a new reader: :func:`kineme.registry.names` finds it, and the test of bad input asks
+for one more entry in its table. Text formats find a fast scanner of numbers in :mod:`kineme.readers.text`.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import itertools
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .. import registry
+from ..errors import InputError
+from ..motion import Motion
+
+HEAD = 8192  # bytes that a reader may look at to recognise its files
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user says about the files.
+
+    Attributes:
+        labels: file or folder of labels, where the format keeps them apart.
+        faithful: cut clips as the released code of the publication does, quirks included.
+        table: further settings of a format, by name; each reader says which it knows.
+    """
+
+    labels: Path | None = None
+    faithful: bool = False
+    table: Mapping[str, Any] | None = None
+
+    def __post_init__(self):
+        if self.labels is not None:
+            object.__setattr__(self, "labels", Path(self.labels))
+
+
+@functools.cache
+def readers() -> dict[str, Any]:
+    """The readers by name, imported (which needs numpy only)."""
+    return {name: importlib.import_module(f"{__name__}.{name}") for name in registry.names("readers")}
+
+
+def detect(path: str | os.PathLike) -> str:
+    """Name of the format of a file, or of a folder that is one unit.
+
+    Raises:
+        InputError: missing, empty, or of no known format; the message lists the formats.
+    """
+    path = Path(path)
+    head = _head(path)
+    for name, reader in _candidates(path):
+        if reader.sniff(path, head):
+            return name
+    formats = f"one of {_formats()}"
+    if path.is_dir():
+        raise InputError(path, "a folder that is no recording of a known format", formats,
+                         "A folder of files goes through kineme prepare")
+    owner = _side_of(path, head)
+    if owner:
+        raise InputError(path, f"a side file of format {owner}, not a recording", formats)
+    start = head[:40].decode("latin-1").encode("unicode_escape").decode("ascii")
+    found = f"of no known format (it begins with '{start}')" if head else "the file is empty"
+    raise InputError(path, found, formats, "If you know the format, name it")
+
+
+def read_all(path: str | os.PathLike, format: str | None = None, options: Options | None = None) -> Iterator[Motion]:
+    """The clips of a file, one after the other.
+
+    Args:
+        path: the file, or a folder where that is the format's unit.
+        format: name of the reader; by default it is recognised.
+        options: see :class:`Options`.
+
+    Raises:
+        InputError: at once if there is no such file or format, else when the clip at fault is reached.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise InputError(path, "no such file or folder")
+    return _reader(path, format).read(path, options or Options())
+
+
+def read(path: str | os.PathLike, format: str | None = None, **options: Any) -> Motion:
+    """The motion of a file that holds exactly one clip.
+
+    Args:
+        path, format: as for :func:`read_all`.
+        options: the fields of :class:`Options`.
+
+    Raises:
+        InputError: not readable, or more than one clip.
+    """
+    clips = list(itertools.islice(read_all(path, format, Options(**options)), 2))
+    if len(clips) != 1:
+        found = "more than one clip" if clips else "no clip"
+        raise InputError(path, found, "exactly one", "kineme.read_all gives them one after the other")
+    return clips[0]
+
+
+def is_side_file(path: str | os.PathLike) -> bool:
+    """Whether a file belongs to a known format without being a recording (labels, lists, descriptions)."""
+    try:
+        return Path(path).is_file() and _side_of(Path(path), _head(Path(path))) is not None
+    except InputError:  # not readable: whoever reads it says so
+        return False
+
+
+def sources(root: str | os.PathLike, format: str | None = None) -> Iterator[Path]:
+    """The units under a folder in sorted order: files, and folders that a format takes as one; no side files.
+
+    Files of no known format are among them (whoever reads them reports them); hidden files and folders are not.
+    Without ``format`` a folder is a unit if a reader of folders recognises it, with it if that reader does.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        yield root
+        return
+    folders = [reader for name, reader in readers().items()
+               if getattr(reader, "folder", False) and format in (None, name)]
+    yield from _sources(root, folders)
+
+
+def carried_splits(path: str | os.PathLike, format: str | None = None) -> dict[str, dict[str, Any]]:
+    """The published splits that a file carries: ``{name: {"train": rule, "test": rule}}``, empty for most formats.
+
+    A rule is ``{"column": c, "in": [values]}``, ``{"column": c, "lt": x}``, ``{"column": c, "ge": x}`` or
+    ``{"column": c, "prefix": text}`` over columns of the clip table.
+    """
+    reader = _reader(Path(path), format)
+    return reader.splits(Path(path)) if hasattr(reader, "splits") else {}
+
+
+def _reader(path: Path, format: str | None) -> Any:
+    name = format or detect(path)
+    if name not in readers():
+        raise InputError(f"format {name!r}", "no such format", f"one of {_formats()}",
+                         registry.did_you_mean(name, readers()))
+    reader = readers()[name]
+    if path.is_dir() and not getattr(reader, "folder", False):
+        raise InputError(path, "a folder", f"a file of format {name}", "A folder of files goes through kineme prepare")
+    return reader
+
+
+def _candidates(path: Path) -> Iterable[tuple[str, Any]]:
+    """Readers whose unit is what ``path`` is, those that know its ending first."""
+    ending, folder = path.suffix.lower(), path.is_dir()
+    fitting = [(name, reader) for name, reader in readers().items() if getattr(reader, "folder", False) == folder]
+    return sorted(fitting, key=lambda entry: ending not in entry[1].suffixes)
+
+
+def _side_of(path: Path, head: bytes) -> str | None:
+    return next((name for name, reader in readers().items() if hasattr(reader, "side") and reader.side(path, head)),
+                None)
+
+
+def _sources(folder: Path, folder_readers: list[Any]) -> Iterator[Path]:
+    try:
+        paths = sorted(folder.iterdir())
+    except OSError as error:
+        raise InputError(folder, f"not readable ({error.strerror})") from None
+    for path in paths:
+        loops = path.is_symlink() and folder.resolve().is_relative_to(path.resolve())
+        if path.name.startswith(".") or loops:
+            continue
+        if not path.is_dir():
+            if not is_side_file(path):
+                yield path
+        elif any(reader.sniff(path, b"") for reader in folder_readers):
+            yield path
+        else:
+            yield from _sources(path, folder_readers)
+
+
+def _head(path: Path) -> bytes:
+    if path.is_dir():
+        return b""
+    try:
+        with open(path, "rb") as file:
+            return file.read(HEAD)
+    except FileNotFoundError:
+        raise InputError(path, "no such file or folder") from None
+    except OSError as error:
+        raise InputError(path, f"not readable ({error.strerror})") from None
+
+
+def _formats() -> str:
+    return ", ".join(f"{name} ({' '.join(reader.suffixes)})" for name, reader in readers().items())

@@ -1,27 +1,28 @@
-"""Text files of numbers: bounded loading, and a scanner for decimal numbers that works on whole files at once.
+"""Text files: bounded loading, and their numbers read by a compiled scanner.
 
-Readers of text formats share it. The numbers are those of Python's ``float``, bit for bit: a decimal with at most
-15 digits is an integer below 2**53 divided by a power of ten below 10**22, both exact in float64, so one division
-rounds correctly (Clinger, "How to read floating point numbers accurately", 1990). Longer numbers and exponents are
-rare in recordings and go through ``float`` itself.
+Readers of text formats share it. A file is cut into words by three operations on its bytes as an array; those words
+that are wanted go to Arrow's cast from text to float64, which rounds correctly, as Python's ``float`` does.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import stat
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ..errors import InputError
 
-MAX_TEXT = 2 << 30  # bytes of one text file
-WIDTH = 15  # columns of the fast path: tokens of up to 14 characters
-BLOCK = 1 << 14  # tokens parsed at a time, so that the columns stay in the processor's cache
+MAX_TEXT = 1 << 29  # bytes of one text file; positions in it are int32
+BLOCK = 1 << 16  # bytes cut into words at a time
+BLANK = 32  # this character and those below it separate words
 NUMBER = re.compile(rb"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|inf|infinity)", re.IGNORECASE)
-TENS = 10.0 ** np.arange(WIDTH + 1)
+INTEGER = re.compile(rb"-?\d{1,18}")
 
 
 def load(path: str | os.PathLike, what: str, limit: int = MAX_TEXT) -> bytes:
@@ -32,15 +33,16 @@ def load(path: str | os.PathLike, what: str, limit: int = MAX_TEXT) -> bytes:
     """
     try:
         with open(path, "rb") as file:
-            data = file.read(limit + 1)
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode) or status.st_size > limit:
+                raise InputError(path, f"not a file of at most {limit} bytes", what)
+            data = file.read()
     except OSError as error:
         raise InputError(path, f"not readable ({error.strerror or error})", what) from None
-    if len(data) > limit:
-        raise InputError(path, f"more than {limit} bytes", f"{what} of at most that size")
     if b"\0" in data:
-        raise InputError(path, f"NUL byte at position {data.index(0)}", what, "The file is damaged or not text")
+        raise InputError(path, f"a NUL byte at position {data.index(0)}", what, "The file is damaged or not text")
     data = data.removeprefix(b"\xef\xbb\xbf")
-    if not data.strip():
+    if not data or data.isspace():
         raise InputError(path, "the file is empty", what)
     return data
 
@@ -53,41 +55,90 @@ def unpack(data: bytes) -> str:
         return data.decode("latin-1")
 
 
+def document(path: str | os.PathLike, what: str) -> Any:
+    """The content of a JSON file.
+
+    Raises:
+        InputError: as :func:`load`, or not JSON.
+    """
+    try:
+        return json.loads(load(path, what))
+    except InputError:
+        raise
+    except (ValueError, RecursionError) as error:  # ValueError: not UTF-8, not JSON, a number of 5000 digits
+        raise InputError(path, f"not readable as JSON ({error})", what) from None
+
+
 def near(path: Path, *places: str) -> Path | None:
     """The first of these places, relative to the folder of ``path``, that is a file; None if there is none."""
     return next((path.parent / place for place in places if (path.parent / place).is_file()), None)
 
 
+def float32(path: str | os.PathLike, values: np.ndarray) -> np.ndarray:
+    """Numbers in single precision.
+
+    Raises:
+        InputError: a number that is not finite there.
+    """
+    with np.errstate(over="ignore"):
+        single = np.asarray(values).astype(np.float32)
+    if not np.isfinite(single).all():
+        bad = np.asarray(values)[~np.isfinite(single)][0]
+        raise InputError(path, f"the coordinate {bad:g}", "finite numbers of at most 3.4e38")
+    return single
+
+
 @dataclass(frozen=True, eq=False)
-class Tokens:
-    """The words of a text, separated by blanks and line ends of any kind.
+class Words:
+    """The words of a text, separated by blanks, control characters and line ends of any kind.
 
     Attributes:
         path: the file, for messages.
         data: the text.
-        buffer: uint8, the text with blanks behind it.
-        starts, ends: int64 ``[n]``, where each word begins and ends in ``data``.
+        edges: int32 ``[2 n]``: where word 0 begins and ends in ``data``, then word 1, ...
     """
 
     path: str
     data: bytes
-    buffer: np.ndarray
-    starts: np.ndarray
-    ends: np.ndarray
+    edges: np.ndarray
 
     def __len__(self) -> int:
-        return len(self.starts)
+        return len(self.edges) // 2
 
     def word(self, index: int) -> bytes:
-        return self.data[self.starts[index] : self.ends[index]]
+        return self.data[self.edges[2 * index] : self.edges[2 * index + 1]]
 
-    def line(self, index: int) -> int:
-        """Number of the line, from 1, in which a word stands (the last line if there is no such word)."""
-        return self.data.count(b"\n", 0, int(self.starts[index]) if index < len(self) else len(self.data.rstrip())) + 1
+    def shown(self, index: int) -> str:
+        """A word, quoted and shortened for a message."""
+        word = self.word(index)
+        return repr(word[:20].decode("latin-1")) + ("..." if len(word) > 20 else "")
 
     def error(self, index: int, found: str, expected: str = "", mend: str = "") -> InputError:
-        """An error that names the file and the line of a word."""
-        return InputError(f"{self.path}, line {self.line(index)}", found, expected, mend)
+        """An error that names the file and the line of a word (the last line if there is no such word)."""
+        end = self.edges[2 * index] if index < len(self) else len(self.data.rstrip())
+        line = 1 + self.data.count(b"\n", 0, int(end))
+        return InputError(f"{self.path}, line {line}", found, expected, mend)
+
+    def integer(self, index: int, what: str) -> int:
+        """A word as a whole number of at most 18 digits, so that it is exact in int64.
+
+        Raises:
+            InputError: another word, or none; ``what`` says what the number means.
+        """
+        if index >= len(self):
+            raise self.error(index, f"the file ends before {what}")
+        if not INTEGER.fullmatch(self.word(index)):
+            raise self.error(index, f"{self.shown(index)} where {what} should stand", "a whole number")
+        return int(self.word(index))
+
+    def equal(self, index: np.ndarray, word: bytes) -> np.ndarray:
+        """Which of the words at these indices are ``word``, as bool."""
+        starts = self.edges[2 * index]
+        same = self.edges[2 * index + 1] - starts == len(word)
+        text = np.frombuffer(self.data, np.uint8)
+        for k, character in enumerate(word):
+            same &= text.take(starts + k, mode="clip") == character
+        return same
 
     def floats(self, index: np.ndarray | slice = slice(None), finite: bool = True) -> np.ndarray:
         """The words at these indices as float64, in the shape of ``index``.
@@ -95,16 +146,19 @@ class Tokens:
         Raises:
             InputError: a word that is not a number or, with ``finite``, not a finite one; it names the line.
         """
+        import pyarrow
+
         which = np.arange(len(self))[index] if isinstance(index, slice) else np.asarray(index)
-        flat = which.ravel()
-        values = np.empty(len(flat))
-        for low in range(0, len(flat), BLOCK):
-            block = slice(low, low + BLOCK)
-            self._scan(flat[block], values[block])
-        if finite and not np.isfinite(values).all():
-            bad = int(flat[np.argmin(np.isfinite(values))])
-            raise self.error(bad, f"{_shown(self.word(bad))} is not a finite number", "finite numbers")
-        return values.reshape(which.shape)
+        text, places = pyarrow.py_buffer(self.data), pyarrow.py_buffer(self.edges)
+        words_and_gaps = pyarrow.StringArray.from_buffers(max(len(self.edges) - 1, 0), places, text)
+        try:
+            found = words_and_gaps.take(pyarrow.array(2 * which.ravel())).cast(pyarrow.float64()).to_numpy()
+        except ValueError:  # some spelling that Arrow does not know, such as a plus sign in front
+            found = np.array([self._float(i) for i in which.ravel().tolist()])
+        if finite and not np.isfinite(found).all():
+            bad = int(which.flat[np.argmin(np.isfinite(found))])
+            raise self.error(bad, f"{self.shown(bad)} is not a finite number", "finite numbers")
+        return found.reshape(which.shape)
 
     def table(self, columns: int, row: str) -> np.ndarray:
         """All words as float64 ``[rows, columns]``, one row on each line that is not empty.
@@ -112,7 +166,8 @@ class Tokens:
         Raises:
             InputError: a line with another number of words (``row`` says what a line holds), or not of finite numbers.
         """
-        first = np.unique(np.searchsorted(self.starts, np.flatnonzero(self.buffer == ord("\n"))))
+        ends = np.flatnonzero(np.frombuffer(self.data, np.uint8) == ord("\n"))
+        first = np.unique(np.searchsorted(self.edges[0::2], ends))
         first = np.concatenate([[0], first[(first > 0) & (first < len(self))], [len(self)]])
         widths = np.diff(first)
         if (widths != columns).any():
@@ -120,47 +175,17 @@ class Tokens:
             raise self.error(int(first[bad]), f"{widths[bad]} values", f"{columns} ({row})")
         return self.floats().reshape(-1, columns)
 
-    def _scan(self, index: np.ndarray, out: np.ndarray) -> None:
-        starts = self.starts[index]
-        length = self.ends[index] - starts
-        width = min(int(length.max()) + 1, WIDTH)
-        text = np.empty((width, len(starts)), np.uint8)  # one row per character, so that every step below is long
-        for k in range(width):
-            np.take(self.buffer[k:], starts, out=text[k], mode="clip")
-        columns = np.arange(width, dtype=np.uint8)[:, None]
-        text *= columns < np.minimum(length, 255).astype(np.uint8)
-        digits = text - np.uint8(48)
-        is_digit = digits < 10
-        digits *= is_digit
-        is_dot = text == ord(".")
-        dots = is_dot.sum(0, dtype=np.uint8)
-        negative = text[0] == ord("-")
-        signs = negative | (text[0] == ord("+"))
-        count = is_digit.sum(0, dtype=np.uint8)
-        plain = (count > 0) & (dots < 2) & (count + dots + signs == length) & (length < width)
-        # Digits before the dot weigh ten times too much while the dot still takes up a place.
-        dot = np.where(dots > 0, (is_dot * columns).sum(0, dtype=np.uint8), np.minimum(length, width - 1))
-        behind = TENS[width - 1 - np.minimum(dot, width - 1)]
-        total = TENS[width - 1 :: -1] @ digits
-        whole = np.floor(total / (10 * behind)) * (10 * behind)
-        np.divide(total - whole + whole / 10, behind, out=out)
-        np.negative(out, out=out, where=negative)
-        for k in np.flatnonzero(~plain):
-            word = self.data[starts[k] : starts[k] + length[k]]
-            if not NUMBER.fullmatch(word):
-                raise self.error(int(index[k]), f"{_shown(word)} is not a number", "decimal numbers")
-            out[k] = float(word)
+    def _float(self, index: int) -> float:
+        if not NUMBER.fullmatch(self.word(index)):
+            raise self.error(index, f"{self.shown(index)} is not a number", "decimal numbers")
+        return float(self.word(index))
 
 
-def tokens(path: str | os.PathLike, data: bytes) -> Tokens:
-    """Find the words of a text; control characters count as blanks."""
-    buffer = np.frombuffer(data + b" " * (WIDTH + 1), np.uint8)
-    blank = buffer <= 32
-    edges = np.flatnonzero(blank[1:] != blank[:-1]) + 1
-    if not blank[0]:
-        edges = np.concatenate([[0], edges])
-    return Tokens(str(path), data, buffer, edges[0::2], edges[1::2])
-
-
-def _shown(word: bytes) -> str:
-    return repr(word[:20].decode("latin-1")) + ("..." if len(word) > 20 else "")
+def words(path: str | os.PathLike, data: bytes) -> Words:
+    """Find the words of a text."""
+    padded = np.frombuffer(b" " + data + b" ", np.uint8)
+    edges = []
+    for low in range(0, len(padded) - 1, BLOCK):  # by blocks: arrays that stay in the cache
+        ink = padded[low : low + BLOCK + 1] > BLANK
+        edges.append((np.flatnonzero(ink[1:] != ink[:-1]) + low).astype(np.int32))
+    return Words(str(path), data, np.concatenate(edges))

@@ -1,0 +1,256 @@
+"""The command line: parses, calls, prints. Heavy rooms are imported by the verb that needs them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from . import __version__
+from .errors import InputError
+
+DESCRIPTION = "Kineme learns what human movements mean, without labels."
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit code: 0, 2 for input that cannot be used, 130 after Ctrl-C."""
+    args = parser().parse_args(argv)
+    try:
+        args.verb(args)
+        return 0
+    except InputError as error:
+        return _complain(str(error))
+    except KeyboardInterrupt:
+        print("\nInterrupted. Nothing finished is lost" + (f"; go on with: {args.resume_hint(args)}" if hasattr(args, "resume_hint") else "."),
+              file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except MemoryError:
+        return _complain("Out of memory. Take a smaller batch (--set loop.batch=16) or a smaller store.")
+    except OSError as error:
+        return _complain(f"{error.filename or 'disk'}: {error.strerror or error}. What was there before is untouched; free some space or check the path and run the command again.")
+
+
+def _complain(text: str) -> int:
+    print(f"kineme: {text}", file=sys.stderr)
+    return 2
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    root = argparse.ArgumentParser(prog="kineme", description=DESCRIPTION)
+    root.add_argument("--version", action="version", version=f"kineme {__version__}")
+    verbs = root.add_subparsers(required=True, metavar="VERB")
+
+    def verb(name: str, text: str, function) -> argparse.ArgumentParser:
+        sub = verbs.add_parser(name, help=text, description=text)
+        sub.set_defaults(verb=function)
+        return sub
+
+    sub = verb("demo", "Make motions, learn from them, score, and show pictures: five minutes, no data needed.", demo)
+    sub.add_argument("--out", default="kineme-demo", help="folder to write (default: %(default)s)")
+    sub.add_argument("--mine", metavar="FOLDER", help="the same on your own motion files")
+    sub.add_argument("--seeds", type=int, default=3, help="how many trainings (default: %(default)s)")
+    sub.add_argument("--quick", action="store_true", help="a few seconds instead of minutes; the scores mean nothing")
+
+    sub = verb("prepare", "Turn a folder of motion files into a store.", prepare)
+    sub.add_argument("src", metavar="SRC", help="folder or file")
+    sub.add_argument("dest", metavar="DEST", help="store to write")
+    sub.add_argument("--format", help="take every file as this format (see `kineme methods`)")
+    sub.add_argument("--normalise", choices=("none", "general", "ntu"), help="default: ntu for the ntu25 layout, general for others")
+    sub.add_argument("--labels", metavar="FILE.csv|folder", help="labels from a table, from PKU-MMD label files, or `folder`: each file's folder is its label")
+    sub.add_argument("--layout", help="map every clip to this layout")
+    sub.add_argument("--map", metavar="FILE", help="TOML or JSON: joint of the layout -> joint of the files")
+    sub.add_argument("--jobs", type=int, default=0, help="processes (default: one per core)")
+    sub.add_argument("--faithful", action="store_true", help="read as the released code does, quirks included")
+
+    sub = verb("info", "Say what a store or a run holds.", info)
+    sub.add_argument("path", metavar="STORE|RUN")
+    sub.add_argument("--verify", action="store_true", help="read every byte of a store and check it against the card")
+
+    sub = verb("pretrain", "Train an encoder on a store, without labels.", pretrain)
+    sub.add_argument("method", metavar="METHOD", help="see `kineme methods`")
+    sub.add_argument("stores", metavar="STORE", nargs="+")
+    sub.add_argument("--split", help="only the training part of this split is seen")
+    sub.add_argument("--out", metavar="RUN", help="folder to write (default: runs/METHOD-STORE-SEED)")
+    sub.add_argument("--recipe", metavar="NAME|FILE", help="settings; `small` and `published` are always there (default: sized to the store)")
+    sub.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="e.g. method.temperature=0.1, encoder.hidden=256, loop.lr=0.05")
+    sub.add_argument("--epochs", type=int)
+    sub.add_argument("--seed", type=int, default=0)
+    sub.add_argument("--layout", help="layout to which several stores are mapped")
+    sub.add_argument("--device", help="cpu, cuda, cuda:1 ... (default: CUDA where there is one)")
+    sub.add_argument("--resume", action="store_true", help="go on with an interrupted run")
+    sub.add_argument("--tensorboard", action="store_true", help="also write TensorBoard files")
+    sub.set_defaults(resume_hint=_resume_hint)
+
+    sub = verb("evaluate", "Score runs on a store, beside random weights and hand-made features.", evaluate)
+    sub.add_argument("runs", metavar="RUN", nargs="+")
+    sub.add_argument("store", metavar="STORE")
+    sub.add_argument("--protocols", default="knn,linear", help="comma-separated (default: %(default)s)")
+    sub.add_argument("--split", required=True)
+    sub.add_argument("--seeds", type=int, default=1, help="probe seeds (default: %(default)s)")
+    sub.add_argument("--probe", choices=("logistic", "halp", "cmd", "hico"), help="classifier of the linear protocol (default: logistic)")
+    sub.add_argument("--set", action="append", default=[], metavar="PROTOCOL.NAME=VALUE", help="e.g. knn.k=1,5 or linear.C=0.1")
+    sub.add_argument("--json", metavar="FILE", help="write every row")
+
+    sub = verb("embed", "Write one vector per clip.", embed)
+    sub.add_argument("run", metavar="RUN")
+    sub.add_argument("store", metavar="STORE")
+    sub.add_argument("--out", metavar="FOLDER", required=True)
+
+    verb("methods", "List methods, encoders, readers, protocols, layouts and recipes.", methods)
+    sub = verb("bench", "Measure speed against plain reference implementations (from a checkout).", bench)
+    sub.add_argument("names", nargs="*", help="which parts (default: all)")
+    sub.add_argument("--rounds", type=int, default=5)
+    sub.add_argument("--json", metavar="FILE", help="write the measured rows")
+    verb("doctor", "Say what this machine offers: torch, threads, bf16, matrix products, GPU.", doctor)
+    return root
+
+
+def demo(args: argparse.Namespace) -> None:
+    from . import demo as room
+
+    room.run(Path(args.out), mine=args.mine and Path(args.mine), seeds=args.seeds, quick=args.quick)
+
+
+def prepare(args: argparse.Namespace) -> None:
+    from . import prepare as room
+    from . import skeleton
+    from .progress import Bar
+
+    with Bar("prepare", 0) as bar:
+        def report(done: int, total: int, note: str = "") -> None:
+            bar.total = total
+            if bar._live:
+                bar._live.update(bar._task, total=total)
+            bar.update(done, note)
+
+        store = room.prepare(args.src, args.dest, format=args.format, normalise=args.normalise, labels=args.labels, layout=args.layout,
+                             table=skeleton.read_table(args.map) if args.map else None, jobs=args.jobs or os.cpu_count() or 1,
+                             faithful=args.faithful, progress=report)
+    _describe_store(store)
+    print(f"\nStore written to {args.dest}. Next: kineme pretrain moco {args.dest}")
+
+
+def info(args: argparse.Namespace) -> None:
+    from . import store
+    from .files import read_json
+
+    card = read_json(Path(args.path) / "card.json", "a store or a run")
+    kind = card.get("kind") if isinstance(card, dict) else None
+    if kind == "run":
+        for key in ("method", "encoder", "status", "clips", "split", "seed", "seconds", "torch", "device", "kineme"):
+            print(f"{key:10} {card.get(key)}")
+        print(f"{'layout':10} {card['layout']['name']}, {card['coords']} coordinates, up to {card['persons']} persons")
+        print(json.dumps({k: card["recipe"][k] for k in ("method", "encoder", "loop")}, indent=1))
+        return
+    if kind != "store":
+        raise InputError(args.path, f"a card of kind {kind!r}", "a store or a run")
+    data = store.open(args.path)
+    _describe_store(data)
+    if args.verify:
+        data.verify()
+        print("verified: every byte as the card says")
+
+
+def _describe_store(data) -> None:
+    from . import splits
+
+    card = data.card
+    print(f"{len(data)} clips, {card['frames']} frames, layout {data.layout.name} ({len(data.layout)} joints), {data.coords} coordinates, up to {data.persons} persons")
+    print(f"up {card.get('up')}, unit {card.get('unit')}, normalised: {card['normalise'].get('how')}, hash {data.hash[:12]}")
+    print(f"columns: {', '.join(data.clips.column_names)}")
+    labels = [x for x in data.column("label") if x is not None]
+    if labels:
+        counts = {name: labels.count(name) for name in sorted(set(labels))}
+        shown = ", ".join(f"{name} {count}" for name, count in list(counts.items())[:24])
+        print(f"labels ({len(counts)}): {shown}{' ...' if len(counts) > 24 else ''}")
+    print(f"splits: {', '.join(splits.names(data))}")
+    aside = data.path / "set_aside.jsonl"
+    if aside.exists():
+        lines = [json.loads(line) for line in aside.read_text(encoding="utf-8").splitlines()]
+        print(f"{len(lines)} files set aside (all in {aside}):" if lines else "no file set aside")
+        for line in lines[:10]:
+            print(f"  {line['file']}: {line['reason']}")
+
+
+def pretrain(args: argparse.Namespace) -> None:
+    from . import train
+
+    run = train.pretrain(args.method, args.stores, args.out, epochs=args.epochs, seed=args.seed, split=args.split, recipe_name=args.recipe,
+                         overrides=args.set, layout=args.layout, resume=args.resume, device=args.device, tensorboard=args.tensorboard, progress=True)
+    if int(os.environ.get("RANK", 0)) == 0:
+        lines = (run / "log.jsonl").read_text(encoding="utf-8").splitlines()
+        if lines:
+            first, last = json.loads(lines[0]), json.loads(lines[-1])
+            print(f"loss {first['loss']:.4f} -> {last['loss']:.4f} over {len(lines)} epochs")
+        print(f"Run written to {run}. Next: kineme evaluate {run} {args.stores[0]} --split {args.split or 'NAME'}")
+
+
+def _resume_hint(args: argparse.Namespace) -> str:
+    out = args.out or f"runs/{args.method}-{'+'.join(Path(s).name for s in args.stores)}-{args.seed}"
+    return f"kineme pretrain {args.method} {' '.join(args.stores)} --out {out} --seed {args.seed} --resume"
+
+
+def evaluate(args: argparse.Namespace) -> None:
+    from rich.console import Console
+
+    from . import embed as models
+    from . import evaluate as room
+    from . import settings, store
+    from .files import write_json
+
+    protocols = [p.strip() for p in args.protocols.split(",") if p.strip()]
+    chosen = settings.override({}, args.set + ([f"linear.probe={args.probe}"] if args.probe else []))
+    rows = room.run([models.load(run) for run in args.runs], store.open(args.store), protocols, args.split, seeds=args.seeds, settings=chosen, progress=True)
+    Console(width=None if sys.stdout.isatty() else 140).print(room.table(rows))
+    if args.json:
+        write_json(args.json, rows)
+        print(f"Rows written to {args.json}")
+
+
+def embed(args: argparse.Namespace) -> None:
+    from . import embed as room
+    from . import store
+
+    model = room.load(args.run)
+    out = room.write(model, store.open(args.store), args.out, progress=True)
+    print(f"{model.dim} numbers for each clip in {out}/Z.npy, clips in the same order in {out}/clips.parquet")
+
+
+def methods(args: argparse.Namespace) -> None:
+    from . import recipe, registry, skeleton
+
+    for title, room in (("methods", "methods"), ("encoders", "encoders"), ("readers (formats)", "readers"), ("protocols", "evaluate")):
+        print(f"{title}:")
+        for name, text in registry.names(room).items():
+            print(f"  {name:14} {text}")
+    print("layouts:\n  " + " ".join(skeleton.layouts()))
+    print("recipes:\n  " + " ".join(["small", "published", *recipe.known()]))
+
+
+def bench(args: argparse.Namespace) -> None:
+    folder = Path(__file__).parents[2] / "bench"
+    if not (folder / "run.py").is_file():
+        raise InputError("kineme bench", "no bench folder beside this installation", "a checkout of the project", "Clone it and run `make bench`")
+    import runpy
+
+    sys.path.insert(0, str(folder))
+    sys.argv = ["bench", *args.names, "--rounds", str(args.rounds), *(["--json", args.json] if args.json else [])]
+    runpy.run_path(str(folder / "run.py"), run_name="__main__")
+
+
+def doctor(args: argparse.Namespace) -> None:
+    from . import machine
+
+    for name, value in machine.describe().items():
+        print(f"{name:26} {value}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,65 @@
+"""What this machine offers: for `kineme doctor` and for the cards of runs."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Callable
+
+import torch
+
+
+def describe() -> dict[str, str]:
+    """Torch build, threads, bf16, GPU, and the measured rate of fp32 and bf16 matrix products by each path."""
+    found = {
+        "python": platform.python_version(), "torch": torch.__version__,
+        "processor": f"{_processor()}, {os.cpu_count()} cores", "threads": str(torch.get_num_threads()),
+        "bf16 instructions": "yes" if bf16() else "no (bf16 works, but is slower than fp32 here)",
+        "GPU": ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())) or "none",
+    }
+    rates = {name: gflops(multiply) for name, multiply in paths().items()}
+    for name, rate in rates.items():
+        found[f"matrix product, {name}"] = f"{rate:.0f} GFLOP/s"
+    if "fp32, oneDNN" in rates and rates["fp32, oneDNN"] > 1.3 * rates["fp32, torch default"]:
+        found["note"] = "oneDNN beats torch's default product here (usual on AMD processors)"
+    return found
+
+
+def bf16() -> bool:
+    """Whether the processor multiplies bf16 by itself."""
+    try:
+        with open("/proc/cpuinfo", encoding="ascii", errors="ignore") as file:
+            return "avx512_bf16" in (text := file.read()) or "amx_bf16" in text
+    except OSError:
+        return False
+
+
+def paths() -> dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]]:
+    """The ways in which two matrices can be multiplied here, by name."""
+    ways: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {"fp32, torch default": lambda a, b: a @ b.T}
+    if torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+        ways["fp32, oneDNN"] = lambda a, b: torch.ops.mkldnn._linear_pointwise(a, b, None, "none", [], "")
+    ways["bf16"] = lambda a, b: a.bfloat16() @ b.bfloat16().T
+    return ways
+
+
+@torch.inference_mode()
+def gflops(multiply: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], size: int = 1024, rounds: int = 5) -> float:
+    """Best of a few products of two ``[size, size]`` matrices, in GFLOP/s."""
+    a, b = torch.ones(size, size), torch.ones(size, size)
+    multiply(a, b)
+    best = float("inf")
+    for _ in range(rounds):
+        begin = time.perf_counter()
+        multiply(a, b)
+        best = min(best, time.perf_counter() - begin)
+    return 2 * size**3 / best / 1e9
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="ascii", errors="ignore") as file:
+            return next(line.split(":")[1].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

@@ -1,0 +1,156 @@
+"""NTU RGB+D skeleton text (.skeleton): Kinect v2, 25 joints in metres, up to eight bodies per frame.
+
+The format (Shahroudy et al., CVPR 2016): the number of frames; then for each frame the number of bodies and for each
+body a line of 10 values, a line ``25`` and 25 lines of 12 values. A body's place in its frame is its slot; every slot
+becomes a person, and :mod:`kineme.normalise` chooses among them. Confidence is 1 for every joint of a body that is
+there: what the sensor calls inferred still has coordinates, and :func:`parse` gives the tracking states. The files
+state no frame rate; the sensor records 30 frames per second.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from .. import skeleton
+from ..errors import InputError
+from ..motion import Motion
+from . import Options, text
+
+suffixes = (".skeleton",)
+
+WHAT = "NTU RGB+D skeleton text (frame count; per frame the bodies with 10 values, '25' and 25 lines of 12 values each)"
+NAME = re.compile(r"S(?P<setup>\d{3})C(?P<camera>\d{3})P(?P<subject>\d{3})R(?P<repetition>\d{3})A(?P<action>\d{3})")
+MAX_BODIES = 8
+COUNTS = {str(n).encode(): n for n in range(MAX_BODIES + 1)}
+JOINTS, BODY_VALUES, JOINT_VALUES = 25, 10, 12
+BODY = BODY_VALUES + 1 + JOINTS * JOINT_VALUES  # words of one body
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """Everything that a file holds. B = bodies of all frames together, in file order.
+
+    Attributes:
+        frames: number of frames T.
+        frame, slot: int64 ``[B]``, where each body stands.
+        ids: int64 ``[B]``, the tracker's body number (17 digits, exact).
+        bodies: float64 ``[B, 9]``: clipped edges, left hand confidence and state, right hand confidence and state,
+            restricted, lean x, lean y, tracking state.
+        joints: float64 ``[B, 25, 12]``: x y z (m), depth x y, colour x y (px), orientation w x y z, tracking state
+            (0 not tracked, 1 inferred, 2 tracked); what is not finite stays so.
+    """
+
+    frames: int
+    frame: np.ndarray
+    slot: np.ndarray
+    ids: np.ndarray
+    bodies: np.ndarray
+    joints: np.ndarray
+
+
+def sniff(path: Path, head: bytes) -> bool:
+    words = head.split(maxsplit=14)
+    by_content = len(words) > 12 and words[12] == b"25" and words[0].isdigit() and words[1].isdigit()
+    return path.suffix.lower() == ".skeleton" or (path.suffix.lower() == ".txt" and by_content)
+
+
+def side(path: Path, head: bytes) -> bool:
+    """A list of samples with missing skeletons."""
+    names = head.split()[:20]
+    return path.suffix.lower() == ".txt" and bool(names) and all(NAME.match(text.unpack(name)) for name in names)
+
+
+def read(path: Path, options: Options) -> Iterator[Motion]:
+    """One motion ``[T, M, 25, 3]``, M = most bodies in a frame; frames without a body have confidence 0."""
+    words, frame, slot, places = _scan(path, text.load(path, WHAT))
+    xyz = words.floats(places[:, None, None] + _columns(range(3)))
+    joints = np.zeros((int(words.word(0)), max(slot, default=0) + 1, JOINTS, 3), np.float32)
+    seen = np.zeros(joints.shape[:3], np.float32)
+    joints[frame, slot], seen[frame, slot] = text.float32(path, xyz), 1
+    known = NAME.match(path.name)
+    if known is None:
+        yield Motion(joints, skeleton.layout("ntu25"), seen, fps=30.0, up="+y", unit="m", source=path.name)
+        return
+    number = {key: int(value) for key, value in known.groupdict().items()}
+    extra = {"dataset": "ntu", "setup": number["setup"], "repetition": number["repetition"],
+             "performance": known[0][:4] + known[0][8:]}
+    yield Motion(joints, skeleton.layout("ntu25"), seen, fps=30.0, up="+y", unit="m", label=f"A{number['action']:03d}",
+                 subject=number["subject"], camera=number["camera"], source=path.name, extra=extra)
+
+
+def parse(source: str | os.PathLike | bytes) -> Recording:
+    """All values of a file (a path, or its bytes).
+
+    Raises:
+        InputError: not of this format; the message names the line.
+    """
+    path, data = ("bytes", source) if isinstance(source, bytes) else (source, text.load(source, WHAT))
+    words, frame, slot, places = _scan(path, data)
+    ids = np.array([words.integer(i, "the number of a body") for i in places], np.int64)
+    bodies = words.floats(places[:, None] + np.arange(1, BODY_VALUES))
+    joints = words.floats(places[:, None, None] + _columns(range(JOINT_VALUES)), finite=False)
+    return Recording(int(words.word(0)), frame, slot, ids, bodies, joints)
+
+
+def missing_skeletons(path: str | os.PathLike) -> set[str]:
+    """Names in a list of samples without usable skeletons, as it is published beside the data set.
+
+    Raises:
+        InputError: a line that is not the name of a sample.
+    """
+    names = text.unpack(text.load(path, "names of samples such as S001C002P005R002A008, one on each line")).split()
+    for name in names:
+        if not NAME.match(name):
+            raise InputError(path, f"{name[:40]!r} is not the name of a sample", "names such as S001C002P005R002A008")
+    return {NAME.match(name)[0] for name in names}  # type: ignore[index]
+
+
+def _columns(wanted: range) -> np.ndarray:
+    """Words of a body, counted from its first, that hold these columns of its joints: ``[25, len(wanted)]``."""
+    return BODY_VALUES + 1 + JOINT_VALUES * np.arange(JOINTS)[:, None] + np.array(wanted)
+
+
+def _scan(path: str | os.PathLike, data: bytes) -> tuple[text.Words, np.ndarray, np.ndarray, np.ndarray]:
+    """Words of the file, and for each body its frame, its slot, and the index of its first word."""
+    words = text.words(path, data)
+    frames = words.integer(0, "the number of frames")
+    if not 0 < frames < len(words):
+        raise words.error(0, f"{frames} frames announced in a file of {len(words)} words", WHAT,
+                          "The file is cut short or of another format")
+    counts, at = _walk(words, frames)
+    before = np.cumsum(counts) - counts  # bodies in earlier frames
+    frame = np.repeat(np.arange(len(counts)), counts)
+    slot = np.arange(len(frame)) - before[frame]
+    places = 2 + frame + BODY * np.arange(len(frame))
+    inside = places[places + BODY_VALUES < len(words)] + BODY_VALUES
+    wrong = inside[~words.equal(inside, b"25")]
+    if len(wrong):
+        raise words.error(wrong[0], f"a body with {words.shown(wrong[0])} joints", "25 joints")
+    if at > len(words) or (len(counts) < frames and at == len(words)):
+        raise words.error(len(words), f"the file ends within frame {max(len(counts), 1)} of {frames}",
+                          "all frames that the first line announces", "The file is cut short")
+    if len(counts) < frames:
+        raise words.error(at, f"{words.shown(at)} bodies in frame {len(counts) + 1}", f"0 to {MAX_BODIES}")
+    if at < len(words):
+        raise words.error(at, f"{words.shown(at)} behind the last of {frames} frames", "the end of the file")
+    return words, frame, slot, places
+
+
+def _walk(words: text.Words, frames: int) -> tuple[np.ndarray, int]:
+    """Bodies of each frame, as far as the file is in order, and the index of the word behind them."""
+    first = COUNTS.get(words.word(1), 0)
+    step = 1 + BODY * first
+    if 1 + frames * step == len(words) and words.equal(1 + step * np.arange(frames), words.word(1)).all():
+        return np.full(frames, first), len(words)
+    counts: list[int] = []
+    at = 1
+    while len(counts) < frames and at < len(words) and words.word(at) in COUNTS:
+        counts.append(COUNTS[words.word(at)])
+        at += 1 + BODY * counts[-1]
+    return np.array(counts, np.int64), at

@@ -1,0 +1,84 @@
+"""Two real gloo processes compute what one process computes with the joint batch."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+WORKER = '''
+import sys
+import torch
+import torch.distributed as dist
+from kineme import train, world
+from kineme.augment import ViewSettings
+from kineme.batch import Batch
+from kineme.encoders.recurrent import Recurrent
+from kineme.methods import At
+from kineme.methods.moco import MoCo
+from kineme.skeleton import layout
+
+cell, out = sys.argv[1], sys.argv[2]
+torch.set_num_threads(1)
+here = world.start()
+torch.manual_seed(0)
+joints = layout("kinect20")
+method = MoCo(MoCo.Settings(dim=8, queue=20, temperature=0.2, momentum=0.9, views=ViewSettings(frames=6)),
+              lambda: Recurrent(Recurrent.Settings(cell, 5, 2, 2), joints, 3))
+optimiser = torch.optim.SGD(method.groups()["loss"], lr=0.1, momentum=0.9)
+gen = torch.Generator().manual_seed(1)
+log = {}
+for step in range(3):
+    whole = [torch.randn(12, 6, 2, 20, 3, generator=gen) for _ in range(2)]
+    share = 12 // here.size
+    mine = slice(here.rank * share, (here.rank + 1) * share)
+    views = tuple(Batch(v[mine], torch.ones(v[mine].shape[:-1]), torch.arange(share)) for v in whole)
+    method.train()
+    at = At(step=step, world=here)
+    loss = method.losses(views, at)[0]["loss"]
+    optimiser.zero_grad()
+    loss.backward()
+    train.average_gradients(method.groups(), here)
+    log[f"loss{step}"] = here.mean_(loss.detach().clone())
+    log |= {f"grad{step}.{i}": p.grad.clone() for i, p in enumerate(method.groups()["loss"])}
+    optimiser.step()
+    method.after_step(at)
+log |= {f"state.{k}": v for k, v in method.state_dict().items()}
+torch.save(log, f"{out}.{here.rank}")
+world.stop()
+'''
+
+
+def launch(tmp_path: Path, size: int, cell: str) -> dict:
+    """Run the worker in `size` processes; what rank 0 saw."""
+    script = tmp_path / "worker.py"
+    script.write_text(WORKER)
+    out = tmp_path / f"log-{size}"
+    port = str(20000 + os.getpid() % 20000 + size)
+    processes = []
+    for rank in range(size):
+        env = {**os.environ, "OMP_NUM_THREADS": "1"}
+        if size > 1:
+            env |= {"RANK": str(rank), "WORLD_SIZE": str(size), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "LOCAL_RANK": str(rank)}
+        processes.append(subprocess.Popen([sys.executable, str(script), cell, str(out)], env=env))
+    try:
+        assert [p.wait(timeout=120) for p in processes] == [0] * size
+    finally:
+        for process in processes:
+            process.kill()
+    logs = [torch.load(f"{out}.{rank}", weights_only=True) for rank in range(size)]
+    for log in logs[1:]:  # every process holds the same state
+        for name, value in log.items():
+            torch.testing.assert_close(value, logs[0][name], msg=name)
+    return logs[0]
+
+
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
+def test_two_processes_equal_one_with_the_joint_batch(tmp_path, cell):
+    one, two = launch(tmp_path, 1, cell), launch(tmp_path, 2, cell)
+    assert one.keys() == two.keys()
+    assert sum("running" in name for name in one) == 4
+    for name in one:
+        torch.testing.assert_close(two[name], one[name], atol=1e-5, rtol=1e-4, msg=lambda text, name=name: f"{name}: {text}")
