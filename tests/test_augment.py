@@ -25,6 +25,7 @@ from kineme.augment import (
     transform,
     turns,
     view,
+    views,
 )
 from kineme.batch import Batch, Source
 from kineme.errors import InputError
@@ -290,6 +291,20 @@ def test_the_same_generator_gives_the_same_views():
     first, second = (view(source, source.rows, EVERYTHING, gen) for _ in range(2))
     assert torch.equal(first.joints, one.joints)
     assert not torch.equal(first.joints, second.joints)
+
+
+@pytest.mark.parametrize("size", [3, 300])
+def test_views_of_one_step_are_independent(size):
+    source = Source(made([70, 300, 64]))
+    index = torch.arange(size) % 3
+    pair = views(source, index, ViewSettings(frames=8), generator())
+    assert [len(batch) for batch in pair] == [size, size]
+    assert all(torch.equal(batch.index, index) for batch in pair)
+    assert all(batch.joints.is_contiguous() for batch in pair)
+    assert not (pair[0].joints == pair[1].joints).flatten(1).all(1).any()
+    again = views(source, index, ViewSettings(frames=8), generator())
+    assert all(torch.equal(one.joints, other.joints) for one, other in zip(pair, again))
+    assert len(views(source, index, ViewSettings(frames=8), generator(), count=3)) == 3
 
 
 def test_draws_do_not_depend_on_the_device_nor_is_the_device_asked_for_a_value():

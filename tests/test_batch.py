@@ -94,13 +94,14 @@ def test_gather_is_the_linear_resize_of_each_stretch(data):
 @settings(deadline=None)
 @given(st.integers(1, 10**6), st.integers(1, 500))
 def test_the_plan_stays_inside_the_stretch_and_holds_the_ends(length, frames):
-    pairs, weights = resize_plan(torch.tensor([length]), frames)
-    assert pairs.min() >= 0
-    assert pairs.max() < length
-    assert weights.min() >= 0
-    assert torch.equal(weights.sum(-1), torch.ones(1, frames))
-    assert ((pairs[..., 1] - pairs[..., 0] <= 1) & (pairs[..., 1] >= pairs[..., 0])).all()
-    place = pairs[0, :, 0] + weights[0, :, 1].double()
+    first, second, share = (part[0] for part in resize_plan(torch.tensor([length]), frames))
+    assert first.min() >= 0
+    assert second.max() < length
+    assert torch.equal(second, (first + 1).clamp(max=length - 1))
+    assert share.dtype == torch.float32
+    assert share.min() >= 0
+    assert share.max() < 1
+    place = first + share.double()
     wanted = ((torch.arange(frames, dtype=torch.float64) + 0.5) * length / frames - 0.5).clamp(0, length - 1)
     torch.testing.assert_close(place, wanted, atol=1e-6, rtol=0)
 

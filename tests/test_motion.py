@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kineme.errors import InputError
@@ -16,10 +16,10 @@ from kineme.skeleton import free, joint_map, layout, layouts
 
 SEEDS = st.integers(0, 2**32 - 1)
 COUNTS = st.integers(1, 40)
-CHAIN = free(["a", "b", "c"], [-1, 0, 1])
+NTU, CHAIN = layout("ntu25"), free(["a", "b", "c"], [-1, 0, 1])
 
 
-def made(seed=0, frames=12, persons=2, body=layout("ntu25"), coords=3, hidden=0.0, **more) -> Motion:
+def made(seed=0, frames=12, persons=2, body=NTU, coords=3, hidden=0.0, **more) -> Motion:
     """A random motion, a share of its joints missing."""
     rng = np.random.default_rng(seed)
     shape = (frames, persons, len(body))
@@ -167,9 +167,9 @@ def test_resize_is_exact_for_steady_movement(seed, frames, wanted):
 @given(SEEDS, COUNTS, COUNTS)
 def test_resize_is_that_of_torch(seed, frames, wanted):
     motion = made(seed, frames)
-    flat = torch.from_numpy(motion.joints.reshape(frames, -1).T.copy())[None]
+    flat = torch.from_numpy(motion.joints.reshape(frames, -1).T.copy())[None]  # torch's frame numbers are float32
     other = torch.nn.functional.interpolate(flat, size=wanted, mode="linear", align_corners=False)[0].T
-    np.testing.assert_allclose(motion.resize(wanted).joints.reshape(wanted, -1), other.numpy(), atol=1e-5)
+    np.testing.assert_allclose(motion.resize(wanted).joints.reshape(wanted, -1), other.numpy(), atol=1e-4)
 
 
 @given(SEEDS, COUNTS, COUNTS, st.sampled_from([0.0, 0.5, 0.9]))
@@ -214,6 +214,9 @@ def test_resample_keeps_the_duration_and_the_first_frame(seed, frames, fps, want
 
 
 @given(SEEDS, COUNTS, st.integers(1, 7), st.sampled_from([24, 29.97, 30, 59.94, 120]))
+@example(0, 2, 6, 12.99)  # rounding: the last frame would get lost
+@example(0, 40, 15, 43.91)  # rounding: missing joints would come back from the frame before
+@example(0, 40, 14, 39.56)
 def test_whole_factors_keep_the_frames_they_meet(seed, frames, factor, fps):
     motion = made(seed, frames, persons=1, hidden=0.3, fps=fps)
     fine = motion.resample(fps * factor)

@@ -38,9 +38,12 @@ def clip(layout, rng, frames=6, persons=2, coords=3, **fields):
 
 
 def facing(rng, **fields):
-    """A clip as a sensor sees it whom the people face: their right at its +x."""
+    """A clip as a sensor sees it whom the people face: their right at its +x.
+
+    Coordinates are multiples of 2^-14 plus 2^-16: float32 adds them exactly, and no three of them sum to 0.
+    """
     motion = clip(NTU, rng, **fields)
-    return motion.with_(joints=motion.joints * np.float32([-1, 1, 1]))
+    return motion.with_(joints=np.round(motion.joints * [-1, 1, 1] * 2**14) / 2**14 + 2**-16)
 
 
 def rotation(rng):
@@ -81,7 +84,7 @@ def test_ntu_centres_turns_and_keeps_distances(seed):
 @given(SEEDS)
 def test_ntu_ignores_an_offset_in_every_frame(seed):
     rng = np.random.default_rng(seed)
-    joints = np.round(facing(rng).joints * 2**14) / 2**14  # so that the sums are exact in float32
+    joints = facing(rng).joints
     moved = joints + rng.integers(-2**12, 2**12, (len(joints), 1, 1, 3)) / 2**11
     np.testing.assert_array_equal(normalise.ntu_preprocess(moved), normalise.ntu_preprocess(joints))
 
@@ -265,6 +268,24 @@ def test_scale_is_the_torso():
     np.testing.assert_allclose(scaled.joints * np.median(torso), plain.joints, atol=1e-5)
     assert scaled.unit == "1"
     assert normalise.apply(motion.with_(unit="cm"), "general").unit == "cm"
+
+
+def test_a_body_seen_from_the_side_has_the_size_of_one_seen_from_the_front():
+    layout = skeleton.layout("coco17")
+    rest = np.array([[x * (-1 if word.startswith("right_") else 1), y] for word in layout.words
+                     for x, y in [WORDS.get(word.removeprefix("left_").removeprefix("right_"), (0, 0.7))]])
+    joints = np.repeat(rest[None, None] * 100 + 300, 3, 0)
+    whole = normalise.apply(Motion(joints, layout, up="-y", unit="px"), "general").joints
+    seen = np.array([not word.startswith("right_") for word in layout.words])  # the right is hidden
+    side = normalise.apply(Motion(joints, layout, np.tile(seen, (3, 1, 1)), up="-y", unit="px"), "general")
+    moved = side.joints - side.joints[0, 0, layout.find("left_hip")] + whole[0, 0, layout.find("left_hip")]
+    np.testing.assert_allclose(moved[:, :, seen], whole[:, :, seen], atol=0.1)
+    assert side.extra[normalise.NOTE] == "placed by one side of the root"
+    part = seen & [not word.endswith(("hip", "shoulder")) for word in layout.words]
+    rough = normalise.apply(Motion(joints, layout, np.tile(part, (3, 1, 1)), up="-y", unit="px"), "general")
+    assert "middle of the joints" in rough.extra[normalise.NOTE]
+    assert "size of the body" in rough.extra[normalise.NOTE]
+    assert np.ptp(rough.joints[..., 1]) == pytest.approx(np.ptp(whole[..., 1]), rel=0.25)
 
 
 def test_the_first_complete_frame_turns_and_the_first_root_places():

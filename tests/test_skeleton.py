@@ -244,6 +244,24 @@ def test_what_other_layouts_call_so_stays_so():
     assert openni["left_hand"] == "left_hand"  # the middle of the hand; nothing says that it is the wrist
 
 
+def test_a_hand_beside_a_wrist_is_a_hand_and_a_foot_beside_an_ankle_a_foot():
+    arm = said(["LeftForeArm", "LeftWrist", "LeftHand", "LeftThumb"])
+    assert [arm["LeftWrist"], arm["LeftHand"], arm["LeftThumb"]] == ["left_wrist", "left_hand", "left_thumb"]
+    leg = said(["LeftThigh", "LeftShin", "LeftAnkle", "LeftFoot", "LeftToe"])
+    assert list(leg.values()) == ["left_hip", "left_knee", "left_ankle", "left_foot", "left_toe"]
+
+
+def test_cmu_necks_and_thumbs():
+    for joints in (CMU_38, CMU_BVH):
+        words = star(joints).words
+        assert [words[i] for i in (16, 17, 18)] == ["neck_base", "neck", "head"]
+        assert words[joints.index("head_end" if joints is CMU_38 else "Head_end")] == "head_end"
+    assert said(CMU_BVH)["LThumb"] == said(CMU_38)["left_thumb"] == "left_thumb_base"
+    assert said(CMU_BVH)["RThumb_end"] == said(CMU_38)["right_thumb_end"] == "right_thumb"
+    assert said(CMU_38)["left_hand"] == "left_hand_base"
+    assert said(MIXAMO)["mixamorig:Neck"] == "neck"
+
+
 def test_the_context_is_that_of_the_same_side():
     words = said(["LeftShoulder", "LeftArm", "LeftForeArm", "RightShoulder", "RightElbow"])
     assert words["LeftShoulder"] == "left_clavicle"

@@ -21,7 +21,8 @@ def __getattr__(name: str) -> Any:
     if name not in _WORDS:
         raise AttributeError(f"module 'kineme' has no attribute {name!r}")
     room, word = _WORDS[name]
-    return getattr(importlib.import_module(f".{room}", __name__), word)
+    module = importlib.import_module(f".{room}", __name__)
+    return module if room == word else getattr(module, word)  # a room named like its verb can be called itself
 
 
 def __dir__() -> list[str]:

@@ -20,6 +20,7 @@ from .registry import did_you_mean
 from .skeleton import Layout
 
 STREAMS = ("joint", "bone", "motion")
+TOGETHER = 512  # views made in one go; more do not pay, and on a CPU their blocks outgrow what the allocator keeps
 
 
 class Crop(NamedTuple):
@@ -170,10 +171,11 @@ def transform(joints: Tensor, matrix: Tensor, touched: Tensor | None = None, out
     out = torch.empty_like(joints) if out is None else out
     # A 3 x 3 product leaves most of a vector unit idle: several joints at once, the matrix repeated along a diagonal.
     several = math.gcd(time * persons * number, 4)
-    block = torch.eye(several, dtype=matrix.dtype, device=matrix.device)[:, None, :, None] * matrix[:, None, :, None, :]
     wide = several * coords
+    own = torch.arange(wide, device=matrix.device) // coords
+    blocks = matrix.repeat(1, several, several) * (own[:, None] == own)
     # With `out` given, autocast leaves the product alone.
-    torch.bmm(joints.view(size, -1, wide), block.reshape(size, wide, wide), out=out.view(size, -1, wide))
+    torch.bmm(joints.view(size, -1, wide), blocks, out=out.view(size, -1, wide))
     if touched is not None:
         kept = (~touched).to(joints.dtype).repeat_interleave(coords, 1)[:, None]
         flat = (size, -1, number * coords)
@@ -272,6 +274,15 @@ def apply_view(source: Source, index: Tensor, draw: ViewDraw) -> Batch:
 def view(source: Source, index: Tensor, settings: ViewSettings, gen: Generator) -> Batch:
     """One random view of each clip: :func:`draw_view`, then :func:`apply_view`."""
     return apply_view(source, index, draw_view(source, index, settings, gen))
+
+
+def views(source: Source, index: Tensor, settings: ViewSettings, gen: Generator, count: int = 2) -> tuple[Batch, ...]:
+    """Several independent views of each clip. Small batches are made in one go: half the calls to the device."""
+    size = len(index)
+    if size * count > TOGETHER:
+        return tuple(view(source, index, settings, gen) for _ in range(count))
+    together = view(source, index.repeat(count), settings, gen)
+    return tuple(together[i * size:(i + 1) * size] for i in range(count))
 
 
 @torch.no_grad()

@@ -142,9 +142,10 @@ class Source:
         """
         self._check(index, start, length)
         index, start, length = (x.to(self._offsets.device, non_blocking=True) for x in (index, start, length))
-        pairs, weights = resize_plan(length, frames)
-        pairs = (pairs + (self._offsets[index] + start)[:, None, None]).view(-1, 2)
-        weights = weights.view(-1, 2).to(self.device, non_blocking=True)
+        first, second, share = resize_plan(length, frames)
+        begin = (self._offsets[index] + start)[:, None]
+        pairs = torch.stack([first + begin, second + begin], -1).view(-1, 2)
+        weights = torch.stack([1 - share, share], -1).view(-1, 2).to(self.device, non_blocking=True)
         shape = (len(index), frames, self.persons, len(self.layout))
         joints = self._blend(self._joints, pairs, weights).view(*shape, self.coords)
         seen = self._blend(self._seen, pairs, weights).view(shape)
@@ -172,25 +173,24 @@ class Source:
         return self._memory.empty(*shape) if self.device.type == "cpu" else torch.empty(shape, device=self.device)
 
 
-def resize_plan(length: Tensor, frames: int) -> tuple[Tensor, Tensor]:
-    """Which two frames of a stretch, in which shares, make each frame of the stretch resized in time.
+def resize_plan(length: Tensor, frames: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Between which two frames of a stretch, and where, each frame of the stretch resized in time lies.
 
     Args:
         length: int64 ``[B]`` frames of the stretch.
         frames: T, frames of the result.
 
     Returns:
-        pairs: int64 ``[B, T, 2]`` frame numbers in ``0 .. length - 1``; weights: float32 ``[B, T, 2]``, their shares.
-        Output frame t lies at ``(t + 1/2) length / T - 1/2``, held at the ends, counted in whole numbers, so that every
-        device agrees to the last bit.
+        first, second: int64 ``[B, T]`` frame numbers in ``0 .. length - 1``; share: float32 ``[B, T]`` of the second.
+        Frame t lies at ``(t + 1/2) length / T - 1/2``, held at the ends, counted in whole numbers, so that every device
+        agrees to the last bit.
     """
     step = 2 * frames
     last = (length - 1)[:, None]
     place = torch.arange(1, step, 2, device=length.device) * length[:, None] - frames  # in units of 1 / (2 T) frames
     place = place.clamp_(min=0).minimum(last * step)
     first = place.div(step, rounding_mode="floor")
-    share = (place - first * step).float() / step
-    return torch.stack([first, (first + 1).minimum(last)], -1), torch.stack([1 - share, share], -1)
+    return first, (first + 1).minimum(last), place.sub_(first, alpha=step) / step
 
 
 class Memory:

@@ -117,7 +117,7 @@ class Model:
             if len(mapping.missing) == len(self.layout):
                 raise InputError(motion.source or "motion", f"no joint of layout {self.layout.name} found in {motion.layout.name}", "joints with known names")
             motion = motion.to_layout(mapping)
-        return normalise.apply(motion, self.card["normalise"]["how"])
+        return normalise.apply(motion, self.card["normalise"])
 
     def _check(self, clips: Any) -> None:
         where = getattr(clips, "path", "clips")
@@ -126,9 +126,11 @@ class Model:
                              f"Prepare it with: kineme prepare SRC DEST --layout {self.layout.name}")
         if clips.frames.shape[3] != self.card["coords"]:
             raise InputError(where, f"{clips.frames.shape[3]} coordinates per joint", f"{self.card['coords']} as in the run")
-        if isinstance(clips, Store) and clips.card["normalise"].get("how") != self.card["normalise"].get("how"):
-            raise InputError(where, f"normalised by {clips.card['normalise'].get('how')!r}", f"{self.card['normalise'].get('how')!r} as in the run",
-                             f"Prepare it with: kineme prepare SRC DEST --normalise {self.card['normalise'].get('how')}")
+        if isinstance(clips, Store):
+            has, wants = ((card["normalise"].get("how"), card["normalise"].get("options", {})) for card in (clips.card, self.card))
+            if has != wants:
+                raise InputError(where, f"normalised by {has[0]!r} {has[1] or ''}", f"{wants[0]!r} {wants[1] or ''} as in the run",
+                                 f"Prepare it with: kineme prepare SRC DEST --normalise {wants[0]}")
 
     def _cache(self, data: str, crop: RandomCrop | None) -> Path | None:
         if self.path is None:

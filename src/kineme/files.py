@@ -85,7 +85,7 @@ def read_npz(path: str | os.PathLike, keys: tuple[str, ...] | None = None) -> di
         InputError: not an ``.npz`` file, an array of Python objects, a size above ``MAX_BYTES``, a missing key.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as file:
             wanted = list(file.files) if keys is None else list(keys)
             missing = [key for key in wanted if key not in file.files]
             if missing:

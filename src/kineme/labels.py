@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import functools
+import io
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +16,7 @@ from .errors import InputError
 from .motion import Motion
 
 KEYS = ("id", "source", "file")
+KNOWN = ("label", "subject", "camera", "start", "end")
 WHOLE = re.compile(r"-?(0|[1-9]\d{0,17})")  # 007 is a name, not a number
 EXPECTED = "a header line with a column file (or source, or id) and columns such as label, subject, camera, start, end"
 
@@ -37,7 +39,6 @@ class Row:
     values: Mapping[str, Any]
 
 
-@functools.lru_cache(maxsize=1)  # a worker asks for the same table once per shard
 def read(path: Path) -> dict[str, list[Row]]:
     """The rows of a CSV file by the recording that they name.
 
@@ -48,33 +49,36 @@ def read(path: Path) -> dict[str, list[Row]]:
         InputError: not readable as such a table; the message names the line.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        facts = path.stat()
+        return _read(path, facts.st_size, facts.st_mtime_ns)
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(path, f"not readable ({error})", "a CSV file in UTF-8") from None
-    if not lines:
-        raise InputError(path, "the file is empty", EXPECTED)
-    try:
-        table = list(csv.reader(lines, delimiter=max(",;\t", key=lines[0].count), strict=True))
     except csv.Error as error:
         raise InputError(path, f"not readable as CSV ({error})", EXPECTED) from None
-    header = [name.strip() for name in table[0]]
-    header = [name.lower() if name.lower() in (*KEYS, "label", "subject", "camera", "start", "end") else name
-              for name in header]
-    key = next((name for name in KEYS if name in header), None)
-    if key is None or len(set(header)) < len(header) or "" in header:
-        raise InputError(path, f"columns {', '.join(header)[:200]}", EXPECTED, "Every column needs a name of its own")
-    numbered = [(number, [cell.strip() for cell in cells]) for number, cells in enumerate(table[1:], 2) if any(cells)]
-    for number, cells in numbered:
-        if len(cells) != len(header):
-            raise InputError(f"{path}, line {number}", f"{len(cells)} fields", f"{len(header)} as in the header")
-    columns = {name: _typed(name, [cells[i] for _, cells in numbered], path) for i, name in enumerate(header)}
-    rest = [name for name in header if name not in (*KEYS, "start", "end")]
-    empty = [None] * len(numbered)
+
+
+@functools.lru_cache(maxsize=1)  # whoever reads many shards asks for the same table once for each
+def _read(path: Path, size: int, changed: int) -> dict[str, list[Row]]:
+    text = path.read_text(encoding="utf-8-sig")
+    if not text.strip():
+        raise InputError(path, "the file is empty", EXPECTED)
+    delimiter = max(",;\t", key=text.partition("\n")[0].count)
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    header, *table = [(lines.line_num, [cell.strip() for cell in cells]) for cells in lines if any(cells)]
+    names = [name.lower() if name.lower() in (*KEYS, *KNOWN) else name for name in header[1]]
+    key = next((name for name in KEYS if name in names), None)
+    if key is None or len(set(names)) < len(names) or "" in names:
+        raise InputError(path, f"columns {', '.join(names)[:200]}", EXPECTED, "Every column needs a name of its own")
+    for number, cells in table:
+        if len(cells) != len(names):
+            raise InputError(f"{path}, line {number}", f"{len(cells)} fields", f"{len(names)} as in the header")
+    columns = {name: _typed(name, [cells[i] for _, cells in table], path) for i, name in enumerate(names)}
+    ends = [columns.pop(name, [None] * len(table)) for name in ("start", "end")]
+    keys = [str(name or "").replace("\\", "/").removeprefix("./") for name in columns[key]]
     rows: dict[str, list[Row]] = defaultdict(list)
-    for i, (number, cells) in enumerate(numbered):
-        name = cells[header.index(key)].replace("\\", "/").removeprefix("./")
-        rows[name].append(Row(number, name, columns.get("start", empty)[i], columns.get("end", empty)[i],
-                              {column: columns[column][i] for column in rest}))
+    for i, (number, _) in enumerate(table):
+        values = {name: column[i] for name, column in columns.items() if name not in KEYS}
+        rows[keys[i]].append(Row(number, keys[i], ends[0][i], ends[1][i], values))
     return dict(rows)
 
 

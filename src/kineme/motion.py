@@ -198,7 +198,7 @@ class Motion:
         person = int(seen.any(axis=0).argmax())
         frames = np.flatnonzero(seen[:, person])
         track = self.joints[frames, person][:, root].mean(axis=1, dtype=np.float64)  # [seen frames, C]
-        wanted = np.arange(len(self)) if per_frame else frames[:1]
+        wanted = np.arange(len(self) if per_frame else 1)
         origin = np.stack([np.interp(wanted, frames, axis) for axis in track.T], axis=1)
         return self.with_(joints=self.joints - origin[:, None, None])
 

@@ -36,6 +36,7 @@ SLOTS = 4  # bodies of a frame that the published selection looks at
 UP = (("head",), ("left_ear", "right_ear"), ("neck",), ("chest",), ("left_shoulder", "right_shoulder"), ("spine",))
 SIDE = ("shoulder", "hip")
 TORSO = (("left_shoulder", "right_shoulder"), ("chest",), ("neck",))
+TORSO_SHARE = 0.31  # of the diagonal of the box around the body: median of the 947 Penn Action clips seen whole
 SPINE = (("spine",), ("upper_spine",), ("chest",))
 
 
@@ -90,7 +91,7 @@ def apply(motion: Motion, how: str | Mapping[str, Any], *, scale: bool | None = 
             two persons, the bodies of most energy, most energetic first (:func:`select_bodies`); other pairs stay.
         how: one of ``none``, ``general``, ``ntu``, or what :func:`describe` wrote into a card.
         scale: ``general`` only: divide by the length of the torso (root to the middle of the shoulders, median over
-            the frames). By default in 2-D, not in 3-D.
+            the frames; where that is never seen, hip to shoulder of one side). By default in 2-D, not in 3-D.
         per_frame: ``general`` only: the root is the origin in every frame, so the body's travel is lost. Where the
             root is missing it is interpolated in time.
 
@@ -263,9 +264,11 @@ def _general(motion: Motion, joints: np.ndarray, scale: bool, per_frame: bool) -
         notes.append(f"placed by person {person}: person 0 is never seen")
     body, known = joints[:, person].astype(np.float64), seen[:, person]
     roots, rooted = _track(body, known, layout.root)
-    if not rooted.any():
-        roots, rooted = _middle(body, known)
-        notes.append("placed by the middle of the joints: the root is never seen")
+    if not rooted.any():  # seen from the side a body shows one hip: better than none
+        root = list(layout.root) if known[:, list(layout.root)].any() else list(range(len(layout)))
+        roots, rooted = _middle(body[:, root], known[:, root])
+        notes.append("placed by one side of the root" if len(root) == len(layout.root) else
+                     "placed by the middle of the joints: the root is never seen")
     first = int(rooted.argmax())
     if per_frame and rooted.any():
         times = np.arange(len(roots))
@@ -321,24 +324,26 @@ def _smallest(source: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 
 def _torso(layout: Layout, body: np.ndarray, known: np.ndarray, notes: list[str]) -> float:
-    """Length of the torso, or the size of the body where the torso is never seen."""
-    roots, rooted = _track(body, known, layout.root)
-    tops, topped = _track(body, known, _first(layout, TORSO))
-    lengths = np.linalg.norm(tops - roots, axis=1)[rooted & topped]
-    if len(lengths) and np.median(lengths) > 0:
-        return float(np.median(lengths))
-    low = np.where(known[..., None], body, np.inf).min(1)[known.any(1)]
-    high = np.where(known[..., None], body, -np.inf).max(1)[known.any(1)]
-    sizes = np.linalg.norm(high - low, axis=1)
+    """Length of the torso: root to shoulders, else along one side; else from the size of the whole body."""
+    spans = [(layout.root, _first(layout, TORSO))]
+    spans += [(_first(layout, [(f"{s}_hip",)]), _first(layout, [(f"{s}_shoulder",)])) for s in ("left", "right")]
+    for low, high in spans:
+        (lows, lowed), (highs, highed) = _track(body, known, low), _track(body, known, high)
+        lengths = np.linalg.norm(highs - lows, axis=1)[lowed & highed]
+        if len(lengths) and np.median(lengths) > 0:
+            return float(np.median(lengths))
+    least = np.where(known[..., None], body, np.inf).min(1)[known.any(1)]
+    most = np.where(known[..., None], body, -np.inf).max(1)[known.any(1)]
+    sizes = np.linalg.norm(most - least, axis=1)
     sizes = sizes[sizes > 0]
     notes.append("scaled by the size of the body: the torso is never seen" if len(sizes) else
                  "not scaled: the body has no size")
-    return float(np.median(sizes)) if len(sizes) else 1.0
+    return TORSO_SHARE * float(np.median(sizes)) if len(sizes) else 1.0
 
 
 def _main_person(layout: Layout, seen: np.ndarray) -> int:
-    """The first person whose root is seen in some frame; else the first of whom anything is; else 0."""
-    rooted = seen[:, :, list(layout.root)].all(2).any(0)
+    """The first person of whose root something is seen in some frame; else of whom anything is; else 0."""
+    rooted = seen[:, :, list(layout.root)].any((0, 2))
     return int((rooted if rooted.any() else seen.any((0, 2))).argmax())
 
 

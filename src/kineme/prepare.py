@@ -8,6 +8,7 @@ import fnmatch
 import json
 import multiprocessing
 import os
+import re
 import shutil
 import signal
 import threading
@@ -24,7 +25,7 @@ try:
 except ImportError:  # Windows: two calls for one store at a time are not noticed
     fcntl = None  # type: ignore[assignment]
 
-from . import __version__, files, readers, skeleton
+from . import __version__, files, readers, registry, skeleton
 from . import labels as tables
 from . import normalise as norms
 from . import store as stores
@@ -33,7 +34,8 @@ from .readers import ntu
 from .shards import Options, shard
 from .store import Store, Writer, writing
 
-SHARD_FILES, SHARD_BYTES = 128, 64 << 20  # what a killed process loses at most; the result does not depend on them
+SHARD_FILES, SHARD_BYTES = 256, 64 << 20  # what a killed process loses at most; the result does not depend on them
+OURS = re.compile(r"lock|plan\.json|store|shard-.*|\..*\.tmp")  # what may stand in a folder of work
 Progress = Callable[[int, int, str], None]
 
 
@@ -101,7 +103,6 @@ def prepare(src: str | os.PathLike, dest: str | os.PathLike, format: str | None 
         InputError: nothing readable, several layouts without ``layout``, a wrong argument, ``dest`` is something else,
             no room on the disk (what was done is kept for the next call).
     """
-    table = skeleton.read_table(Path(table)) if isinstance(table, (str, os.PathLike)) else table
     labels = None if labels is None else os.fspath(labels)
     plan = _plan(Path(src), Path(os.path.abspath(dest)), format, normalise, labels, layout, table, faithful)
     tick = progress or (lambda done, total, note: None)
@@ -145,7 +146,11 @@ class _Plan:
 
 
 def _plan(src: Path, dest: Path, format: str | None, normalise: str | None, labels: str | None, layout: str | None,
-          table: Mapping[str, Any] | None, faithful: bool) -> _Plan:
+          table: Mapping[str, Any] | str | os.PathLike | None, faithful: bool) -> _Plan:
+    beside = [Path(labels).absolute()] if labels not in (None, "folder") else []  # they may lie among the recordings
+    if isinstance(table, (str, os.PathLike)):
+        beside.append(Path(table).absolute())
+        table = skeleton.read_table(Path(table))
     if not src.exists():
         raise InputError(src, "no such file or folder", "motion files")
     single = not src.is_dir() or any(
@@ -154,10 +159,11 @@ def _plan(src: Path, dest: Path, format: str | None, normalise: str | None, labe
     options = Options(src.parent if single else src, format, normalise, labels, layout, table, faithful)
     partial = dest.with_name(f"{dest.name}.partial")
     searched = src if src.is_dir() else src.parent
+    apart = [path for path in beside if not _inside(src, path)]
     listing = {path: facts for path, facts in _listing(searched, None if src.is_dir() else src.stem)
                if not _inside(searched / path, dest, partial)}
     units = [src.name] if single else [path.relative_to(src).as_posix() for path in readers.sources(src, format)
-                                       if not _inside(path, dest, partial)]
+                                       if not _inside(path, dest, partial, *apart)]
     left_out = {name: Path(path).name for path in listing if fnmatch.fnmatch(path, "*missing_skeletons*.txt")
                 for name in ntu.missing_skeletons(searched / path)}
     aside = [{"file": unit, "reason": f"listed in {left_out[PurePosixPath(unit).stem]}"}
@@ -167,12 +173,8 @@ def _plan(src: Path, dest: Path, format: str | None, normalise: str | None, labe
         raise InputError(src, f"all of its {len(units)} files are {aside[0]['reason']}" if aside else "no file in it",
                          "motion files")
     asked = {**dataclasses.asdict(options), "root": None}
-    beside: list[Any] = []
-    if labels not in (None, "folder"):
-        path = Path(str(labels))
-        asked["labels"] = str(path.absolute())
-        beside = list(_listing(path.parent, path.stem) if path.is_file() else _listing(path))
-    key = files.sha256(json.dumps([__version__, stores.FORMAT, asked, units, listing, beside]).encode())
+    facts = [[str(path), *(_listing(path) if path.is_dir() else _listing(path.parent, path.stem))] for path in beside]
+    key = files.sha256(json.dumps([__version__, stores.FORMAT, asked, units, listing, facts]).encode())
     return _Plan(src, dest, partial, options, units, aside, shards, key)
 
 
@@ -226,7 +228,7 @@ def _finished(plan: _Plan) -> Store:
 def _claimed(plan: _Plan) -> Iterator[None]:
     """The folder of work, ours alone: rid of what was interrupted, and of shards for other files or options."""
     folder, lock = plan.partial, plan.partial / "lock"
-    if folder.exists() and not lock.exists() and (folder.is_file() or any(folder.iterdir())):
+    if folder.exists() and (folder.is_file() or not all(OURS.fullmatch(entry.name) for entry in folder.iterdir())):
         raise InputError(folder, "exists, and does not come from `kineme prepare`", "room for unfinished work",
                          "Rename it or choose another store")
     with writing(folder):
@@ -242,7 +244,7 @@ def _claimed(plan: _Plan) -> Iterator[None]:
             note = folder / "plan.json"
             same = note.exists() and note.read_text(encoding="ascii") == plan.key
             for entry in folder.iterdir():
-                if entry != lock and not (same and (entry == note or entry.name.isdigit())):
+                if entry != lock and not (same and (entry == note or entry.name.startswith("shard-"))):
                     shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
             with files.atomic(note) as temporary:
                 temporary.write_text(plan.key, encoding="ascii")
@@ -290,7 +292,8 @@ def _problem(plan: _Plan, summaries: Sequence[Mapping[str, Any]], done: int) -> 
 
 
 def _folder(plan: _Plan, i: int) -> Path:
-    return plan.partial / f"{i:08d}"
+    """Where a shard stands; its name tells what is in it."""
+    return plan.partial / f"shard-{i:06d}-{files.sha256(json.dumps(plan.shards[i]).encode())[:8]}"
 
 
 def _run(plan: _Plan, jobs: int) -> Generator[int, None, None]:
@@ -375,7 +378,8 @@ def _notes(plan: _Plan, summaries: Sequence[Mapping[str, Any]]) -> list[str]:
     without = sum(summary["unlabelled"] for summary in summaries)
     if without:
         first = next(summary["first_unlabelled"] for summary in summaries if summary["unlabelled"])
-        where = "lie in no folder" if plan.options.labels == "folder" else f"have no row in {plan.options.label_table}"
+        table = plan.options.label_table
+        where = "lie in no folder" if table is None else f"have no row in {table.name}"
         notes.append(f"{without} clips {where}, the first is {first}")
     named: dict[int, set[str]] = {}
     for line, path in (pair for summary in summaries for pair in summary["rows"]):
@@ -383,3 +387,6 @@ def _notes(plan: _Plan, summaries: Sequence[Mapping[str, Any]]) -> list[str]:
     notes += [f"line {line} of the labels names {len(paths)} recordings: {', '.join(sorted(paths)[:5])}"
               for line, paths in sorted(named.items()) if len(paths) > 1]
     return notes
+
+
+registry.callable_room(__name__, "prepare")  # kineme.prepare("my_mocap/", "store/")

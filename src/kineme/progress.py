@@ -33,10 +33,11 @@ class Bar:
         if self._live:
             self._live.stop()
 
-    def update(self, done: int, note: str = "") -> None:
-        """``done`` of ``total`` units are finished."""
+    def update(self, done: int, note: str = "", total: int | None = None) -> None:
+        """``done`` of ``total`` units are finished; ``total`` may become known only now."""
+        self.total = self.total if total is None else total
         if self._live:
-            self._live.update(self._task, completed=done, note=note)
+            self._live.update(self._task, completed=done, total=self.total, note=note)
         elif self.show and (time.monotonic() - self._last > PLAIN_SECONDS):
             self._last = time.monotonic()
             self.say(f"{self.title}: {done} of {self.total}  {note}".rstrip())

@@ -209,6 +209,8 @@ def _reason(error: Exception, path: str, options: Options) -> str:
     """Why something was left out, in words that hold wherever the folder stands."""
     if isinstance(error, InputError):
         return str(error).replace(f"{options.root}{os.sep}", "").removeprefix(f"{path}: ")
+    if isinstance(error, MemoryError):
+        return "not enough memory to read it"
     if isinstance(error, OSError):
         return f"not readable ({error.strerror or error})"
     return f"{type(error).__name__}: {error} (a fault of the reader; please report it)"

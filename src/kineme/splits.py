@@ -136,7 +136,8 @@ def matches(store: Store, rule: Mapping[str, Any]) -> np.ndarray:
             wanted = {text(value) for value in values} - {None}
             return np.array([text(value) in wanted for value in store.column(column).tolist()], bool)
         case {"column": str(column), "prefix": str(prefix)}:
-            return np.array([(text(value) or "").startswith(prefix) for value in store.column(column).tolist()], bool)
+            return np.array([value is not None and str(text(value)).startswith(prefix)
+                             for value in store.column(column).tolist()], bool)
         case {"column": str(column), "lt": int() | float() as bound}:
             return _numbers(store, column) < bound
         case {"column": str(column), "ge": int() | float() as bound}:

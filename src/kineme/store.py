@@ -211,7 +211,7 @@ class Writer:
 
     def __exit__(self, *exception) -> None:
         if exception[0] is None:
-            self.close()
+            self._close()
         else:
             self._stack.__exit__(*exception)
 
@@ -275,6 +275,10 @@ class Writer:
         Raises:
             InputError: no clip was added; the disk is full. Nothing is left then.
         """
+        self._close()
+        return Store(self.path)
+
+    def _close(self) -> None:
         try:
             if not self._clips:
                 raise InputError(self.path, "no clip to store", "at least one")
@@ -284,7 +288,6 @@ class Writer:
         except BaseException:
             self._stack.__exit__(*sys.exc_info())
             raise
-        return Store(self.path)
 
     def _same_coords(self, where: str, coords: int) -> None:
         self.coords = self.coords or coords

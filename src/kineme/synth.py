@@ -20,16 +20,17 @@ from .motion import Motion
 from .registry import did_you_mean
 from .skeleton import Layout, joint_map
 from .skeleton import layout as built_in
-from .synth_actions import DRAWS, PAIRS, SINGLE, Act, idle
+from .synth_act import DRAWS, Act
+from .synth_actions import PAIRS, SINGLE, idle
 from .synth_body import Person, body, draw_person, meet, reach, sides, stand
 
 SHORTEST, LONGEST = 2.0, 3.0  # seconds of a clip
 BLOCK = 256  # performances that are computed together
 PICTURES = ("coco17", "openpose18", "body25", "penn13", "pose13")  # layouts of image detectors: 2-D unless asked otherwise
 FOCAL = 0.552  # focal length in image widths: the colour camera of the Kinect v2
-CAMERAS = np.array([(0, 6, 3.6), (50, 14, 3.9), (-50, 10, 3.4), (100, 8, 3.8), (-100, 16, 3.6), (150, 10, 4.0), (-150, 6, 3.7), (25, 24, 4.2)])
+CAMERAS = np.array([(0, 6, 3.3), (40, 14, 3.6), (-40, 10, 3.1), (80, 8, 3.5), (-80, 16, 3.3), (150, 10, 3.7), (-150, 6, 3.4), (25, 24, 4.0)])
 DRIFT = np.array([9, 4, 0.35, 2.0])  # how far a camera is moved between performances: azimuth, elevation, distance, roll
-FACING = 35.0  # degrees to either side that people face away from the first camera
+FACING = 28.0  # degrees to either side that people face away from the first camera
 # What hides joints from a camera: capsules between two points, radius in metres.
 SOLIDS = (("pelvis", "chest", 0.12), ("neck", "head_top", 0.09), *(
     (f"{side}_{first}", f"{side}_{second}", radius) for side in ("left", "right")
@@ -91,7 +92,8 @@ def generate(clips: int, actions: Sequence[str] | None = None, subjects: int = 1
         numbers = range(block, min(block + BLOCK, last))
         takes = [_take(seed, names, number, subjects, fps) for number in numbers]
         made = _perform(takes, seed, fps, restless)
-        films = [_film(takes, made, target, view, seed, sensor, fps) for view in range(cameras)]
+        stage = Stage(takes, made, target, *_joints(made, target), seed, fps)
+        films = [_film(stage, view, sensor) for view in range(cameras)]
         for i, number in enumerate(numbers):
             for view in range(cameras):
                 if start <= number * cameras + view < start + clips:
@@ -111,7 +113,7 @@ def write(folder: str | Path, clips: int | Iterable[Motion], name: str = "synth"
     Returns:
         the folder.
     """
-    motions = generate(clips, **options) if isinstance(clips, int) else clips
+    motions = clips if isinstance(clips, Iterable) else generate(clips, **options)
     writers = {"arrays": functools.partial(synth_files.write_arrays, name=name), "ntu": synth_files.write_ntu, "bvh": synth_files.write_bvh}
     if format not in writers:
         raise InputError(f"format {format!r}", "no such format", f"one of {', '.join(writers)}", did_you_mean(format, writers))
@@ -192,7 +194,7 @@ def _play(takes: list[Take], seed: int, fps: float, restless: float, frames: int
         act = Act(people, np.stack([_habits(seed, subject, action) for subject in who]), np.stack([take.normals[role] for take in takes]),
                   clock, length, restless, lead=acts[0] if acts else None)
         # mostly the preferred hand; hands that are to meet are right hands
-        left = np.array([[p.left_handed] for p in people]) ^ act.chance(0.15) if len(parts) == 1 else np.zeros((len(takes), 1), bool)
+        left = np.array([[p.left_handed] for p in people]) ^ act.chance(0.3) if len(parts) == 1 else np.zeros((len(takes), 1), bool)
         idle(act)
         part(act)
         acts.append(act)
@@ -208,31 +210,45 @@ def _play(takes: list[Take], seed: int, fps: float, restless: float, frames: int
 # Cameras and sensors
 
 
-def _film(takes: list[Take], made: np.ndarray, target: Layout, view: int, seed: int, sensor: Sensor, fps: float) -> list[Motion]:
-    """What one camera sees of the takes."""
-    rngs = [_rng(seed, 4, actions().index(take.action), take.subject, take.repetition, view) for take in takes]
+class Stage(NamedTuple):
+    """Takes as they were played: ``made`` from :func:`_perform`, ``known`` and ``joints`` from :func:`_joints`."""
+
+    takes: list[Take]
+    made: np.ndarray
+    layout: Layout
+    known: np.ndarray
+    joints: np.ndarray
+    seed: int
+    fps: float
+
+
+def _film(stage: Stage, view: int, sensor: Sensor) -> list[Motion]:
+    """What one camera sees."""
+    takes, made, joints = stage.takes, stage.made, stage.joints
+    rngs = [_rng(stage.seed, 4, actions().index(take.action), take.subject, take.repetition, view) for take in takes]
     azimuth, elevation, distance, roll = _stations(view, rngs)
     eyes = camera.orbit(azimuth, elevation, distance, np.broadcast_to(np.float32((0, 1, 0)), (len(takes), 3)), roll)
-    known, joints = _joints(made, target)
-    n, frames, persons, count, _ = joints.shape
+    n, frames, persons = joints.shape[:3]
     joints = camera.see(joints.reshape(n, -1, 3), eyes).reshape(joints.shape)
     hidden = np.zeros(joints.shape[:4], bool)
     if sensor.occlusion:
         ends = [[body().joints.index(name) for name in solid[:2]] for solid in SOLIDS]
-        ends = camera.see(made[:, :, ends].transpose(0, 5, 1, 2, 3, 4).reshape(n, -1, 3), eyes)
-        hidden = _behind(joints, ends.reshape(n, frames, persons * len(SOLIDS), 2, 3))
+        solids = camera.see(made[:, :, ends].transpose(0, 5, 1, 2, 3, 4).reshape(n, -1, 3), eyes)
+        hidden = _behind(joints, solids.reshape(n, frames, persons * len(SOLIDS), 2, 3))
+    up, unit = ("+y", "m") if sensor.image_size is None else ("-y", "px")
     motions = []
     for i, (take, rng) in enumerate(zip(takes, rngs)):
         shape = slice(take.frames), slice(2 if take.action in PAIRS else 1)
         xyz, confidence = sensor.sense(joints[i][shape], hidden[i][shape], rng)
-        confidence *= known
+        confidence *= stage.known
         xyz[confidence == 0] = 0
-        performance = f"a{actions().index(take.action) + 1:02d}_s{take.subject + 1:02d}_e{take.repetition:02d}"
-        hand = "left" if _person(seed, take.subject).left_handed else "right"
+        number = actions().index(take.action) + 1
+        performance = f"a{number:02d}_s{take.subject + 1:02d}_e{take.repetition:02d}"
+        style = "left" if _person(stage.seed, take.subject).left_handed else "right"
         motions.append(Motion(
-            xyz, target, confidence, float(fps), *(("+y", "m", None) if sensor.image_size is None else ("-y", "px", sensor.image_size)),
-            label=take.action, subject=take.subject + 1, camera=view + 1, source=f"{performance}_v{view + 1:02d}",
-            extra={"dataset": "synth", "repetition": take.repetition, "performance": performance, "style": hand}))
+            xyz, stage.layout, confidence, fps=float(stage.fps), up=up, unit=unit, image_size=sensor.image_size, label=take.action,
+            subject=take.subject + 1, camera=view + 1, source=f"{performance}_v{view + 1:02d}",
+            extra={"dataset": "synth", "repetition": take.repetition, "performance": performance, "style": style}))
     return motions
 
 

@@ -114,7 +114,8 @@ class Training:
         self.optimisers = {name: _optimiser(params, self.loop) for name, params in self.groups.items()}
         self.per_epoch = len(rows) // self.loop.batch
         self.total = self.per_epoch * self.loop.epochs
-        self.step, self.seconds, self.sums = 0, 0.0, {}  # type: ignore[var-annotated]
+        self.step, self.seconds = 0, 0.0
+        self.sums: dict[str, Tensor] = {}  # of the log, over the epoch under way
         self.tensorboard, self.progress = tensorboard, progress and here.rank == 0
         self.log = run / "log.jsonl"
 
@@ -139,7 +140,7 @@ class Training:
                 at = At(self.step, epoch, self.total, self.loop.epochs, self.here)
                 logged = self._one(order[within * self.loop.batch:][:self.loop.batch], at)
                 for key, value in logged.items():
-                    self.sums[key] = self.sums.get(key, 0.0) + value
+                    self.sums[key] = self.sums[key] + value if key in self.sums else value
                 self.step += 1
                 if self.step - first == 20:
                     self._announce(bar, (time.monotonic() - timed) / 20)

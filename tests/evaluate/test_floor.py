@@ -20,8 +20,9 @@ def clips(joints: list[np.ndarray], seen: list[np.ndarray] | None = None, layout
     """A store in memory of clips ``[T, M, V, C]``."""
     lengths = np.array([len(clip) for clip in joints])
     seen = seen or [np.ones(clip.shape[:3]) for clip in joints]
-    return SimpleNamespace(frames=np.concatenate(joints).astype(np.float32), seen=np.concatenate(seen).astype(np.float32),
-                           lengths=lengths, offsets=np.concatenate([[0], np.cumsum(lengths)]), layout=layout, card={"up": up})
+    return SimpleNamespace(
+        frames=np.concatenate(joints).astype(np.float32), seen=np.concatenate(seen).astype(np.float32), lengths=lengths,
+        offsets=np.concatenate([[0], np.cumsum(lengths)]), layout=layout, card={"up": up})
 
 
 def some(count: int = 4, persons: int = 1, coords: int = 3, seed: int = 0) -> list[np.ndarray]:
@@ -101,7 +102,8 @@ def test_moments_of_a_clip():
     clip = np.concatenate([clip] * 40)[:32]
     joints, there = _floor._sampled(clips([clip, line, line[:1]]), np.array([2, 1, 0]))
     np.testing.assert_allclose(joints[2], clip, atol=1e-6)
-    np.testing.assert_allclose(joints[1] - line[:1], np.linspace(0, 1, 32)[:, None, None, None] * np.ones((1, 20, 3)), atol=1e-6)
+    moments = np.linspace(0, 1, 32)[:, None, None, None] * np.ones((1, 20, 3))
+    np.testing.assert_allclose(joints[1] - line[:1], moments, atol=1e-6)
     np.testing.assert_allclose(joints[0], np.repeat(line[:1], 32, axis=0), atol=1e-6)
     assert there.all()
 
@@ -154,7 +156,8 @@ def test_bodies_without_directions(up, upright):
     found = features(clips([point, line, nothing], seen, up=up), upright)
     assert np.isfinite(found).all()
     assert not found[[0, 2]].any()
-    np.testing.assert_allclose(np.linalg.norm(found[1].reshape(32, 20, 3), axis=-1), np.tile(np.arange(20), (32, 1)), rtol=1e-5)
+    distance = np.linalg.norm(found[1].reshape(32, 20, 3), axis=-1)
+    np.testing.assert_allclose(distance, np.tile(np.arange(20), (32, 1)), rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", skeleton.layouts())
@@ -188,7 +191,8 @@ def test_reduction_is_learned_from_training_rows_only():
     assert found.shape == (40, 20)
     np.testing.assert_allclose(found[:20].mean(0), 0, atol=1e-4)
     full = features(clips(joints), upright=True)[:20]
-    np.testing.assert_allclose(found[:20] @ found[:20].T, (full - full.mean(0)) @ (full - full.mean(0)).T, rtol=1e-3, atol=1e-3)
+    full -= full.mean(0)
+    np.testing.assert_allclose(found[:20] @ found[:20].T, full @ full.T, rtol=1e-3, atol=1e-3)
 
 
 def test_what_is_refused():
@@ -204,8 +208,8 @@ def recorded(folder, name: str, layout, up: str):
         data = {key: file[key] for key in file.files}
     joints = data["joints"][:, None].astype(np.float32)
     seen = (data["visibility"][:, None] > 0) if "visibility" in data else np.ones(joints.shape[:3], bool)
-    store = SimpleNamespace(frames=joints * seen[..., None], seen=seen.astype(np.float32), layout=layout, card={"up": up},
-                            lengths=np.diff(data["offsets"]), offsets=data["offsets"])
+    store = SimpleNamespace(frames=joints * seen[..., None], seen=seen.astype(np.float32), layout=layout,
+                            card={"up": up}, lengths=np.diff(data["offsets"]), offsets=data["offsets"])
     return store, data, data["labels"].astype(np.int64)
 
 

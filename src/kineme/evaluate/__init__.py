@@ -195,7 +195,6 @@ def run(models: Any, store: Store, protocols: Sequence[str] = ("knn", "linear"),
     return rows
 
 
-evaluate = run  # the package's word: kineme.evaluate(model, store, protocols=["knn", "linear"], split="xview")
 
 
 def summary(rows: Sequence[Row]) -> list[Row]:
@@ -293,7 +292,7 @@ def _against(learned: Row, rival: Row) -> str:
         return f"does NOT beat {other}"
     if n == 1:
         return f"is {gain:.3f} above {other}; one score has no spread: only more runs can tell whether that is chance"
-    if gain <= spread:
+    if gain <= spread + 1e-9:  # equal but for rounding
         return f"does NOT beat {other} by more than the spread: {gain:.3f} against {spread:.3f}"
     return f"beats {other} by {gain:.3f}, more than the spread of {spread:.3f} ({n} scores each)"
 
@@ -302,3 +301,6 @@ def _cell(mean: Row | None) -> str:
     if mean is None:
         return "-"
     return f"{mean['mean']:.3f}" + (f" (spread {mean['spread']:.3f}, n = {mean['n']})" if mean["n"] > 1 else "")
+
+
+registry.callable_room(__name__, "run")  # kineme.evaluate(model, store, protocols=["knn", "linear"], split="xview")

@@ -112,8 +112,9 @@ class MoCo(Method):
     @torch.no_grad()
     def after_step(self, at: At) -> None:
         """Enqueue the keys of all processes, in rank order."""
-        self.branch.queue.push(at.world.gather(self.keys))
-        self.keys = None
+        if self.keys is not None:
+            self.branch.queue.push(at.world.gather(self.keys))
+            self.keys = None
 
     def encoder(self) -> Encoder:
         return self.branch.encoder

@@ -105,7 +105,7 @@ def read_all(path: str | os.PathLike, format: str | None = None, options: Option
     path = Path(path)
     if not path.exists():
         raise InputError(path, "no such file or folder")
-    return _reader(path, format).read(path, options or Options())
+    return _naming(path, _reader(path, format).read(path, options or Options()))
 
 
 def read(path: str | os.PathLike, format: str | None = None, **options: Any) -> Motion:
@@ -156,6 +156,16 @@ def carried_splits(path: str | os.PathLike, format: str | None = None) -> dict[s
     """
     reader = _reader(Path(path), format)
     return reader.splits(Path(path)) if hasattr(reader, "splits") else {}
+
+
+def _naming(path: Path, motions: Iterator[Motion]) -> Iterator[Motion]:
+    """The same motions; an error that comes from a motion itself and names only the clip gets the file's name too."""
+    try:
+        yield from motions
+    except InputError as error:
+        if path.name in str(error):
+            raise
+        raise InputError(f"{path}, {error.where}", error.found, error.expected, error.mend) from None
 
 
 def _reader(path: Path, format: str | None) -> Any:

@@ -99,8 +99,10 @@ def splits(path: str | os.PathLike) -> dict[str, dict[str, Any]]:
         InputError: a part of a split that is neither a rule nor in the known words.
     """
     path = Path(path)
-    found = {}
-    for name, split in (_about(path).get("splits") or {}).items():
+    said, found = _about(path).get("splits") or {}, {}
+    if not isinstance(said, dict):
+        raise InputError(path.with_suffix(".json"), f"splits = {str(said)[:60]}", "an object with a split for each name")
+    for name, split in said.items():
         if isinstance(split, dict) and {"train", "test"} <= split.keys():
             where = f"{path.with_suffix('.json')}, split {name!r}"
             found[name] = {part: _rule(where, split[part]) for part in ("train", "test")}

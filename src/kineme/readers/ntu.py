@@ -30,6 +30,8 @@ MAX_BODIES = 8
 COUNTS = {str(n).encode(): n for n in range(MAX_BODIES + 1)}
 JOINTS, BODY_VALUES, JOINT_VALUES = 25, 10, 12
 BODY = BODY_VALUES + 1 + JOINTS * JOINT_VALUES  # words of one body
+COLUMNS = np.arange(BODY_VALUES + 1, BODY).reshape(JOINTS, JOINT_VALUES)  # where in a body the values of joints stand
+XYZ = COLUMNS[:, :3]
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,9 +57,11 @@ class Recording:
 
 
 def sniff(path: Path, head: bytes) -> bool:
-    words = head.split(maxsplit=14)
-    by_content = len(words) > 12 and words[12] == b"25" and words[0].isdigit() and words[1].isdigit()
-    return path.suffix.lower() == ".skeleton" or (path.suffix.lower() == ".txt" and by_content)
+    if path.suffix.lower() != ".txt":
+        return path.suffix.lower() == ".skeleton"
+    words = head.split()
+    at = next((i for i, word in enumerate(words) if i and word != b"0"), len(words))  # frames without a body
+    return words[at : at + 1] != [b"25"] and words[at + BODY_VALUES + 1 : at + BODY_VALUES + 2] == [b"25"]
 
 
 def side(path: Path, head: bytes) -> bool:
@@ -69,7 +73,7 @@ def side(path: Path, head: bytes) -> bool:
 def read(path: Path, options: Options) -> Iterator[Motion]:
     """One motion ``[T, M, 25, 3]``, M = most bodies in a frame; frames without a body have confidence 0."""
     words, frame, slot, places = _scan(path, text.load(path, WHAT))
-    xyz = words.floats(places[:, None, None] + _columns(range(3)))
+    xyz = words.floats(places[:, None, None] + XYZ)
     joints = np.zeros((int(words.word(0)), max(slot, default=0) + 1, JOINTS, 3), np.float32)
     seen = np.zeros(joints.shape[:3], np.float32)
     joints[frame, slot], seen[frame, slot] = text.float32(path, xyz), 1
@@ -94,7 +98,7 @@ def parse(source: str | os.PathLike | bytes) -> Recording:
     words, frame, slot, places = _scan(path, data)
     ids = np.array([words.integer(i, "the number of a body") for i in places], np.int64)
     bodies = words.floats(places[:, None] + np.arange(1, BODY_VALUES))
-    joints = words.floats(places[:, None, None] + _columns(range(JOINT_VALUES)), finite=False)
+    joints = words.floats(places[:, None, None] + COLUMNS, finite=False)
     return Recording(int(words.word(0)), frame, slot, ids, bodies, joints)
 
 
@@ -109,11 +113,6 @@ def missing_skeletons(path: str | os.PathLike) -> set[str]:
         if not NAME.match(name):
             raise InputError(path, f"{name[:40]!r} is not the name of a sample", "names such as S001C002P005R002A008")
     return {NAME.match(name)[0] for name in names}  # type: ignore[index]
-
-
-def _columns(wanted: range) -> np.ndarray:
-    """Words of a body, counted from its first, that hold these columns of its joints: ``[25, len(wanted)]``."""
-    return BODY_VALUES + 1 + JOINT_VALUES * np.arange(JOINTS)[:, None] + np.array(wanted)
 
 
 def _scan(path: str | os.PathLike, data: bytes) -> tuple[text.Words, np.ndarray, np.ndarray, np.ndarray]:
@@ -144,10 +143,10 @@ def _scan(path: str | os.PathLike, data: bytes) -> tuple[text.Words, np.ndarray,
 
 def _walk(words: text.Words, frames: int) -> tuple[np.ndarray, int]:
     """Bodies of each frame, as far as the file is in order, and the index of the word behind them."""
-    first = COUNTS.get(words.word(1), 0)
-    step = 1 + BODY * first
-    if 1 + frames * step == len(words) and words.equal(1 + step * np.arange(frames), words.word(1)).all():
-        return np.full(frames, first), len(words)
+    if words.word(1) in COUNTS:  # as a rule all frames have as many bodies as the first
+        step = 1 + BODY * COUNTS[words.word(1)]
+        if 1 + frames * step == len(words) and words.equal(1 + step * np.arange(frames), words.word(1)).all():
+            return np.full(frames, COUNTS[words.word(1)]), len(words)
     counts: list[int] = []
     at = 1
     while len(counts) < frames and at < len(words) and words.word(at) in COUNTS:

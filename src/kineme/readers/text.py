@@ -183,9 +183,14 @@ class Words:
 
 def words(path: str | os.PathLike, data: bytes) -> Words:
     """Find the words of a text."""
-    padded = np.frombuffer(b" " + data + b" ", np.uint8)
-    edges = []
-    for low in range(0, len(padded) - 1, BLOCK):  # by blocks: arrays that stay in the cache
-        ink = padded[low : low + BLOCK + 1] > BLANK
-        edges.append((np.flatnonzero(ink[1:] != ink[:-1]) + low).astype(np.int32))
-    return Words(str(path), data, np.concatenate(edges))
+    buffer = np.frombuffer(data, np.uint8)
+    edges, inside = [], False
+    for low in range(0, len(buffer), BLOCK):  # by blocks and without copies: small arrays that stay in the cache
+        ink = buffer[low : low + BLOCK] > BLANK
+        edge = np.empty(len(ink), bool)
+        edge[0] = ink[0] != inside
+        np.not_equal(ink[1:], ink[:-1], out=edge[1:])
+        edges.append((np.flatnonzero(edge) + low).astype(np.int32))
+        inside = bool(ink[-1])
+    end = np.array([len(buffer)] * inside, np.int32)
+    return Words(str(path), data, np.concatenate([*edges, end]))
