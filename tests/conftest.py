@@ -1,4 +1,4 @@
-"""Where the tests find real recorded data and reference vectors; both are optional and never part of the project's history by accident."""
+"""Where the tests find real recorded data and reference vectors; both are optional and kept out of the history."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
+
+settings.register_profile("kineme", deadline=None)  # machines under load are slow, which is no fault
+settings.load_profile("kineme")
 
 HERE = Path(__file__).parent
 

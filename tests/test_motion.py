@@ -233,7 +233,9 @@ def test_resample_needs_a_rate():
     for wrong in (0, -1, None, "30", float("inf")):
         with pytest.raises(InputError, match="resample"):
             made(fps=30).resample(wrong)
-    for wrong in (0, 2.5, True, None):
+    with pytest.raises(InputError, match=r"5e.08 frames at 30"):
+        made(frames=51, fps=3e-6).resample(30)
+    for wrong in (0, 2.5, True, None, 10**9):
         with pytest.raises(InputError, match=rf"resize: {wrong} frames.*above 0"):
             made().resize(wrong)
 

@@ -422,7 +422,7 @@ def moments(joints, count=32):
 
 
 def test_floor_of_nw_ucla(ucla):
-    """The data's README gives 0.752 on x-view and 0.574 on x-sub for this form; the latter comes out higher."""
+    """The data's README gives 0.752 (x-view) and 0.574 (x-sub); the latter comes out higher and is pinned as found."""
     data, motions = ucla
     xview, xsub = neighbour_scores(data, [normalise.apply(motion, "general") for motion in motions])
     assert xview == pytest.approx(0.752, abs=0.003)

@@ -338,7 +338,9 @@ def test_nothing_is_overwritten(raw, tmp_path):
     (tmp_path / "file").write_text("mine")
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "thesis.tex").write_text("mine")
-    for dest in ("file", "folder"):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "card.json").write_text('["run"]')
+    for dest in ("file", "folder", "run"):
         with pytest.raises(InputError, match="exists already"):
             prepare(raw, tmp_path / dest)
     (tmp_path / "s.partial").mkdir()

@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import torch
 from torch import Generator, Tensor
-from torch.nn.functional import pad
 
 from .batch import Batch, Source
 from .errors import InputError
@@ -139,10 +138,11 @@ def shears(offdiag: Tensor) -> Tensor:
     Args:
         offdiag: ``[B, C (C - 1)]``, the other entries of S, row by row; C is 2 or 3.
     """
-    coords = {2: 2, 6: 3}[offdiag.shape[1]]
-    between = offdiag.view(-1, coords - 1, coords)  # C entries lie between one entry of the diagonal and the next
-    flat = pad(pad(between, (1, 0), value=1).flatten(1), (0, 1), value=1)
-    return flat.view(-1, coords, coords).mT
+    size, coords = len(offdiag), {2: 2, 6: 3}[offdiag.shape[1]]
+    matrix = offdiag.new_ones(size, coords * coords)
+    between = matrix[:, :-1].view(size, coords - 1, coords + 1)[:, :, 1:]  # C entries follow each entry of the diagonal
+    between.copy_(offdiag.reshape(size, coords - 1, coords))
+    return matrix.view(size, coords, coords).mT
 
 
 def turns(angle: Tensor, coords: int, axis: int = 1) -> Tensor:
@@ -165,6 +165,8 @@ def transform(joints: Tensor, matrix: Tensor, touched: Tensor | None = None, out
         matrix: ``[B, C, C]``; a zero matrix gives exact zeros.
         touched: bool ``[B, V]``, the joints to multiply, None = all; the others keep their bits.
         out: contiguous memory for the result, not that of ``joints``.
+
+    Where the user lets torch multiply float32 more coarsely (``torch.set_float32_matmul_precision``), so does this.
     """
     size, time, persons, number, coords = joints.shape
     joints = joints.contiguous()
@@ -172,10 +174,10 @@ def transform(joints: Tensor, matrix: Tensor, touched: Tensor | None = None, out
     # A 3 x 3 product leaves most of a vector unit idle: several joints at once, the matrix repeated along a diagonal.
     several = math.gcd(time * persons * number, 4)
     wide = several * coords
-    own = torch.arange(wide, device=matrix.device) // coords
-    blocks = matrix.repeat(1, several, several) * (own[:, None] == own)
+    blocks = matrix.new_zeros(size, several, coords, several, coords)
+    blocks.diagonal(dim1=1, dim2=3).copy_(matrix[..., None])
     # With `out` given, autocast leaves the product alone.
-    torch.bmm(joints.view(size, -1, wide), blocks, out=out.view(size, -1, wide))
+    torch.bmm(joints.view(size, -1, wide), blocks.view(size, wide, wide), out=out.view(size, -1, wide))
     if touched is not None:
         kept = (~touched).to(joints.dtype).repeat_interleave(coords, 1)[:, None]
         flat = (size, -1, number * coords)
@@ -204,7 +206,8 @@ def jitter(batch: Batch, noise: Tensor) -> Batch:
 def _joints(joints: Tensor, order: tuple[int, ...]) -> Tensor:
     """``joints[:, :, :, order]`` of ``[B, T, M, V, C]``; as a choice of columns, several times faster on a CPU."""
     coords = joints.shape[-1]
-    columns = torch.tensor([coords * i + c for i in order for c in range(coords)], device=joints.device)
+    columns = torch.tensor([coords * i + c for i in order for c in range(coords)])
+    columns = columns.to(joints.device, non_blocking=True)  # otherwise the host would wait for the device
     return joints.reshape(-1, joints.shape[3] * coords).index_select(1, columns).view_as(joints)
 
 
@@ -229,9 +232,9 @@ def draw_view(source: Source, index: Tensor, settings: ViewSettings, gen: Genera
     if settings.mirror and source.up == 0:
         raise InputError("views.mirror", "a store in which x points up", "an up axis across x, which is mirrored")
     size, joints, coords = len(index), len(source.layout), source.coords
-    parts = [1, 1, 1, 1, 1, 1, joints, coords * (coords - 1), coords * coords]
+    parts = [1, 1, 1, 1, 1, 1, joints, coords * coords, coords * (coords - 1)]
     drawn = torch.rand(size, sum(parts), generator=gen, dtype=torch.float64)
-    scale, place, side, angle, kind, zero, order, offdiag, linear = drawn.split(parts, 1)
+    scale, place, side, angle, kind, zero, order, linear, offdiag = drawn.split(parts, 1)
 
     low, high = settings.crop_low, settings.crop_high
     crop = _crop(source.lengths[index.cpu()], low + (high - low) * scale[:, 0], place[:, 0], settings.least)

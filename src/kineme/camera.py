@@ -41,9 +41,10 @@ def _eye(like: Array) -> Array:
 
 
 def unit(vectors: Array) -> Array:
-    """Vectors [..., 3] scaled to length 1; zero vectors stay zero."""
-    square = (vectors * vectors).sum(-1)[..., None]
-    return vectors / _library(vectors).sqrt(_library(vectors).where(square < TINY**2, 1.0, square))
+    """Vectors [..., 3] scaled to length 1; those shorter than ``TINY`` become zero."""
+    xp, square = _library(vectors), (vectors * vectors).sum(-1)[..., None]
+    none = square < TINY**2
+    return xp.where(none, 0.0, vectors / xp.sqrt(xp.where(none, 1.0, square)))
 
 
 def cross_matrix(vectors: Array) -> Array:
@@ -141,7 +142,7 @@ def orbit(azimuth: Array, elevation: Array, distance: Array, target: Array, roll
 
 def draw_angles(n: int, rng: Any, low: tuple[float, ...] = (-np.pi, -np.pi / 6, -np.pi / 6),
                 high: tuple[float, ...] = (np.pi, np.pi / 6, np.pi / 6)) -> Array:
-    """Random camera angles, uniform between ``low`` and ``high``; by default those of CV-MIM (azimuth, elevation, roll).
+    """Random angles, uniform between ``low`` and ``high``; by default CV-MIM's azimuth, elevation, roll.
 
     Drawing is apart from applying (:func:`euler`, :func:`orbit`).
 
@@ -166,7 +167,7 @@ def see(points: Array, camera: Camera) -> Array:
 
 
 def perspective(points: Array) -> Array:
-    """(first, second) / third, the third floored at ``TINY``: [..., 3] -> [..., 2]. Points behind the camera go far out."""
+    """(first, second) / third, the third floored at ``TINY``: [..., 3] -> [..., 2]; points behind go far out."""
     xp = _library(points)
     return points[..., :2] / xp.clip(points[..., 2:], TINY, None)
 
@@ -185,7 +186,7 @@ def pixels(points: Array, focal: float, size: tuple[int, int]) -> Array:
 
 
 def default_camera(points: Array, distance: float = 2.0) -> Array:
-    """CV-MIM's fixed camera: stored order (a, b, c), c vertical -> (-c, a, b + distance), ready for :func:`perspective`.
+    """CV-MIM's fixed camera: stored order (a, b, c), c vertical -> (-c, a, b + distance) for :func:`perspective`.
 
     Points are normalised poses, [..., 3]; the result of the perspective division is (row, column).
     """

@@ -16,10 +16,18 @@ from .files import atomic
 
 
 def save(path: str | Path, tensors: dict[str, Tensor], card: dict[str, Any] | None = None) -> None:
-    """Write tensors and a JSON card into one ``.safetensors`` file, whole or not at all."""
+    """Write tensors and a JSON card into one ``.safetensors`` file, whole or not at all.
+
+    Raises:
+        InputError: it cannot be written (no room, no permission); what stood there before is untouched.
+    """
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    with atomic(path) as temporary:
-        save_file(plain, temporary, metadata={"card": json.dumps(card or {})})
+    try:
+        with atomic(path) as temporary:
+            save_file(plain, temporary, metadata={"card": json.dumps(card or {})})
+    except (SafetensorError, OSError) as error:
+        raise InputError(path, f"cannot be written ({error})", "room on the disk and permission",
+                         "Make room and run the command again; what was there before is untouched") from None
 
 
 def load(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

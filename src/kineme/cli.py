@@ -124,9 +124,12 @@ def prepare(args: argparse.Namespace) -> None:
     from .progress import Bar
 
     with Bar("prepare", 0) as bar:
+        def report(done: int, total: int, note: str = "") -> None:
+            bar.update(done, note, total)
+
         store = room.prepare(args.src, args.dest, format=args.format, normalise=args.normalise, labels=args.labels, layout=args.layout,
                              table=skeleton.read_table(args.map) if args.map else None, jobs=args.jobs or os.cpu_count() or 1,
-                             faithful=args.faithful, progress=lambda done, total, note="": bar.update(done, note, total))
+                             faithful=args.faithful, progress=report)
     _describe_store(store)
     print(f"\nStore written to {args.dest}. Next: kineme pretrain moco {args.dest}")
 

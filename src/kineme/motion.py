@@ -13,7 +13,7 @@ from .skeleton import JointMap, Layout
 
 UPS = ("+x", "-x", "+y", "-y", "+z", "-z")
 UNITS = ("m", "cm", "mm", "in", "px", "1")
-MAX_FPS = 100_000
+MAX_FRAMES = 10_000_000  # more than this, asked of resample or resize, is a slip
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -120,7 +120,7 @@ class Motion:
             fps: the new rate.
 
         Raises:
-            InputError: the motion has no ``fps``, or the new one is not a positive number.
+            InputError: the motion has no ``fps``, the new one is no positive number, or gives over ten million frames.
         """
         where = self.source or "motion"
         if self.fps is None:
@@ -129,8 +129,11 @@ class Motion:
         if (wanted := _fps("resample", fps)) is None:
             raise InputError("resample", "fps None", "frames per second")
         step = self.fps / wanted
-        frames = int(np.floor((len(self) - 1) / step + 1e-9)) + 1
-        return self._at(np.minimum(np.arange(frames) * step, len(self) - 1), wanted)
+        last = (len(self) - 1) * (wanted / self.fps) + 1e-9
+        if last >= MAX_FRAMES:
+            raise InputError(where, f"{last:.3g} frames at {wanted:g} instead of {self.fps:g} frames per second",
+                             f"at most {MAX_FRAMES}")
+        return self._at(np.minimum(np.arange(int(last) + 1) * step, len(self) - 1), wanted)
 
     def resize(self, frames: int) -> Motion:
         """To a number of frames, linear in time, as ``torch.nn.functional.interpolate(..., align_corners=False)``.
@@ -141,10 +144,10 @@ class Motion:
         exactly on an old one keeps its joints and confidence.
 
         Raises:
-            InputError: ``frames`` is not a whole number above 0.
+            InputError: ``frames`` is not a whole number from 1 to ten million.
         """
-        if not _whole(frames) or frames < 1:
-            raise InputError("resize", f"{frames!r} frames", "a whole number above 0")
+        if not _whole(frames) or not 1 <= frames <= MAX_FRAMES:
+            raise InputError("resize", f"{frames!r} frames", f"a whole number above 0, at most {MAX_FRAMES}")
         step = len(self) / int(frames)
         at = np.clip((np.arange(frames) + 0.5) * step - 0.5, 0, len(self) - 1)
         return self._at(at, None if self.fps is None else self.fps / step)
@@ -293,8 +296,8 @@ def _floats(where: str, what: str, value: Any) -> np.ndarray:
 
 def _fps(where: str, fps: Any) -> float | None:
     rate = _plain(where, "fps", fps, (int, float))
-    if rate is not None and not 0 < rate <= MAX_FPS:
-        raise InputError(where, f"fps {fps!r}", f"a number above 0, at most {MAX_FPS}, or None")
+    if rate is not None and not 0 < rate < np.inf:
+        raise InputError(where, f"fps {fps!r}", "a finite number above 0, or None")
     return None if rate is None else float(rate)
 
 

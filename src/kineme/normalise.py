@@ -1,7 +1,7 @@
 """Normalisation of motion: the published NTU RGB+D preprocessing, and a general form for any layout.
 
 ``none``
-    Coordinates as they are; joints that are missing become 0.
+    Coordinates as they are.
 ``ntu``
     What HiCo, HaLP, CMD and their forerunners do to NTU RGB+D (``ntu25``, 3-D), and the same for any 3-D layout that
     has a spine and shoulders: every frame centred on the middle of the spine of person 0, then all frames turned so
@@ -12,9 +12,9 @@
     turned so that in that frame root to head is exactly +y and the left shoulder lies towards +x; the person looks
     along +z. 2-D: the same origin, +y up, divided by the length of the torso, for pixels differ from video to video.
 
-Gaps are not filled: a joint with confidence 0 is 0 before and after, whatever moves around it, and no other joint
-depends on it. Whoever wants them filled does it before. What could not be done to a clip (shoulders never seen, a
-spine without length) is left out, and the motion says so in its extra column ``normalise_note``.
+Gaps are not filled: a joint with confidence 0 is 0 before and after, whatever moves around it, and under ``general``
+no other joint depends on it. Whoever wants them filled does it before. What could not be done to a clip (shoulders
+never seen, a spine without length) is left out, and the motion says so in its extra column ``normalise_note``.
 """
 
 from __future__ import annotations
@@ -70,9 +70,9 @@ def describe(how: str, layout: Layout, coords: int = 3, *, scale: bool | None = 
     """A normalisation in plain containers, for the card of a store; :func:`apply` takes it in place of a name.
 
     Returns:
-        ``how``; ``options`` as given; ``joints``, the words of the joints that place and turn the body; ``notes``,
-        what stands for a joint that the layout lacks. Two stores of different layouts have equal descriptions if
-        the same places of the body were used.
+        ``how``; ``options``, the defaults put in; ``joints``, the words of the joints that place and turn the body;
+        ``notes``, what stands for a joint that the layout lacks. Two stores of different layouts have equal
+        descriptions if the same places of the body were used.
 
     Raises:
         InputError: as :func:`apply`, as far as the layout tells.
@@ -107,12 +107,11 @@ def apply(motion: Motion, how: str | Mapping[str, Any], *, scale: bool | None = 
         return apply(motion, str(how.get("how")), scale=options.get("scale"), per_frame=options.get("per_frame", False))
     where = motion.source or "motion"
     _check(how, motion.layout, motion.coords, where)
-    joints = np.where(motion.confidence[..., None] > 0, motion.joints, np.float32(0))
     if how == "none":
-        return motion.with_(joints=joints)
+        return motion
     if how == "ntu":
-        return _ntu(motion, joints)
-    return _general(motion, joints, _scaled(scale, motion.coords), per_frame)
+        return _ntu(motion)
+    return _general(motion, _scaled(scale, motion.coords), per_frame)
 
 
 # ------------------------------------------------------------------------------------------------ NTU RGB+D
@@ -244,8 +243,8 @@ def _preprocess(joints: np.ndarray, pad_to: int | None,
     return turned.reshape(joints.shape), frames, empty, notes
 
 
-def _ntu(motion: Motion, joints: np.ndarray) -> Motion:
-    seen = motion.confidence
+def _ntu(motion: Motion) -> Motion:
+    joints, seen = motion.joints, motion.confidence  # a motion's missing joints are 0
     if motion.extra.get("dataset") == "ntu" or motion.persons > 2:
         order, _ = _by_energy(joints.swapaxes(0, 1), 2)
         joints, seen = _persons(joints, order, 2), _persons(seen, order, 2)
@@ -257,8 +256,8 @@ def _ntu(motion: Motion, joints: np.ndarray) -> Motion:
 # ------------------------------------------------------------------------------------------------ any layout
 
 
-def _general(motion: Motion, joints: np.ndarray, scale: bool, per_frame: bool) -> Motion:
-    layout, seen, notes = motion.layout, motion.confidence > 0, []
+def _general(motion: Motion, scale: bool, per_frame: bool) -> Motion:
+    layout, joints, seen, notes = motion.layout, motion.joints, motion.confidence > 0, []
     person = _main_person(layout, seen)
     if person != 0:
         notes.append(f"placed by person {person}: person 0 is never seen")
@@ -282,8 +281,7 @@ def _general(motion: Motion, joints: np.ndarray, scale: bool, per_frame: bool) -
         matrix, up = np.diag([1.0, -1.0 if motion.up == "-y" else 1.0]), "+y" if motion.up == "-y" else motion.up
     size = _torso(layout, body, known, notes) if scale else 1.0
     moved = moved @ (matrix.T / size).astype(np.float32)
-    return motion.with_(joints=np.where(seen[..., None], moved, np.float32(0)), up=up,
-                        unit="1" if scale else motion.unit, extra=_noted(motion, notes))
+    return motion.with_(joints=moved, up=up, unit="1" if scale else motion.unit, extra=_noted(motion, notes))
 
 
 def _facing(motion: Motion, body: np.ndarray, known: np.ndarray, roots: np.ndarray, rooted: np.ndarray,

@@ -122,7 +122,7 @@ def prepare(src: str | os.PathLike, dest: str | os.PathLike, format: str | None 
 def report(store: Store) -> Report:
     """What came of the preparation of a store, read from its card and ``set_aside.jsonl``."""
     aside = store.path / "set_aside.jsonl"
-    lines = map(json.loads, aside.read_text(encoding="utf-8").splitlines() if aside.exists() else [])
+    lines = map(json.loads, aside.read_bytes().splitlines() if aside.exists() else [])
     notes = list(store.card.get("notes", ()))
     if norms.NOTE in store.clips.column_names:
         partly = len(store) - store.clips[norms.NOTE].null_count
@@ -215,8 +215,9 @@ def _shards(units: Sequence[str], listing: Mapping[str, tuple[int, int]]) -> lis
 def _finished(plan: _Plan) -> Store:
     """The store that stands at ``dest`` already, if it is the one wanted."""
     card = files.read_json(plan.dest / "card.json") if (plan.dest / "card.json").is_file() else {}
-    if not isinstance(card, dict) or card.get("prepared", {}).get("key") != plan.key:
-        what = "is a store of other files or options" if card.get("kind") == "store" else "exists already"
+    facts = card if isinstance(card, dict) and card.get("kind") == "store" else {}
+    if (facts.get("prepared") or {}).get("key") != plan.key:
+        what = "is a store of other files or options" if facts else "exists already"
         raise InputError(plan.dest, what, "a folder that does not exist yet", "Choose another name, or remove it first")
     if plan.partial.exists():  # killed between the last two steps
         with _claimed(plan):
@@ -254,41 +255,38 @@ def _claimed(plan: _Plan) -> Iterator[None]:
 def _collect(plan: _Plan, jobs: int, tick: Progress) -> list[dict[str, Any]]:
     """Make all shards; their summaries in order."""
     summaries: list[dict[str, Any]] = [{}] * len(plan.shards)
-    done, problem = len(plan.aside), None
+    kinds: dict[str, dict[str, Any]] = {}  # layouts met so far
+    done, aside = len(plan.aside), len(plan.aside)
     tick(done, len(plan.units), "")
     with contextlib.closing(_run(plan, jobs)) as results:
         for i in results:
-            summaries[i] = json.loads((_folder(plan, i) / "summary.json").read_bytes())
+            summary = summaries[i] = json.loads((_folder(plan, i) / "summary.json").read_bytes())
+            for entry in summary["layouts"]:
+                kind = kinds.setdefault(json.dumps([entry["layout"], entry["coords"]]), {**entry, "clips": 0})
+                kind["clips"] += entry["clips"]
             done += len(plan.shards[i])
-            tick(done, len(plan.units), f"{sum(len(s['aside']) for s in summaries if s)} set aside")
-            if problem := _problem(plan, summaries, done):
+            aside += len(summary["aside"])
+            tick(done, len(plan.units), f"{aside} set aside" if aside else "")
+            if len(kinds) > 1:
                 break
-    if problem:
-        shutil.rmtree(plan.partial, ignore_errors=True)  # of no use to another call
-        raise problem
-    return summaries
+    if len(kinds) == 1:
+        return summaries
+    shutil.rmtree(plan.partial, ignore_errors=True)  # of no use to another call
+    if kinds:
+        raise _mixed(plan.src, list(kinds.values()))
+    first = next(item for item in (*plan.aside, *(item for summary in summaries for item in summary["aside"])))
+    raise InputError(plan.src, f"none of {len(plan.units)} files could be read; the first is {first['file']}: "
+                     f"{first['reason']}")
 
 
-def _problem(plan: _Plan, summaries: Sequence[Mapping[str, Any]], done: int) -> InputError | None:
-    """Why no store can come of this."""
-    kinds: dict[str, list[Any]] = {}
-    for summary in summaries:
-        for entry in summary.get("layouts", ()):
-            kind = kinds.setdefault(json.dumps([entry["layout"], entry["coords"]]), [entry, 0])
-            kind[1] += entry["clips"]
-    if len(kinds) > 1:
-        shown = [f"{entry['layout']['name']} of {len(entry['layout']['joints'])} joints, {entry['coords']}-D "
-                 f"({count} clips, the first in {entry['first']})" for entry, count in kinds.values()]
-        flat = len({entry["coords"] for entry, _ in kinds.values()}) > 1
-        return InputError(plan.src, f"clips of {len(shown)} kinds: {'; '.join(shown[:8])}", "one layout",
-                          "Prepare 2-D and 3-D motion apart" if flat else
-                          f"Map all clips to one with --layout NAME ({', '.join(skeleton.layouts())}), or prepare the "
-                          "kinds apart")
-    if done == len(plan.units) and not kinds:
-        first = next(item for item in (*plan.aside, *(item for s in summaries for item in s["aside"])))
-        return InputError(plan.src, f"none of {len(plan.units)} files could be read; the first is {first['file']}: "
-                          f"{first['reason']}")
-    return None
+def _mixed(src: Path, kinds: Sequence[Mapping[str, Any]]) -> InputError:
+    shown = [f"{kind['layout']['name']} of {len(kind['layout']['joints'])} joints, {kind['coords']}-D "
+             f"({kind['clips']} clips so far, the first in {kind['first']})" for kind in kinds[:8]]
+    if len({kind["coords"] for kind in kinds}) > 1:
+        mend = "Prepare 2-D and 3-D motion apart"
+    else:
+        mend = f"Map all to one with --layout NAME ({', '.join(skeleton.layouts())}), or prepare the kinds apart"
+    return InputError(src, f"clips of {len(kinds)} kinds: {'; '.join(shown)}", "one layout", mend)
 
 
 def _folder(plan: _Plan, i: int) -> Path:

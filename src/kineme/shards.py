@@ -132,6 +132,7 @@ class _Found:
 def _clips(path: str, options: Options, found: _Found) -> Iterator[Motion]:
     """The clips of a file, ready to be stored; what cannot be is noted in ``found``."""
     file = options.root / path
+    folder = path[:path.rfind("/") + 1]
     rows = tables.read(options.label_table) if options.label_table else None
     sets: set[str] = set()
     count = 0
@@ -140,7 +141,8 @@ def _clips(path: str, options: Options, found: _Found) -> Iterator[Motion]:
         motions = readers.read_all(file, name, options.reader)
         while (motion := next(motions, None)) is not None:
             count += 1
-            motion = motion.with_(source=str(PurePosixPath(path).parent / motion.source))
+            if folder:
+                motion = motion.with_(source=folder + motion.source)
             sets.update({str(motion.extra["dataset"])} if motion.extra.get("dataset") is not None else ())
             for clip in _labelled(motion, path, rows, options, found):
                 try:

@@ -1,20 +1,20 @@
 """Made motions of made people before made cameras: the built-in data of the demo and of the tests.
 
-Three rooms of one house: ``synth_body`` (proportions, kinematics), ``synth_actions`` (what they do) and this one
-(who does it when, which camera sees it, what its sensor loses). Everything follows from the seed; a clip does not
-depend on how many clips are made.
+``synth_body`` holds proportions and kinematics, ``synth_act`` and ``synth_actions`` what people do, ``synth_files``
+the ways to disk; here is who does it when, which camera sees it and what its sensor loses. Everything follows from the
+seed, and a clip does not depend on how many clips are made.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import camera, synth_files
+from . import camera
 from .errors import InputError
 from .motion import Motion
 from .registry import did_you_mean
@@ -23,18 +23,21 @@ from .skeleton import layout as built_in
 from .synth_act import DRAWS, Act
 from .synth_actions import PAIRS, SINGLE, idle
 from .synth_body import Person, body, draw_person, meet, reach, sides, stand
+from .synth_files import write_arrays, write_bvh, write_ntu
 
 SHORTEST, LONGEST = 2.0, 3.0  # seconds of a clip
 BLOCK = 256  # performances that are computed together
-PICTURES = ("coco17", "openpose18", "body25", "penn13", "pose13")  # layouts of image detectors: 2-D unless asked otherwise
+PICTURES = ("coco17", "openpose18", "body25", "penn13", "pose13")  # layouts of images: 2-D unless asked otherwise
 FOCAL = 0.552  # focal length in image widths: the colour camera of the Kinect v2
-CAMERAS = np.array([(0, 6, 3.3), (40, 14, 3.6), (-40, 10, 3.1), (80, 8, 3.5), (-80, 16, 3.3), (150, 10, 3.7), (-150, 6, 3.4), (25, 24, 4.0)])
-DRIFT = np.array([9, 4, 0.35, 2.0])  # how far a camera is moved between performances: azimuth, elevation, distance, roll
-FACING = 28.0  # degrees to either side that people face away from the first camera
-# What hides joints from a camera: capsules between two points, radius in metres.
-SOLIDS = (("pelvis", "chest", 0.12), ("neck", "head_top", 0.09), *(
-    (f"{side}_{first}", f"{side}_{second}", radius) for side in ("left", "right")
-    for first, second, radius in (("hip", "knee", 0.07), ("knee", "ankle", 0.05), ("shoulder", "elbow", 0.05), ("elbow", "hand", 0.04))))
+CAMERAS = np.array([  # azimuth and elevation in degrees, distance in metres
+    (0, 6, 3.3), (40, 14, 3.6), (-40, 10, 3.1), (80, 8, 3.5), (-80, 16, 3.3), (150, 10, 3.7), (-150, 6, 3.4),
+    (25, 24, 4.0)])
+DRIFT = np.array([9, 4, 0.35, 2])  # how far a camera may be moved between performances: the same, and roll
+FACING = 28.0  # degrees to either side that people may face away from the first camera
+SOLIDS = (  # what hides joints from a camera: capsules between two points, radius in metres
+    ("pelvis", "chest", 0.12), ("neck", "head_top", 0.09),
+    *((f"{side}_{first}", f"{side}_{second}", radius) for side in ("left", "right") for first, second, radius in (
+        ("hip", "knee", 0.07), ("knee", "ankle", 0.05), ("shoulder", "elbow", 0.05), ("elbow", "hand", 0.04))))
 
 
 class Take(NamedTuple):
@@ -54,9 +57,10 @@ def actions(persons: int | None = None) -> tuple[str, ...]:
     return (tuple(SINGLE) if persons != 2 else ()) + (tuple(PAIRS) if persons != 1 else ())
 
 
-def generate(clips: int, actions: Sequence[str] | None = None, subjects: int = 10, cameras: int = 3, layout: str | Layout = "ntu25",
-             seed: int = 0, noise: float = 0.0, dropout: float = 0.0, occlusion: float = 0.0, fps: float = 30.0,
-             coords: int | None = None, image_size: tuple[int, int] = (1920, 1080), restless: float = 1.0, start: int = 0) -> Iterator[Motion]:
+def generate(clips: int, actions: Sequence[str] | None = None, subjects: int = 10, cameras: int = 3,
+             layout: str | Layout = "ntu25", seed: int = 0, noise: float = 0.0, dropout: float = 0.0,
+             occlusion: float = 0.0, fps: float = 30.0, coords: int | None = None,
+             image_size: tuple[int, int] = (1920, 1080), restless: float = 1.0, start: int = 0) -> Iterator[Motion]:
     """Make motions. Clip k is camera k mod ``cameras`` of performance k // ``cameras``; performances walk through the
     actions first, then the subjects, then repetitions. The same seed gives the same bits.
 
@@ -64,12 +68,13 @@ def generate(clips: int, actions: Sequence[str] | None = None, subjects: int = 1
         clips: how many clips, from number ``start`` on.
         actions: names from :func:`actions`; by default those of one person (16).
         subjects: how many people; each has proportions, a preferred hand, tempo, posture and ways of their own.
-        cameras: how many places they are filmed from, 1 to 8.
+        cameras: how many places they are filmed from, up to 8; 0: no camera, joints in the room (floor y = 0) as
+            motion capture gives them, one clip for each performance.
         layout: any layout; joints it has and the made body has not get confidence 0.
         noise: sensor jitter; 1 is a centimetre at 3 m, growing with the square of the depth, larger along it.
         dropout: share of the joints that is missing, in runs of frames; a quarter of it as whole frames.
         occlusion: chance that a joint hidden behind a body part is lost; joints that are hidden and not lost have
-            confidence 0.5 and three times the jitter.
+            confidence 0.5 and three times the jitter. Noise and occlusion need a camera.
         fps: frames per second.
         coords: 3: metres in the camera's frame (x to its left, y up, z away from it, as the Kinect has it); 2: pixels;
             by default 2 for the layouts of image detectors, else 3.
@@ -83,83 +88,121 @@ def generate(clips: int, actions: Sequence[str] | None = None, subjects: int = 1
     Raises:
         InputError: an unknown action or layout, or a number out of range.
     """
-    names = _check(clips, actions, subjects, cameras, noise, dropout, occlusion, fps, coords, restless, start)
+    names = _names(actions)
+    _within(clips=(clips, 0, 10**9), subjects=(subjects, 1, 10**4), cameras=(cameras, 0, len(CAMERAS)),
+            start=(start, 0, 10**12), seed=(seed, 0, 2**64), noise=(noise, 0, 100), dropout=(dropout, 0, 0.9),
+            occlusion=(occlusion, 0, 1), fps=(fps, 5, 240), coords=(coords or 3, 2, 3), restless=(restless, 0, 2))
     target = built_in(layout) if isinstance(layout, str) else layout
     flat = (2 if target.name in PICTURES else 3) if coords is None else coords
     sensor = Sensor(noise, dropout, occlusion, image_size if flat == 2 else None)
-    first, last = start // cameras, -(-(start + clips) // cameras)
+    if not cameras and (noise or occlusion or sensor.image_size):
+        raise InputError("cameras", "0, with noise, occlusion or 2-D joints", "a camera for what only a camera can see")
+    views: Sequence[int | None] = range(cameras) if cameras else [None]
+    first, last = start // len(views), -(-(start + clips) // len(views))
     for block in range(first, last, BLOCK):
         numbers = range(block, min(block + BLOCK, last))
         takes = [_take(seed, names, number, subjects, fps) for number in numbers]
         made = _perform(takes, seed, fps, restless)
         stage = Stage(takes, made, target, *_joints(made, target), seed, fps)
-        films = [_film(stage, view, sensor) for view in range(cameras)]
+        films = [_film(stage, view, sensor) for view in views]
         for i, number in enumerate(numbers):
-            for view in range(cameras):
-                if start <= number * cameras + view < start + clips:
-                    yield films[view][i]
+            for k, film in enumerate(films, number * len(views)):
+                if start <= k < start + clips:
+                    yield film[i]
 
 
-def write(folder: str | Path, clips: int | Iterable[Motion], name: str = "synth", format: str = "arrays", **options) -> Path:
+def write(folder: str | Path, clips: int | Iterable[Motion], name: str = "synth", format: str = "arrays",
+          **options: Any) -> Path:
     """Make motions and write them as a set that ``kineme prepare`` reads.
 
     Args:
         folder: made if missing.
         clips: how many, or the motions themselves.
         name: the set's name (``arrays`` only).
-        format: ``arrays`` (NAME.npz and NAME.json), ``ntu`` (one .skeleton file per clip) or ``bvh`` (one file per clip).
+        format: ``arrays`` (NAME.npz and NAME.json), ``ntu`` (one .skeleton file per clip) or ``bvh`` (one file per
+            clip and person).
         options: those of :func:`generate`.
 
     Returns:
         the folder.
     """
     motions = clips if isinstance(clips, Iterable) else generate(clips, **options)
-    writers = {"arrays": functools.partial(synth_files.write_arrays, name=name), "ntu": synth_files.write_ntu, "bvh": synth_files.write_bvh}
+    writers: dict[str, Callable[..., Path]] = {
+        "arrays": functools.partial(write_arrays, name=name), "ntu": write_ntu, "bvh": write_bvh}
     if format not in writers:
-        raise InputError(f"format {format!r}", "no such format", f"one of {', '.join(writers)}", did_you_mean(format, writers))
+        raise InputError(f"format {format!r}", "no such format", f"one of {', '.join(writers)}",
+                         did_you_mean(format, writers))
     return writers[format](folder, motions)
 
 
-def _check(clips, actions_, subjects, cameras, noise, dropout, occlusion, fps, coords, restless, start) -> tuple[str, ...]:
-    names = actions(1) if actions_ is None else tuple(actions_)
+def difficulty(clips: int = 960, subjects: int = 20, seed: int = 0, **options: Any) -> dict[str, float]:
+    """How far raw joints get on made motions: root-centred in every frame, resampled to 32 frames, flattened.
+
+    Trained on every second subject before all cameras but the last, tested on the other subjects before the last.
+
+    Args:
+        clips, subjects, seed, options: of :func:`generate`.
+
+    Returns:
+        accuracy of ``1-NN`` (Euclidean) and of ``linear`` (multinomial logistic regression, standardised, C = 0.05).
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.neighbors import KNeighborsClassifier
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    made = list(generate(clips, subjects=subjects, seed=seed, **options))
+    joints = np.stack([motion.centre().resize(32).joints.ravel() for motion in made])
+    label, subject, view = (np.array([getattr(motion, what) for motion in made]) for what in ("label", "subject", "camera"))
+    train, test = (subject % 2 == 1) & (view < view.max()), (subject % 2 == 0) & (view == view.max())
+    probes = {"1-NN": KNeighborsClassifier(1),
+              "linear": make_pipeline(StandardScaler(), LogisticRegression(C=0.05, max_iter=500))}
+    return {name: float(probe.fit(joints[train], label[train]).score(joints[test], label[test])) for name, probe in probes.items()}
+
+
+def _names(chosen: Sequence[str] | None) -> tuple[str, ...]:
+    names = actions(1) if chosen is None else tuple(chosen)
     for name in names or ("",):
         if name not in actions():
-            raise InputError(f"action {name!r}", "no such action", f"one of {', '.join(actions())}", did_you_mean(name, actions()))
-    limits = {"clips": (clips, 0, 10**9), "subjects": (subjects, 1, 10**4), "cameras": (cameras, 1, len(CAMERAS)), "start": (start, 0, 10**12),
-              "noise": (noise, 0, 100), "dropout": (dropout, 0, 0.9), "occlusion": (occlusion, 0, 1), "fps": (fps, 5, 240), "restless": (restless, 0, 2)}
+            raise InputError(f"action {name!r}", "no such action", f"one of {', '.join(actions())}",
+                             did_you_mean(name, actions()))
+    return names
+
+
+def _within(**limits: tuple[float, float, float]) -> None:
     for what, (value, low, high) in limits.items():
         if not low <= value <= high:
             raise InputError(what, f"{value}", f"a number from {low} to {high}")
-    if coords not in (None, 2, 3):
-        raise InputError("coords", f"{coords}", "2 or 3")
-    return names
 
 
 # Performances
 
 
-def _rng(*key: int) -> np.random.Generator:
-    return np.random.default_rng(key)
+def _rng(*key: int | str) -> np.random.Generator:
+    """A generator of its own for everything that is drawn; actions count by name, so new ones change nothing."""
+    return np.random.default_rng([int.from_bytes(part.encode()) if isinstance(part, str) else part for part in key])
 
 
 def _take(seed: int, names: tuple[str, ...], number: int, subjects: int, fps: float) -> Take:
-    action, subject, repetition = names[number % len(names)], number // len(names) % subjects, number // (len(names) * subjects)
-    rng = _rng(seed, 1, actions().index(action), subject, repetition)
+    lap, place = divmod(number, len(names))
+    repetition, subject = divmod(lap, subjects)
+    action = names[place]
+    rng = _rng(seed, 1, action, subject, repetition)
     frames = round(rng.uniform(SHORTEST, LONGEST) * fps)
     scene = rng.uniform((-FACING, -0.3, -0.3), (FACING, 0.3, 0.3)).astype(np.float32)
     partner = (subject + 1 + int(rng.integers(max(subjects - 1, 1)))) % max(subjects, 2)
     return Take(action, subject, partner, repetition, frames, scene, rng.standard_normal((2, DRAWS), np.float32))
 
 
-@functools.lru_cache(maxsize=65536)
+@functools.lru_cache(maxsize=4096)
 def _person(seed: int, subject: int) -> Person:
     return draw_person(_rng(seed, 2, subject))
 
 
-@functools.lru_cache(maxsize=65536)
+@functools.lru_cache(maxsize=4096)
 def _habits(seed: int, subject: int, action: str) -> np.ndarray:
     """How this subject does this action, [DRAWS]."""
-    return _rng(seed, 3, subject, actions().index(action)).standard_normal(DRAWS, np.float32)
+    return _rng(seed, 3, action, subject).standard_normal(DRAWS, np.float32)
 
 
 def _perform(takes: list[Take], seed: int, fps: float, restless: float) -> np.ndarray:
@@ -191,15 +234,16 @@ def _play(takes: list[Take], seed: int, fps: float, restless: float, frames: int
         who = [take.partner if role else take.subject for take in takes]
         people = [_person(seed, subject) for subject in who]
         lengths = {name: np.array([[p.lengths[name]] for p in people], np.float32) for name in people[0].lengths}
-        act = Act(people, np.stack([_habits(seed, subject, action) for subject in who]), np.stack([take.normals[role] for take in takes]),
-                  clock, length, restless, lead=acts[0] if acts else None)
-        # mostly the preferred hand; hands that are to meet are right hands
-        left = np.array([[p.left_handed] for p in people]) ^ act.chance(0.3) if len(parts) == 1 else np.zeros((len(takes), 1), bool)
+        habits = np.stack([_habits(seed, subject, action) for subject in who])
+        act = Act(people, habits, np.stack([take.normals[role] for take in takes]), clock, length, restless,
+                  lead=acts[0] if acts else None)
+        left = np.array([[p.left_handed] for p in people]) ^ act.chance(0.3)  # mostly the preferred hand,
+        left &= len(parts) == 1  # but hands that are to meet are right hands
         idle(act)
         part(act)
         acts.append(act)
         poses.append(stand(sides(act.curves, left), lengths, heading + 180 * role, valid, fps))
-    bodies = [reach(pose) for pose in poses] if len(parts) == 1 else meet(poses, acts[0].touch, heading, palms=action == "push")
+    bodies = [reach(poses[0])] if len(parts) == 1 else meet(poses, acts[0].touch, heading, palms=action == "push")
     count = np.float32(len(bodies)) * valid.sum(1, keepdims=True)
     centre = sum((each["pelvis"] * valid).sum(2, keepdims=True) for each in bodies) / count
     place = np.array([take.scene[1:] for take in takes]).T[:, :, None]
@@ -222,15 +266,17 @@ class Stage(NamedTuple):
     fps: float
 
 
-def _film(stage: Stage, view: int, sensor: Sensor) -> list[Motion]:
-    """What one camera sees."""
+def _film(stage: Stage, view: int | None, sensor: Sensor) -> list[Motion]:
+    """What one camera sees; without a view, what is there."""
     takes, made, joints = stage.takes, stage.made, stage.joints
-    rngs = [_rng(stage.seed, 4, actions().index(take.action), take.subject, take.repetition, view) for take in takes]
-    azimuth, elevation, distance, roll = _stations(view, rngs)
-    eyes = camera.orbit(azimuth, elevation, distance, np.broadcast_to(np.float32((0, 1, 0)), (len(takes), 3)), roll)
+    number = len(CAMERAS) if view is None else view
+    rngs = [_rng(stage.seed, 4, take.action, take.subject, take.repetition, number) for take in takes]
     n, frames, persons = joints.shape[:3]
-    joints = camera.see(joints.reshape(n, -1, 3), eyes).reshape(joints.shape)
     hidden = np.zeros(joints.shape[:4], bool)
+    if view is not None:
+        azimuth, elevation, distance, roll = _stations(view, rngs)
+        eyes = camera.orbit(azimuth, elevation, distance, np.tile(np.array((0, 1, 0), np.float32), (n, 1)), roll)
+        joints = camera.see(joints.reshape(n, -1, 3), eyes).reshape(joints.shape)
     if sensor.occlusion:
         ends = [[body().joints.index(name) for name in solid[:2]] for solid in SOLIDS]
         solids = camera.see(made[:, :, ends].transpose(0, 5, 1, 2, 3, 4).reshape(n, -1, 3), eyes)
@@ -242,25 +288,25 @@ def _film(stage: Stage, view: int, sensor: Sensor) -> list[Motion]:
         xyz, confidence = sensor.sense(joints[i][shape], hidden[i][shape], rng)
         confidence *= stage.known
         xyz[confidence == 0] = 0
-        number = actions().index(take.action) + 1
-        performance = f"a{number:02d}_s{take.subject + 1:02d}_e{take.repetition:02d}"
+        performance = f"a{actions().index(take.action) + 1:02d}_s{take.subject + 1:02d}_e{take.repetition:02d}"
         style = "left" if _person(stage.seed, take.subject).left_handed else "right"
         motions.append(Motion(
-            xyz, stage.layout, confidence, fps=float(stage.fps), up=up, unit=unit, image_size=sensor.image_size, label=take.action,
-            subject=take.subject + 1, camera=view + 1, source=f"{performance}_v{view + 1:02d}",
+            xyz, stage.layout, confidence, fps=float(stage.fps), up=up, unit=unit, image_size=sensor.image_size,
+            label=take.action, subject=take.subject + 1, camera=None if view is None else view + 1,
+            source=performance if view is None else f"{performance}_v{view + 1:02d}",
             extra={"dataset": "synth", "repetition": take.repetition, "performance": performance, "style": style}))
     return motions
 
 
 def _stations(view: int, rngs: Sequence[np.random.Generator]) -> np.ndarray:
-    """Azimuth, elevation (radians), distance (metres) and roll (radians) of one camera for each take: float32 [4, n]."""
+    """Azimuth, elevation, distance (metres) and roll of one camera for each take: float32 [4, n], radians."""
     base = np.array([*CAMERAS[view], 0.0])
     drawn = base + DRIFT * np.stack([rng.uniform(-1, 1, 4) for rng in rngs])
     return (drawn * [np.pi / 180, np.pi / 180, 1, np.pi / 180]).astype(np.float32).T
 
 
 def _joints(made: np.ndarray, target: Layout) -> tuple[np.ndarray, np.ndarray]:
-    """(known [V] 0 or 1, joints [n, T, M, V, 3]): the layout's joints taken or averaged from the body's points.
+    """The layout's joints, taken or averaged from the body's points: known [V] 0 or 1, joints [n, T, M, V, 3].
 
     One joint at a time instead of a matrix product: sums in a fixed order give the same bits for any n.
     """
@@ -270,7 +316,7 @@ def _joints(made: np.ndarray, target: Layout) -> tuple[np.ndarray, np.ndarray]:
     for joint, row in enumerate(weights):
         for source in np.flatnonzero(row):
             joints[:, :, :, joint] += row[source] * made[:, :, source].transpose(0, 3, 1, 2)
-    return weights.any(1).astype(np.float32), joints
+    return np.asarray(weights.any(1), np.float32), joints
 
 
 def _behind(joints: np.ndarray, ends: np.ndarray) -> np.ndarray:
@@ -306,7 +352,7 @@ class Sensor(NamedTuple):
     image_size: tuple[int, int] | None
 
     def sense(self, joints: np.ndarray, hidden: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Joints [T, M, V, 3] in the camera's frame and which of them are hidden -> (joints [T, M, V, 2 or 3], confidence)."""
+        """Joints [T, M, V, 3] in the camera's frame, and which are hidden -> joints [T, M, V, 2 or 3], confidence."""
         confidence = np.where(hidden, np.float32(0.5), np.float32(1))
         if self.noise:
             size = 0.01 * self.noise * (joints[..., 2:] / 3) ** 2 * np.where(hidden, 3, 1)[..., None] * (1, 1, 1.5)

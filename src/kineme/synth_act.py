@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -126,7 +127,7 @@ class Act:
         u = self.u if u is None else u
         times = [time for time, _ in poses]
         steps: list[Any] = [1]
-        for before, after in zip(times, times[1:]):
+        for before, after in itertools.pairwise(times):
             overlap = 0.12 * (after - before)  # via points are passed, not stopped at
             steps.append(ease((u - before + overlap) / (after - before + 2 * overlap)))
         steps.append(0)

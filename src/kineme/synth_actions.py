@@ -1,9 +1,10 @@
 """The actions of the made people: curves of joint angles and of the hands' paths, with their ways of varying.
 
-An action is a function of an :class:`~kineme.synth_act.Act`, n performances of it at once. It lays key poses and cycles
-over the idle body; whatever it draws is partly the subject's habit and partly new in every performance. Hands are given
-as (outward, up, forward) from the shoulder in arm lengths, legs and feet in degrees against the vertical and the floor,
-the trunk in degrees of forward lean, bend and twist (main shoulder forward); ``m`` is the main side, ``o`` the off side.
+An action is a function of an :class:`~kineme.synth_act.Act`, n performances of it at once. It lays key poses and
+cycles over the idle body; whatever it draws is partly the subject's habit and partly new in every performance. Hands
+are given as (outward, up, forward) from the shoulder in arm lengths, legs and feet in degrees against the vertical and
+the floor, the trunk in degrees of forward lean, bend and twist (main shoulder forward); ``m`` is the main side, ``o``
+the off side.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ RESTING = np.array([  # where a resting hand may be, (x, y, z, lift)
 
 
 def idle(a: Act) -> None:
-    """A standing body with its own posture, which sways, shifts weight, looks about, and moves its hands now and then."""
+    """A standing body of its own posture, which sways, shifts weight, looks about and moves its hands now and then."""
     own = a.posture
     soft = np.maximum(5 + 2 * own[0] + a.vary(-2, 4), 1)
     aside, out = 4 + 1.5 * own[1] + a.vary(-1.5, 2.5), 9 + 4 * own[2] + a.vary(-3, 3)
@@ -42,7 +43,7 @@ def idle(a: Act) -> None:
         a.add(channel, share * shift)
     glance, other = a.restless * a.vary(-12, 12), a.restless * a.vary(-30, 30)
     a.add("look", glance + (other - glance) * _once(a, 0.2))
-    for channel, size in (("bend", 1.5), ("twist", 3), ("look", 6), ("nod", 3), ("side", 1.5), ("lean", 1), ("cock", 2)):
+    for channel, size in {"bend": 1.5, "twist": 3, "look": 6, "nod": 3, "side": 1.5, "lean": 1, "cock": 2}.items():
         a.sway(channel, size)
     for side, at in (("m", 7), ("o", 11)):
         places = RESTING + 0.04 * own[at : at + 4].transpose(1, 2, 0)  # [n, 8, 4]
@@ -305,7 +306,7 @@ def drink(a: Act) -> None:
 
 
 def put_on(a: Act) -> None:
-    """A jacket: main arm into its sleeve, off arm behind the back into the other, then the collar is pulled straight."""
+    """A jacket: main arm into its sleeve, off arm behind the back into the other, the collar pulled straight."""
     a.lasts(1.6, 3.0)
     hold = {"m": (-0.15, -0.3, 0.55), "o": (-0.15, -0.25, 0.55)}
     first = {"m": (0.55, a.vary(-0.5, 0.1), 0.25), "o": (a.middle - 0.25, -0.02, 0.32), "o_lift": 0.5, "twist": 14}
@@ -322,7 +323,8 @@ def put_on(a: Act) -> None:
 
 def shake_hands(a: Act) -> None:
     a.lasts(1.8, 2.6)
-    hand = {"m": (a.middle + 0.3, a.vary(-0.5, -0.35), 0.72), "m_lift": 0.1, "lean": a.vary(3, 12), "nod": a.vary(0, 10)}
+    place = (a.middle + 0.3, a.vary(-0.5, -0.35), 0.72)
+    hand = {"m": place, "m_lift": 0.1, "lean": a.vary(3, 12), "nod": a.vary(0, 10)}
     a.keys((0.0, {}), (0.3, hand), (0.78, hand), (1.0, {}), jitter=0.4)
     a.touch = a.pulse(0.2, 0.88)
     a.add("m_y", a.vary(0.03, 0.08) * np.sin(a.beat(a.whole(2, 4, 0.5), 0.3, 0.75)) * a.pulse(0.28, 0.8))

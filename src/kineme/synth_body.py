@@ -26,15 +26,16 @@ INDEX = {name: i for i, name in enumerate(CHANNELS)}
 SIDEWAYS = ("yaw", "tilt", "side", "twist", "look", "cock")
 CONTACT = 0.004  # metres over which the weight passes from one contact point of the feet to another
 
-# Segment lengths as shares of body height (after Winter, Biomechanics and Motor Control of Human Movement), with the
-# group whose size varies together.
+# Segment lengths as shares of body height (rounded from Winter, Biomechanics and Motor Control of Human Movement) and
+# the group whose size varies together; then by how much it varies.
 SEGMENTS = {
     "thigh": (0.245, "legs"), "shin": (0.246, "legs"), "ankle": (0.039, "feet"), "forefoot": (0.112, "feet"),
     "heel": (0.036, "feet"), "hip": (0.052, "hips"), "loin": (0.170, "trunk"), "thorax": (0.118, "trunk"),
     "neck": (0.042, "trunk"), "skull": (0.075, "head"), "shoulder": (0.112, "shoulders"),
     "upper_arm": (0.172, "arms"), "forearm": (0.148, "arms"), "hand": (0.105, "hands"),
 }
-SPREAD = {"legs": 0.045, "feet": 0.05, "hips": 0.09, "trunk": 0.05, "head": 0.04, "shoulders": 0.07, "arms": 0.05, "hands": 0.06}
+SPREAD = {"legs": 0.045, "feet": 0.05, "hips": 0.09, "trunk": 0.05, "head": 0.04, "shoulders": 0.07, "arms": 0.05,
+          "hands": 0.06}
 
 # Points fixed in the frame of a segment, and the tree of all points. Names are canonical words of skeleton.py.
 FACE = {  # in the head, lengths of the skull: left, up, forward; joints with a left share come on both sides
@@ -50,11 +51,15 @@ SOLE = {  # in the foot: outward in widths, up in ankle heights, back in heel le
     "small_toe": (0.6, -1.0, 0.0, 0.8), "foot_index": (0.0, -1.0, 0.0, 1.0),
 }
 PADS = ("heel", "foot_index")  # what the body stands on
-MIDDLE = {"pelvis": "", "spine": "pelvis", "chest": "spine", "neck": "chest", "head": "neck", "head_top": "head", "nose": "head"}
-BESIDE = {
-    "mouth": "head", "eye_inner": "head", "eye": "head", "eye_outer": "head", "ear": "head", "shoulder": "chest", "elbow": "shoulder",
-    "wrist": "elbow", "hand": "wrist", "hand_tip": "hand", "thumb": "wrist", "thumb_knuckle": "wrist", "index_knuckle": "wrist",
-    "pinky_knuckle": "wrist", "hip": "pelvis", "knee": "hip", "ankle": "knee", "heel": "ankle", "foot": "ankle", "big_toe": "ankle",
+MIDDLE = {  # joint -> its parent
+    "pelvis": "", "spine": "pelvis", "chest": "spine", "neck": "chest", "head": "neck", "head_top": "head",
+    "nose": "head",
+}
+BESIDE = {  # the same of either side
+    "mouth": "head", "eye_inner": "head", "eye": "head", "eye_outer": "head", "ear": "head",
+    "shoulder": "chest", "elbow": "shoulder", "wrist": "elbow", "hand": "wrist", "hand_tip": "hand", "thumb": "wrist",
+    "thumb_knuckle": "wrist", "index_knuckle": "wrist", "pinky_knuckle": "wrist",
+    "hip": "pelvis", "knee": "hip", "ankle": "knee", "heel": "ankle", "foot": "ankle", "big_toe": "ankle",
     "small_toe": "ankle", "foot_index": "ankle",
 }
 
@@ -64,7 +69,8 @@ def body() -> Layout:
     """The layout of all points of the made body; every built-in layout can be made from it."""
     tree = dict(MIDDLE)
     for side in ("left", "right"):
-        tree |= {f"{side}_{joint}": parent if parent in MIDDLE else f"{side}_{parent}" for joint, parent in BESIDE.items()}
+        for joint, parent in BESIDE.items():
+            tree[f"{side}_{joint}"] = parent if parent in MIDDLE else f"{side}_{parent}"
     return Layout("synth", tuple(tree), tuple(list(tree).index(parent) if parent else -1 for parent in tree.values()))
 
 
@@ -82,7 +88,8 @@ def draw_person(rng: np.random.Generator) -> Person:
     height = float(np.clip(rng.normal(1.70, 0.10), 1.45, 1.98))
     size = {group: float(np.exp(spread * np.clip(rng.normal(), -2.2, 2.2))) for group, spread in SPREAD.items()}
     lengths = {name: height * share * size[group] for name, (share, group) in SEGMENTS.items()}
-    return Person(lengths, bool(rng.random() < 0.2), float(np.exp(0.12 * np.clip(rng.normal(), -1.5, 1.5))), rng.standard_normal(16, np.float32))
+    tempo = float(np.exp(0.12 * np.clip(rng.normal(), -1.5, 1.5)))
+    return Person(lengths, bool(rng.random() < 0.2), tempo, rng.standard_normal(16, np.float32))
 
 
 def turn(angle: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -127,7 +134,7 @@ def sides(curves: np.ndarray, left_handed: np.ndarray) -> dict[str, np.ndarray]:
 
 
 class Pose(NamedTuple):
-    """Solved bodies before their arms: points [3, n, T] by name, and the turned upright frame that hands are given in."""
+    """Solved bodies before their arms: points [3, n, T] by name, and the upright frame that hands are given in."""
 
     points: dict[str, np.ndarray]
     upright: np.ndarray
@@ -135,7 +142,8 @@ class Pose(NamedTuple):
     lengths: dict[str, np.ndarray]
 
 
-def stand(channels: dict[str, np.ndarray], lengths: dict[str, np.ndarray], heading: np.ndarray, valid: np.ndarray, fps: float) -> Pose:
+def stand(channels: dict[str, np.ndarray], lengths: dict[str, np.ndarray], heading: np.ndarray, valid: np.ndarray,
+          fps: float) -> Pose:
     """Trunk, head and legs by forward kinematics; the root follows from the feet.
 
     The pelvis stands as high as the lower foot asks for, and moves so that the foot that carries the weight stays
@@ -167,9 +175,7 @@ def stand(channels: dict[str, np.ndarray], lengths: dict[str, np.ndarray], headi
             points[side + name] = top + carry(head, [size["skull"] * value for value in (sign * left, up, forward)])
     for side, sign in (("left", 1), ("right", -1)):
         points.update(_leg(c, size, pelvis, yaw, side, sign))
-        # the collar bone rises with the hand
-        raised = 22 * ease((c[f"{side}_y"] + 0.2) / 1.2)
-        (cos, sin), width = turn(raised), size["shoulder"]
+        (cos, sin), width = turn(22 * ease((c[f"{side}_y"] + 0.2) / 1.2)), size["shoulder"]  # rises with the hand
         points[f"{side}_shoulder"] = points["chest"] + carry(chest, [sign * width * cos, width * sin, 0])
     travel = _root(points, c, yaw, valid, fps)
     upright = frame(yaw + c["twist"], 0 * yaw, 0 * yaw)
@@ -182,28 +188,29 @@ def _leg(c, size, pelvis, yaw, side, sign) -> dict[str, np.ndarray]:
     ``spread`` is that of the straight leg; however the leg bends, the foot keeps its distance from the middle.
     """
     thigh, spread, toe, knee, foot = (c[f"{side}_{name}"] for name in LEG)
+    knee = np.maximum(knee, 0)  # never backwards
     (cos_turn, sin_turn), (cos_toe, sin_toe) = turn(yaw + sign * toe), turn(toe)
     (cos_thigh, sin_thigh), (cos_shin, sin_shin) = turn(thigh), turn(thigh - knee)
     straight = size["thigh"] + size["shin"]
-    down, ahead = size["thigh"] * cos_thigh + size["shin"] * cos_shin, size["thigh"] * sin_thigh + size["shin"] * sin_shin
-    sin_out = (turn(spread)[1] * straight - sin_toe * ahead) / (np.maximum(down, 0.4 * straight) * np.maximum(cos_toe, 0.5))
-    sin_out = np.clip(sin_out, -0.45, 0.65)
+    down = size["thigh"] * cos_thigh + size["shin"] * cos_shin
+    ahead = size["thigh"] * sin_thigh + size["shin"] * sin_shin
+    sin_out = turn(spread)[1] * straight - sin_toe * ahead
+    sin_out = np.clip(sin_out / (np.maximum(down, 0.4 * straight) * np.maximum(cos_toe, 0.5)), -0.45, 0.65)
     cos_out = np.sqrt(1 - sin_out * sin_out)
 
-    def bone(cos, sin, length):
-        left, down, ahead = sign * sin_out * cos, cos_out * cos, sin
-        return length * np.stack([left * cos_turn + ahead * sin_turn, -down, ahead * cos_turn - left * sin_turn])
+    def turned(left, up, forward):
+        return np.stack([left * cos_turn + forward * sin_turn, up, forward * cos_turn - left * sin_turn])
 
-    points = {"hip": carry(pelvis, [sign * size["hip"], 0, 0])}
-    points["knee"] = points["hip"] + bone(cos_thigh, sin_thigh, size["thigh"])
-    points["ankle"] = points["knee"] + bone(cos_shin, sin_shin, size["shin"])
+    hip = carry(pelvis, [sign * size["hip"], 0, 0])
+    knee = hip + size["thigh"] * turned(sign * sin_out * cos_thigh, -cos_out * cos_thigh, sin_thigh)
+    ankle = knee + size["shin"] * turned(sign * sin_out * cos_shin, -cos_out * cos_shin, sin_shin)
+    points = {f"{side}_hip": hip, f"{side}_knee": knee, f"{side}_ankle": ankle}
     cos, sin = turn(foot)
-    for name, (out, up, back, ahead) in SOLE.items():
-        forward, rise, aside = size["heel"] * back + size["forefoot"] * ahead, size["ankle"] * up, sign * out * size["forefoot"] * 0.6
-        level = forward * cos - rise * sin
-        points[name] = points["ankle"] + np.stack([aside * cos_turn + level * sin_turn, rise * cos + forward * sin,
-                                                   level * cos_turn - aside * sin_turn])
-    return {f"{side}_{name}": place for name, place in points.items()}
+    for name, (out, up, back, front) in SOLE.items():
+        forward, rise = size["heel"] * back + size["forefoot"] * front, size["ankle"] * up
+        width = sign * out * 0.6 * size["forefoot"]
+        points[f"{side}_{name}"] = ankle + turned(width, rise * cos + forward * sin, forward * cos - rise * sin)
+    return points
 
 
 def _root(points, c, yaw, valid, fps) -> np.ndarray:
@@ -221,15 +228,16 @@ def _root(points, c, yaw, valid, fps) -> np.ndarray:
         step = step - 0.5 * (share[:, 1:] + share[:, :-1]) * (pad[:, :, 1:] - pad[:, :, :-1])
     cos, sin = turn(yaw[:, 1:])
     ground = ((c["hop"][:, 1:] <= 0) & valid[:, 1:]).astype(np.float32)
-    pace = ((step[0] * sin + step[2] * cos) * ground).sum(1, keepdims=True) / np.maximum(ground.sum(1, keepdims=True), 1)
-    flight = pace + c["drive"][:, 1:] / fps
+    pace = ((step[0] * sin + step[2] * cos) * ground).sum(1, keepdims=True)
+    flight = pace / np.maximum(ground.sum(1, keepdims=True), 1) + c["drive"][:, 1:] / fps
     for axis, along in ((0, sin), (2, cos)):
         root[axis, :, 0] = 0
         root[axis, :, 1:] = np.cumsum(np.where(ground > 0, step[axis], flight * along), 1)
     return root
 
 
-def reach(pose: Pose, goal: Mapping[str, np.ndarray] | None = None, pull: np.ndarray | float = 0.0) -> dict[str, np.ndarray]:
+def reach(pose: Pose, goal: Mapping[str, np.ndarray] | None = None, pull: np.ndarray | float = 0.0
+          ) -> dict[str, np.ndarray]:
     """Arms and hands: shoulder and elbow angles solved from the path of the wrist, then forward kinematics.
 
     The channels x (outward), y (up), z (forward) place the wrist from the shoulder in arm lengths, upright axes that
@@ -244,11 +252,11 @@ def reach(pose: Pose, goal: Mapping[str, np.ndarray] | None = None, pull: np.nda
     """
     c, size, upright, points = pose.channels, pose.lengths, pose.upright, dict(pose.points)
     upper, fore = size["upper_arm"], size["forearm"]
+    arm = upper + fore
     for side, sign in (("left", 1), ("right", -1)):
         x, y, z, lift, wrist = (c[f"{side}_{name}"] for name in ARM)
         shoulder = points[f"{side}_shoulder"]
-        arm = upper + fore
-        close = 0.4 * ease((0.55 - np.sqrt(x * x + y * y + z * z)) / 0.4)  # a path through the shoulder swings out before it
+        close = 0.4 * ease((0.55 - np.sqrt(x * x + y * y + z * z)) / 0.4)  # led around the shoulder, before it
         path = carry(upright, [sign * arm * (x + 0.55 * close), arm * (y - 0.1 * close), arm * (z + 0.8 * close)])
         path = _around(path, shoulder - points["chest"], upright, size)
         path[1] = np.maximum(path[1], size["hand"] + 0.01 - shoulder[1])  # fingers stay above the floor
@@ -276,16 +284,16 @@ def _bulge(along, upright, sign, lift) -> np.ndarray:
     """Which way the elbow stands off the line from shoulder to wrist: [3, n, T], a unit vector across ``along``.
 
     The direction at rest, an arm held half forward, is carried along the shortest turn from there. So the only
-    place where it is not defined is the opposite one, behind the neck, where no hand goes. ``lift`` turns it out and up.
+    place where it is not defined is the opposite one, behind the neck, where no hand goes. ``lift`` turns it out.
     """
-    rest, off = np.float32((0.30, -0.55, 0.78)), np.float32((0.35, -0.75, -0.55))
+    rest, off = np.array((0.30, -0.55, 0.78), np.float32), np.array((0.35, -0.75, -0.55), np.float32)
     rest = rest / np.sqrt((rest * rest).sum())
     off = off - (off * rest).sum() * rest
     off = off / np.sqrt((off * off).sum())
     rest, off = (carry(upright, [sign * v[0], v[1], v[2]]) for v in (rest, off))
     bulge = off - (along * off).sum(0) / np.maximum(1 + (along * rest).sum(0), 0.02) * (along + rest)
+    across = np.stack([along[i - 2] * bulge[i - 1] - along[i - 1] * bulge[i - 2] for i in range(3)])  # cross product
     cos, sin = turn(90 * sign * lift)
-    across = np.stack([along[1] * bulge[2] - along[2] * bulge[1], along[2] * bulge[0] - along[0] * bulge[2], along[0] * bulge[1] - along[1] * bulge[0]])
     bulge = cos * bulge + sin * across
     bulge = bulge - (bulge * along).sum(0) * along
     return bulge / np.sqrt((bulge * bulge).sum(0) + 1e-9)
@@ -306,17 +314,17 @@ def meet(poses: Sequence[Pose], touch: np.ndarray, heading: np.ndarray, palms: b
     first, second = (reach(pose) for pose in poses)
     cos, sin = turn(heading)
     ahead = np.stack([sin, 0 * sin, cos])
-    gap = np.float32(0.2 if palms else 0.05)  # from wrist to shoulder joint through a hand and half a chest; between two wrists
+    gap = (0.2 if palms else 0.05) * ahead  # from wrist to shoulder joint, through hand and chest; between two wrists
     hand = 0.5 * (first["left_wrist"] + first["right_wrist"]) if palms else first["right_wrist"]
     goal = second["chest"] if palms else second["right_wrist"]
-    away = ((hand - goal) * touch).sum(2, keepdims=True) / np.maximum(touch.sum(1, keepdims=True), 1e-3) + gap * ahead
+    away = ((hand - goal) * touch).sum(2, keepdims=True) / np.maximum(touch.sum(1, keepdims=True), 1e-3) + gap
     away[1] = 0
     other = poses[1]._replace(points={name: place + away for name, place in poses[1].points.items()})
     if palms:
-        goals = {side: other.points[f"{opposite}_shoulder"] - gap * ahead for side, opposite in (("left", "right"), ("right", "left"))}
+        goals = {"left": other.points["right_shoulder"] - gap, "right": other.points["left_shoulder"] - gap}
         return [reach(poses[0], goals, touch), reach(other)]
     middle = 0.5 * (hand + goal + away)
-    return [reach(poses[0], {"right": middle - 0.5 * gap * ahead}, touch), reach(other, {"right": middle + 0.5 * gap * ahead}, touch)]
+    return [reach(poses[0], {"right": middle - 0.5 * gap}, touch), reach(other, {"right": middle + 0.5 * gap}, touch)]
 
 
 def _around(path, shoulder, upright, size) -> np.ndarray:

@@ -19,7 +19,7 @@ from .motion import Motion
 from .skeleton import Layout
 from .synth_actions import PAIRS, SINGLE
 
-KINECT_COLOUR, KINECT_DEPTH = (1060.0, 1920, 1080), (365.0, 512, 424)  # focal length and size of the sensor's images, pixels
+KINECT_COLOUR, KINECT_DEPTH = (1060.0, 1920, 1080), (365.0, 512, 424)  # focal length, width, height in pixels
 CENTIMETRES = {"m": 100.0, "cm": 1.0, "mm": 0.1, "in": 2.54}
 
 # The rig of a BVH file, depth first: joint, word of the layout, parent. A joint turns the bone to its first child.
@@ -44,8 +44,10 @@ RightKnee right_knee RightHip
 RightAnkle right_ankle RightKnee
 """.strip().splitlines()]
 ENDS = {  # where the last bones end: the first of these words that the layout has
-    "Neck": ("head_top", "head"), "LeftWrist": ("left_hand_tip", "left_hand"), "RightWrist": ("right_hand_tip", "right_hand"),
-    "LeftAnkle": ("left_foot_index", "left_big_toe", "left_foot"), "RightAnkle": ("right_foot_index", "right_big_toe", "right_foot"),
+    "Neck": ("head_top", "head"),
+    "LeftWrist": ("left_hand_tip", "left_hand"), "RightWrist": ("right_hand_tip", "right_hand"),
+    "LeftAnkle": ("left_foot_index", "left_big_toe", "left_foot"),
+    "RightAnkle": ("right_foot_index", "right_big_toe", "right_foot"),
 }
 
 
@@ -62,18 +64,20 @@ def write_arrays(folder: str | Path, motions: Iterable[Motion], name: str = "syn
     for clip in clips:
         for what in ("layout", "fps", "unit", "up", "coords", "image_size"):
             if getattr(clip, what) != getattr(first, what):
-                raise InputError(clip.source, f"{what} {getattr(clip, what)}", f"{getattr(first, what)}, as {first.source} has it")
+                expected = f"{getattr(first, what)}, as {first.source} has it"
+                raise InputError(clip.source, f"{what} {getattr(clip, what)}", expected)
     offsets = np.cumsum([0, *map(len, clips)], dtype=np.int64)
     joints = np.zeros((offsets[-1], persons, len(first.layout), first.coords), np.float32)
     seen = np.zeros(joints.shape[:3], np.float32)
-    for clip, start, end in zip(clips, offsets, offsets[1:]):
+    for clip, start, end in zip(clips, offsets[:-1], offsets[1:]):
         joints[start:end, : clip.persons], seen[start:end, : clip.persons] = clip.joints, clip.confidence
     columns = {key: [clip.extra.get(key) for clip in clips] for key in ("repetition", "style")}
-    names = {"class": sorted({str(clip.label) for clip in clips}), "style": sorted({str(style) for style in columns["style"]})}
+    names = {"class": sorted({str(clip.label) for clip in clips}), "style": sorted(map(str, {*columns["style"]}))}
     arrays = {
         "joints": joints if persons > 1 else joints[:, 0], "offsets": offsets,
         "labels": np.array([names["class"].index(str(clip.label)) for clip in clips], np.int16),
-        "subjects": np.array([clip.subject for clip in clips], np.int16), "views": np.array([clip.camera for clip in clips], np.int16),
+        "subjects": np.array([clip.subject for clip in clips], np.int16),
+        "views": np.array([clip.camera or 0 for clip in clips], np.int16),
         "reps": np.array(columns["repetition"], np.int16), "names": np.array([clip.source for clip in clips]),
         "style": np.array([names["style"].index(str(style)) for style in columns["style"]], np.int16),
     }
@@ -90,19 +94,21 @@ def write_arrays(folder: str | Path, motions: Iterable[Motion], name: str = "syn
 
 def _about(name: str, clips: list[Motion], names: dict[str, list[str]], shape: tuple[int, ...]) -> dict:
     first, count = clips[0], Counter(str(clip.label) for clip in clips)
-    subjects, views = (sorted({getattr(clip, what) for clip in clips}) for what in ("subject", "camera"))
+    subjects, views = (sorted({getattr(clip, what) or 0 for clip in clips}) for what in ("subject", "camera"))
     splits = {}
     if len(subjects) > 1:
         splits["xsub"] = {"train": _rule("subjects", subjects[::2]), "test": _rule("subjects", subjects[1::2])}
     if len(views) > 1:
         splits["xview"] = {"train": _rule("views", views[:-1]), "test": _rule("view", views[-1:])}
-    where = "image pixels, x right, y down" if first.coords == 2 else "camera space, metres, x to the camera's left, y up, z away from it"
+    flat = first.coords == 2
     return {
-        "name": f"{name} (made motions)", "joint_names": list(first.layout.joints), "parents": list(first.layout.parents), "coordinates": where,
-        "up": first.up, "fps": first.fps, "units": first.unit, "dims": ["x", "y", "z"][: first.coords], "class_names": names["class"],
-        "style_names": names["style"], "style_note": "the hand that the subject prefers", "n_subjects": len(subjects), "n_views": len(views),
-        "splits": splits, "n_sequences": len(clips), "n_frames_total": shape[0], "sequences_per_class": dict(sorted(count.items())),
-        "original": "made by kineme (synth)",
+        "name": f"{name} (made motions)",
+        "joint_names": list(first.layout.joints), "parents": list(first.layout.parents),
+        "coordinates": "image pixels, x right, y down" if flat else "camera space, x to its left, y up, z away from it",
+        "up": first.up, "fps": first.fps, "units": first.unit, "dims": ["x", "y", "z"][: first.coords],
+        "class_names": names["class"], "style_names": names["style"], "style_note": "the hand that the subject prefers",
+        "n_subjects": len(subjects), "n_views": len(views), "splits": splits, "n_sequences": len(clips),
+        "n_frames_total": shape[0], "sequences_per_class": dict(sorted(count.items())), "original": "made by kineme",
     }
 
 
@@ -124,12 +130,14 @@ def write_ntu(folder: str | Path, motions: Iterable[Motion]) -> Path:
     known = [*SINGLE, *PAIRS]
     for clip in motions:
         if clip.layout.name != "ntu25" or clip.coords != 3 or clip.unit != "m":
-            raise InputError(clip.source, f"layout {clip.layout.name}, {clip.coords}-D, unit {clip.unit}", "layout ntu25, 3-D, metres")
+            found = f"layout {clip.layout.name}, {clip.coords}-D, unit {clip.unit}"
+            raise InputError(clip.source, found, "layout ntu25, 3-D, metres")
         known += [str(clip.label)] * (clip.label not in known)
         action = known.index(str(clip.label)) + 1
-        numbers = (1, clip.camera, clip.subject, int(clip.extra.get("repetition", 0)) + 1, action)
+        numbers = (1, clip.camera or 0, clip.subject, int(clip.extra.get("repetition", 0)) + 1, action)
         if not all(isinstance(number, int) and 0 <= number <= 999 for number in numbers):
-            raise InputError(clip.source, f"camera, subject, repetition and action {numbers[1:]}", "numbers up to 999, as NTU names have them")
+            found = f"camera, subject, repetition and action {numbers[1:]}"
+            raise InputError(clip.source, found, "numbers up to 999, as NTU names have them")
         with atomic(folder / "S{:03d}C{:03d}P{:03d}R{:03d}A{:03d}.skeleton".format(*numbers)) as path:
             path.write_text("\n".join(_ntu_lines(clip)) + "\n", encoding="ascii")
     return folder
@@ -141,7 +149,7 @@ def _ntu_lines(clip: Motion) -> Iterator[str]:
     images = [np.array(size) / 2 + focal * flat for focal, *size in (KINECT_DEPTH, KINECT_COLOUR)]
     state = np.where(clip.confidence > 0.5, 2, np.where(clip.confidence > 0, 1, 0))
     rows = np.concatenate([clip.joints, *images, np.zeros((*state.shape, 4))], -1)
-    here = clip.confidence.any(2)
+    here = clip.confidence.max(2) > 0
     yield str(len(clip))
     for frame in range(len(clip)):
         yield str(int(here[frame].sum()))
@@ -149,7 +157,7 @@ def _ntu_lines(clip: Motion) -> Iterator[str]:
             yield f"{72057594037930000 + int(person)} 0 1 0 1 0 0 0 0 2"
             yield "25"
             for row, tracked in zip(rows[frame, person].tolist(), state[frame, person].tolist()):
-                yield "%.9g %.9g %.9g %.7g %.7g %.7g %.7g %g %g %g %g " % tuple(row) + str(tracked)
+                yield " ".join(f"{value:.9g}" for value in row) + f" {tracked}"
 
 
 def write_bvh(folder: str | Path, motions: Iterable[Motion]) -> Path:
@@ -194,7 +202,8 @@ def _bvh(clip: Motion, person: int) -> str:
     for name, _, parent in RIG[1:]:
         local = camera.rotate((points[name] - points[parent])[:, None], turns[parent].swapaxes(1, 2))[:, 0]
         rest[name] = np.median(local, 0)
-    lines = ["HIERARCHY", *_branch("Hips", children, rest, tips, 0), "MOTION", f"Frames: {len(clip)}", f"Frame Time: {1 / (clip.fps or 30):.9g}"]
+    lines = ["HIERARCHY", *_branch("Hips", children, rest, tips, 0)]
+    lines += ["MOTION", f"Frames: {len(clip)}", f"Frame Time: {1 / (clip.fps or 30):.9g}"]
     lines += [" ".join(f"{value:.6f}" for value in row) for row in np.concatenate(channels, 1).tolist()]
     return "\n".join(lines) + "\n"
 
@@ -208,31 +217,33 @@ def _rig_points(clip: Motion, person: int) -> tuple[dict[str, np.ndarray], dict[
     def find(layout: Layout, words: tuple[str, ...]) -> np.ndarray:
         joint = layout.find(*words)
         if joint is None:
-            raise InputError(clip.source, f"layout {layout.name} has no {words[0]}", "a layout with trunk, limbs, hands and feet such as ntu25")
+            raise InputError(clip.source, f"layout {layout.name} has no {words[0]}", "one like ntu25, trunk and limbs")
         return places[:, joint]
 
-    return {name: find(clip.layout, (word,)) for name, word, _ in RIG}, {name: find(clip.layout, words) for name, words in ENDS.items()}
+    joints = {name: find(clip.layout, (word,)) for name, word, _ in RIG}
+    return joints, {name: find(clip.layout, words) for name, words in ENDS.items()}
 
 
 def _rest(name: str) -> np.ndarray:
     """Direction of a joint's bone at rest, a T pose: arms aside, legs down, feet ahead."""
     side = 1.0 if name.startswith("Left") else -1.0
-    for ending, direction in (("Collar", (side, 0, 0)), ("Shoulder", (side, 0, 0)), ("Elbow", (side, 0, 0)), ("Wrist", (side, 0, 0)),
-                              ("Hip", (0, -1, 0)), ("Knee", (0, -1, 0)), ("Ankle", (0, -0.45, 0.9))):
-        if name.endswith(ending):
-            return camera.unit(np.array(direction, np.float64))
-    return np.array((0.0, 1.0, 0.0))
+    joint = name.removeprefix("Left").removeprefix("Right")
+    directions = {"Collar": (side, 0, 0), "Shoulder": (side, 0, 0), "Elbow": (side, 0, 0), "Wrist": (side, 0, 0),
+                  "Hip": (0, -1, 0), "Knee": (0, -1, 0), "Ankle": (0, -0.45, 0.9)}
+    return camera.unit(np.array(directions.get(joint, (0, 1, 0)), np.float64))
 
 
 def _zxy(rotation: np.ndarray) -> np.ndarray:
     """Degrees [T, 3] of R = Rz Rx Ry."""
     r = rotation
-    angles = np.arctan2(-r[:, 0, 1], r[:, 1, 1]), np.arcsin(np.clip(r[:, 2, 1], -1, 1)), np.arctan2(-r[:, 2, 0], r[:, 2, 2])
-    return np.degrees(np.stack(angles, 1))
+    x = np.arcsin(np.clip(r[:, 2, 1], -1, 1))
+    z, y = np.arctan2(-r[:, 0, 1], r[:, 1, 1]), np.arctan2(-r[:, 2, 0], r[:, 2, 2])
+    return np.degrees(np.stack([z, x, y], 1))
 
 
-def _branch(name: str, children: dict[str, list[str]], rest: dict[str, np.ndarray], tips: dict[str, np.ndarray], depth: int) -> Iterator[str]:
-    """The lines of a joint and all that hangs on it; channels come in the order of RIG because it lists depth first."""
+def _branch(name: str, children: dict[str, list[str]], rest: dict[str, np.ndarray], tips: dict[str, np.ndarray],
+            depth: int) -> Iterator[str]:
+    """The lines of a joint and of all that hangs on it; RIG lists depth first, so the channels come in its order."""
     pad = "  " * depth
     position = "6 Xposition Yposition Zposition" if depth == 0 else "3"
     yield f"{pad}{'JOINT' if depth else 'ROOT'} {name}"
@@ -242,5 +253,7 @@ def _branch(name: str, children: dict[str, list[str]], rest: dict[str, np.ndarra
     for child in children[name]:
         yield from _branch(child, children, rest, tips, depth + 1)
     if name in ENDS:
-        yield from (f"{pad}  End Site", f"{pad}  {{", f"{pad}    OFFSET " + " ".join(f"{value:.6f}" for value in tips[name]), f"{pad}  }}")
+        yield from (f"{pad}  End Site", f"{pad}  {{")
+        yield f"{pad}    OFFSET " + " ".join(f"{value:.6f}" for value in tips[name])
+        yield f"{pad}  }}"
     yield f"{pad}}}"

@@ -150,8 +150,8 @@ class Training:
                     clock = time.monotonic()
                     bar.update(self.step, f"loss {line['loss']:.3f}")
                     if writer:
-                        for key, value in line.items():
-                            writer.add_scalar(key, value, epoch)
+                        for key, number in line.items():
+                            writer.add_scalar(key, number, epoch)
                     if time.monotonic() - saved >= self.loop.save_seconds and self.step < self.total:
                         self._save(state)
                         saved = time.monotonic()

@@ -203,8 +203,7 @@ NW_UCLA = Sample(
     },
     complete={NW_FILE: never},
     variants=spellings(NW_FILE) | {
-        "one number on each line": (NW_FILE,
-                                    lambda data: json.dumps(json.loads(data), indent=1).replace("\n", "\r\n").encode())})
+        "all on one line": (NW_FILE, lambda data: json.dumps(json.loads(data)).encode())})
 
 
 # --------------------------------------------------------------------------------------------------------- arrays

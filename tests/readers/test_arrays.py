@@ -195,6 +195,13 @@ def test_further_arrays_become_columns(tmp_path):
     assert not {"deep", "per_frame", "labels", "views"} & one.extra.keys()
 
 
+def test_too_many_joints(tmp_path):
+    write_arrays(tmp_path / "mine.npz", {"joints": np.ones((1, 2000, 3)), "offsets": np.array([0, 1])},
+                 {"joint_names": ["a"] * 2000, "parents": [-1] + [0] * 1999})
+    with pytest.raises(InputError, match="2000 joints.*at most 1024"):
+        readers.read(tmp_path / "mine.npz")
+
+
 def test_a_set_without_its_description(tmp_path):
     minimal(tmp_path / "mine.npz")
     (tmp_path / "mine.json").unlink()

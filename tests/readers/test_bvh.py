@@ -260,9 +260,20 @@ def test_errors_name_the_line(old, new, message, tmp_path):
 
 def test_more_positions_than_anybody_has(tmp_path):
     """Many end sites times many frames of one channel: refused before anything is allocated."""
-    ends = "End Site\n{\nOFFSET 0 0 0\n}\n" * 3000
+    ends = "End Site\n{\nOFFSET 0 0 0\n}\n" * 1000
     path = tmp_path / "bomb.bvh"
     path.write_text(f"HIERARCHY\nROOT a\n{{\nOFFSET 0 0 0\nCHANNELS 1 Xposition\n{ends}}}\nMOTION\nFrames: 100000\n"
                     f"Frame Time: 0.1\n{'0 ' * 100000}\n")
-    with pytest.raises(InputError, match=r"100000 frames of 3001 joints.*at most"):
+    with pytest.raises(InputError, match=r"100000 frames of 1001 joints.*at most"):
+        readers.read(path)
+
+
+@pytest.mark.parametrize("hierarchy", [
+    "ROOT a\n{\n" + "JOINT a\n{\n" * 5000 + "}\n" * 5001,
+    "ROOT a\n{\n" + "End Site {\n" * 100_000 + "}\n" * 100_001,
+])
+def test_skeletons_that_nobody_has(hierarchy, tmp_path):
+    path = tmp_path / "bomb.bvh"
+    path.write_text(f"HIERARCHY\n{hierarchy}MOTION\nFrames: 1\nFrame Time: 0.1\n0\n")
+    with pytest.raises(InputError, match=r"more than 1024 joints|nothing in those of an End Site"):
         readers.read(path)

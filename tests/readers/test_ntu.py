@@ -139,6 +139,13 @@ def test_nine_bodies_are_too_many(tmp_path):
         readers.read(path)
 
 
+def test_a_small_file_never_becomes_a_large_array(tmp_path):
+    path = tmp_path / "S001C001P001R001A001.skeleton"
+    path.write_text("2000000\n" + "0\n" * 2_000_000)
+    with pytest.raises(InputError, match="2000000 frames of up to 1 bodies"):
+        readers.read(path)
+
+
 @pytest.mark.parametrize(("line", "new", "message"), [
     (3, "x 0 1 1 1 1 0 0 0 2", "'x' where the number of a body"),
     (4, "24", "a body with '24' joints"),

@@ -175,6 +175,7 @@ def test_a_new_format_of_folders_is_one_file(monkeypatch, tmp_path, several):
     assert not any(take in path.parents or path.suffix == ".calibration" for path in readers.sources(several))
     assert [path for path in readers.sources(several, "ntu") if take in path.parents]  # asked for another format
     assert readers.detect(take) == "toy"
+    assert list(readers.sources(take)) == [take]
     motion = readers.read(take)
     assert motion.joints[:, 0, 0, 0].tolist() == [0, 1, 2]
     assert readers.carried_splits(take) == {"mine": {}}

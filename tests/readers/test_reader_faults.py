@@ -148,8 +148,8 @@ def attempt(path: Path, use: Callable[[Path], Any]) -> None:
     assert path.stem in message
 
 
-NASTY = [b"nan", b"-inf", b"1e400", b"1e39", b"-", b".", b"1_0", b"0x10", b"9" * 21, b"-1", b"0", b"1.5", b"", b"1" * 400,
-         b"{", b"}", b"[", b"]", b'"', b",", b"\n", b"\r", b"\0", b"\xff", b" ", b"null", b"true"]
+NASTY = [b"nan", b"-inf", b"1e400", b"1e39", b"-", b".", b"1_0", b"0x10", b"9" * 21, b"1" * 400, b"-1", b"0", b"1.5",
+         b"", b"{", b"}", b"[", b"]", b'"', b",", b"\n", b"\r", b"\0", b"\xff", b" ", b"null", b"true"]
 EDITS = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 12), st.sampled_from(NASTY) | st.binary(max_size=3)),
                  min_size=1, max_size=4)
 
@@ -197,13 +197,13 @@ ARRAYS = st.one_of(
     st.integers(-2, 12).map(np.array), st.lists(st.integers(-2, 12), max_size=4).map(np.array),
     st.lists(st.floats(width=32), max_size=4).map(np.array), st.lists(st.text(max_size=3), max_size=4).map(np.array),
     st.sampled_from([np.zeros(2, "M8[s]"), np.zeros(2, "S3"), np.zeros((9, 4, 3), complex)]),
-    st.sampled_from([(9, 4, 3), (9, 4, 2), (9, 1, 4, 3), (9, 0, 3), (0, 4, 3), (9, 4), (9, 2, 2, 4, 3), (2, 0), (2, 3, 1)]
-                    ).map(np.ones))
+    st.sampled_from([(9, 4, 3), (9, 4, 2), (9, 1, 4, 3), (9, 0, 3), (0, 4, 3), (9, 4), (9, 2, 2, 4, 3), (2, 0), (2, 3)])
+    .map(np.ones))
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-3, 5) | st.floats() | st.text(max_size=4),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner, max_size=2), max_leaves=6)
-ARRAY_NAMES = st.sampled_from(["joints", "offsets", "labels", "subjects", "views", "reps", "names", "styles", "visibility",
-                               "dimensions", "more"])
+ARRAY_NAMES = st.sampled_from(["joints", "offsets", "labels", "subjects", "views", "reps", "names", "visibility",
+                               "styles", "dimensions", "more"])
 KEYS = st.sampled_from(["joint_names", "parents", "class_names", "units", "up", "fps", "splits", "style_names",
                         "view_names", "more_names"])
 

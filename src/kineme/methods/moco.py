@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..augment import ViewSettings, view
+from ..augment import ViewSettings, views
 from ..batch import Batch, Source
 from ..contrast import infonce
 from ..encoders import Encoder
@@ -94,7 +94,7 @@ class MoCo(Method):
 
     def views(self, source: Source, index: Tensor, gen: torch.Generator) -> tuple[Batch, ...]:
         """Two independent views of each clip."""
-        return tuple(view(source, index, self.settings.views, gen) for _ in range(2))
+        return views(source, index, self.settings.views, gen)
 
     def losses(self, views: tuple[Batch, ...], at: At) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Query forward; momentum update; key forward; loss against the queue as it was before this batch."""

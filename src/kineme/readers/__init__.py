@@ -41,6 +41,7 @@ from ..errors import InputError
 from ..motion import Motion
 
 HEAD = 8192  # bytes that a reader may look at to recognise its files
+MAX_JOINTS = 1024  # of a layout that a file brings along
 
 
 @dataclass(frozen=True)
@@ -134,18 +135,30 @@ def is_side_file(path: str | os.PathLike) -> bool:
 
 
 def sources(root: str | os.PathLike, format: str | None = None) -> Iterator[Path]:
-    """The units under a folder in sorted order: files, and folders that a format takes as one; no side files.
+    """The units at or under a path in sorted order: files, and folders that a format takes as one; no side files.
 
     Files of no known format are among them (whoever reads them reports them); hidden files and folders are not.
     Without ``format`` a folder is a unit if a reader of folders recognises it, with it if that reader does.
+
+    Raises:
+        InputError: a folder that cannot be listed.
     """
-    root = Path(root)
-    if not root.is_dir():
-        yield root
-        return
-    folders = [reader for name, reader in readers().items()
-               if getattr(reader, "folder", False) and format in (None, name)]
-    yield from _sources(root, folders)
+    takers = [reader for name, reader in readers().items()
+              if getattr(reader, "folder", False) and format in (None, name)]
+    waiting = [Path(root)]
+    while waiting:
+        path = waiting.pop()
+        if not path.is_dir():
+            if path == Path(root) or not is_side_file(path):
+                yield path
+        elif any(reader.sniff(path, b"") for reader in takers):
+            yield path
+        elif not (path.is_symlink() and path.parent.resolve().is_relative_to(path.resolve())):  # no endless circle
+            try:
+                inside = sorted(path.iterdir(), reverse=True)
+            except OSError as error:
+                raise InputError(path, f"not readable ({error.strerror})") from None
+            waiting += [entry for entry in inside if not entry.name.startswith(".")]
 
 
 def carried_splits(path: str | os.PathLike, format: str | None = None) -> dict[str, dict[str, Any]]:
@@ -189,24 +202,6 @@ def _candidates(path: Path) -> Iterable[tuple[str, Any]]:
 def _side_of(path: Path, head: bytes) -> str | None:
     return next((name for name, reader in readers().items() if hasattr(reader, "side") and reader.side(path, head)),
                 None)
-
-
-def _sources(folder: Path, folder_readers: list[Any]) -> Iterator[Path]:
-    try:
-        paths = sorted(folder.iterdir())
-    except OSError as error:
-        raise InputError(folder, f"not readable ({error.strerror})") from None
-    for path in paths:
-        loops = path.is_symlink() and folder.resolve().is_relative_to(path.resolve())
-        if path.name.startswith(".") or loops:
-            continue
-        if not path.is_dir():
-            if not is_side_file(path):
-                yield path
-        elif any(reader.sniff(path, b"") for reader in folder_readers):
-            yield path
-        else:
-            yield from _sources(path, folder_readers)
 
 
 def _head(path: Path) -> bytes:

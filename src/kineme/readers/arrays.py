@@ -34,7 +34,7 @@ import numpy as np
 from .. import files, skeleton
 from ..errors import InputError
 from ..motion import UNITS, UPS, Motion
-from . import Options, text
+from . import MAX_JOINTS, Options, text
 
 suffixes = (".npz",)
 
@@ -156,6 +156,8 @@ def _joints(path: Path, arrays: dict[str, np.ndarray]) -> tuple[np.ndarray, np.n
 
 def _layout(path: Path, about: dict[str, Any], joints: int) -> skeleton.Layout:
     where, names, parents = path.with_suffix(".json"), about.get("joint_names"), about.get("parents")
+    if joints > MAX_JOINTS:
+        raise InputError(path, f"{joints} joints", f"at most {MAX_JOINTS}")
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names) or len(names) != joints:
         raise InputError(where, f"joint_names = {str(names)[:60]}", f"the names of the {joints} joints of {path.name}")
     layout = skeleton.identify(names)

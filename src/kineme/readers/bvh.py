@@ -18,7 +18,7 @@ import numpy as np
 from .. import skeleton
 from ..errors import InputError
 from ..motion import Motion
-from . import Options, text
+from . import MAX_JOINTS, Options, text
 
 suffixes = (".bvh",)
 
@@ -120,15 +120,21 @@ def _hierarchy(path: Path, head: str) -> list[Joint]:
     """The tree, parents before children."""
     joints: list[Joint] = []
     chain: list[int] = []  # joints whose brace is open, outermost first
+    ends: set[int] = set()  # end sites
     waiting = False  # a joint is named, its brace has not come yet
     for number, line in enumerate(head.split("\n"), 1):
         for piece in re.findall(r"[{}]|[^{}]+", line):
             word, *rest = piece.split() or [""]
             key, where = word.upper(), f"{path}, line {number}"
             if key in ("ROOT", "JOINT", "END"):
-                if waiting or (key == "ROOT") != (not joints) or (key != "ROOT" and not chain):
-                    raise InputError(where, f"{piece.strip()[:40]!r} in this place", "one ROOT, all else in its braces")
                 parent = chain[-1] if chain else -1
+                if waiting or (key == "ROOT") != (not joints) or (key != "ROOT" and parent < 0) or parent in ends:
+                    raise InputError(where, f"{piece.strip()[:40]!r} in this place",
+                                     "one ROOT, all else in its braces, nothing in those of an End Site")
+                if len(joints) == MAX_JOINTS:
+                    raise InputError(where, f"more than {MAX_JOINTS} joints")
+                if key == "END":
+                    ends.add(len(joints))
                 name = f"{joints[parent].name}_end" if key == "END" else piece.strip()[len(word):].strip()
                 joints.append(Joint(name or f"joint_{len(joints)}", parent, (0.0, 0.0, 0.0), ()))
                 waiting = True

@@ -27,6 +27,7 @@ suffixes = (".skeleton",)
 WHAT = "NTU RGB+D skeleton text (frame count; per frame the bodies with 10 values, '25' and 25 lines of 12 values each)"
 NAME = re.compile(r"S(?P<setup>\d{3})C(?P<camera>\d{3})P(?P<subject>\d{3})R(?P<repetition>\d{3})A(?P<action>\d{3})")
 MAX_BODIES = 8
+MAX_PLACES = 1 << 20  # frames x slots of a file
 COUNTS = {str(n).encode(): n for n in range(MAX_BODIES + 1)}
 JOINTS, BODY_VALUES, JOINT_VALUES = 25, 10, 12
 BODY = BODY_VALUES + 1 + JOINTS * JOINT_VALUES  # words of one body
@@ -74,7 +75,10 @@ def read(path: Path, options: Options) -> Iterator[Motion]:
     """One motion ``[T, M, 25, 3]``, M = most bodies in a frame; frames without a body have confidence 0."""
     words, frame, slot, places = _scan(path, text.load(path, WHAT))
     xyz = words.floats(places[:, None, None] + XYZ)
-    joints = np.zeros((int(words.word(0)), max(slot, default=0) + 1, JOINTS, 3), np.float32)
+    frames, slots = int(words.word(0)), int(max(slot, default=0)) + 1
+    if frames * slots > MAX_PLACES:
+        raise words.error(0, f"{frames} frames of up to {slots} bodies", f"at most {MAX_PLACES} bodies in all")
+    joints = np.zeros((frames, slots, JOINTS, 3), np.float32)
     seen = np.zeros(joints.shape[:3], np.float32)
     joints[frame, slot], seen[frame, slot] = text.float32(path, xyz), 1
     known = NAME.match(path.name)

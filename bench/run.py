@@ -1,0 +1,332 @@
+"""``kineme bench``: the package beside plain reference implementations of the released code, in one process.
+
+    kineme bench [pipeline encoder step reader normalise knn] [--rounds N] [--json FILE]
+
+A part is a function that yields cases; a case is the same work done by both sides, whose results are compared before
+any time is taken. The sides take turns, round by round, so that whatever else the machine does meets both. A figure is
+the median [least..most] over the rounds, a ratio the median of the ratios within each round, and beside each stands
+the rate of plain matrix products in those same rounds. ``docs/performance.md`` says how to read the table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import reference
+import reference_step
+import torch
+from measure import BF16, FP32, Case, cells, compare, measure, record, table
+from rich.console import Console
+from rich.live import Live
+from torch import Tensor, nn
+
+from kineme import augment, machine, normalise, readers, recipe, skeleton, store, synth, train, world
+from kineme.batch import Batch
+from kineme.encoders.recurrent import Recurrent, from_released
+from kineme.evaluate import knn as nearest
+from kineme.files import write_json
+from kineme.methods import At
+from kineme.motion import Motion
+
+PERSONS, JOINTS, COORDS, FRAMES = 2, 25, 3, 64  # of a view
+INPUTS = PERSONS * JOINTS * COORDS
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How large the work is; the defaults are the small preset of training."""
+
+    clips: int = 512
+    batches: tuple[int, ...] = (64, 512)
+    hidden: int = 256
+    layers: int = 2
+    queue: int = 1024
+    frames: int = 125
+    gallery: int = 8192
+    queries: int = 1024
+    dim: int = 2048
+    classes: int = 60
+
+
+SMALL = Sizes()
+PUBLISHED = Sizes(hidden=1024, layers=3, queue=16384, gallery=40_000)
+QUICK = Sizes(clips=20, batches=(8,), hidden=8, layers=2, queue=24, frames=6, gallery=64, queries=16, dim=8,
+              classes=4)
+
+
+class Bench:
+    """What the parts share: sizes, threads, and made motions as the package and as a released loader hold them."""
+
+    def __init__(self, sizes: Sizes, folder: Path):
+        self.sizes, self.folder, self.threads = sizes, folder, torch.get_num_threads()
+
+    @functools.cached_property
+    def motions(self) -> list[Motion]:
+        """Recordings such as NTU RGB+D holds: two or three seconds, one action in five of two persons."""
+        made = synth.generate(self.sizes.clips, actions=synth.actions(), cameras=1, layout="ntu25")
+        return [motion.with_(extra={**motion.extra, "dataset": "ntu"}) for motion in made]
+
+    @functools.cached_property
+    def store(self) -> store.Store:
+        writer = store.Writer(self.folder / "store", skeleton.layout("ntu25"), PERSONS, COORDS)
+        for motion in self.motions:
+            writer.add(normalise.apply(motion, "ntu"))
+        return writer.close()
+
+    @functools.cached_property
+    def sequences(self) -> list[np.ndarray]:
+        """The clips as the released loaders hold them: float32 ``[3, 300, 25, 2]``, zeros behind the last frame."""
+        padded = [np.zeros((COORDS, 300, JOINTS, PERSONS), np.float32) for _ in range(len(self.store))]
+        for i, sequence in enumerate(padded):
+            sequence[:, :self.store.lengths[i]] = self.store.motion(i).joints.transpose(3, 0, 2, 1)
+        return padded
+
+    def index(self, size: int) -> Tensor:
+        return torch.arange(size) % len(self.store)
+
+    def training(self, precision: str = "fp32") -> train.Training:
+        """A training with the settings of the reference step, before its first step."""
+        s = self.sizes
+        settings = [f"method.queue={s.queue}", f"encoder.hidden={s.hidden}", f"encoder.layers={s.layers}",
+                    f"loop.batch={s.batches[0]}", f"loop.precision={precision}", "loop.optimiser=sgd", "loop.lr=0.01",
+                    "loop.momentum=0.9", "loop.weight_decay=1e-4", "loop.warmup=0", "loop.clip=0"]
+        chosen = recipe.load("moco", len(self.store), recipe="published", overrides=settings)
+        rows = torch.arange(len(self.store))
+        return train.Training(self.folder, {}, chosen, self.store, rows, 0, "cpu", world.World(), False, False)
+
+
+# ---- the parts
+
+
+def pipeline(bench: Bench) -> Iterator[Case]:
+    """Two views of every clip of a batch, against one worker that makes them clip by clip and stacks them."""
+    training = bench.training()
+    source, views, gen = training.source, training.method.views, torch.Generator().manual_seed(0)
+    rng, lengths, most = np.random.default_rng(0), bench.store.lengths.tolist(), min(2, bench.threads)
+    whole = step_of(bench.training(), views(source, bench.index(bench.sizes.batches[0]), gen))
+
+    def loader(clips: Sequence[int]) -> list[Tensor]:
+        pairs = [reference.halp_item(bench.sequences[clip], lengths[clip], rng) for clip in clips]
+        return [torch.from_numpy(np.stack(view)) for view in zip(*pairs)]
+
+    for size in bench.sizes.batches:
+        index = bench.index(size)
+        clips = index.tolist()
+        draw = augment.draw_view(source, index, augment.ViewSettings(), gen)
+        made = released(augment.apply_view(source, index, draw)).numpy()
+        plain = np.stack([reference.view(bench.sequences[clip], plain_draw(draw, i)) for i, clip in enumerate(clips)])
+        for threads in sorted({1, most}):
+            trained = size == bench.sizes.batches[0] and threads == most
+            yield Case(f"view pairs, batch {size}", threads, functools.partial(views, source, index, gen),
+                       functools.partial(loader, clips), largest(made - plain), 1e-5, "pair", size,
+                       step=whole if trained else None)
+
+
+def encoder(bench: Bench) -> Iterator[Case]:
+    """The recurrent encoder in evaluation, against the released one, fed frame by frame; gradients are compared too."""
+    hidden, layers, size = bench.sizes.hidden, bench.sizes.layers, bench.sizes.batches[0]
+    theirs = reference_step.FrameByFrame(INPUTS, hidden, layers, 1)
+    theirs.fc = nn.Identity()
+    for values in (theirs.input_norm.weight, theirs.input_norm.bias, theirs.input_norm.running_mean):
+        nn.init.uniform_(values, 0.5, 1.5)  # type: ignore[arg-type]
+    settings = Recurrent.Settings(hidden=hidden, layers=layers, persons=PERSONS)
+    ours = Recurrent(settings, bench.store.layout, COORDS)
+    ours.load_state_dict(from_released(theirs.state_dict(), PERSONS, JOINTS, COORDS))
+
+    training = bench.training()
+    batch = training.method.views(training.source, bench.index(size), torch.Generator().manual_seed(0))[0]
+    x = released(batch)
+    outs = ours(batch).clip, theirs(reference_step.flatten(x))
+    for out in outs:
+        out.square().mean().backward()
+    slopes = {name: parameter.grad for name, parameter in theirs.named_parameters()}
+    own = dict(ours.named_parameters())
+    off = [(slope - own[name].grad) / slope.abs().max()
+           for name, slope in from_released(slopes, PERSONS, JOINTS, COORDS).items()]
+    ours.zero_grad(), theirs.zero_grad(), ours.eval(), theirs.eval()
+
+    yield Case(f"recurrent encoder {layers} x {hidden}, batch {size}", bench.threads,
+               torch.inference_mode()(lambda: ours(batch)),
+               torch.inference_mode()(lambda: theirs(reference_step.flatten(x))),
+               largest((outs[0] - outs[1]).detach(), *off), 1e-5, "clip", size,
+               flops=encoder_flops(bench.sizes, size))
+
+
+def step(bench: Bench) -> Iterator[Case]:
+    """A whole training step of MoCo on given views, against the released step."""
+    s = bench.sizes
+    size = s.batches[0]
+    head = 2 * size * (4 * s.hidden**2 + 2 * s.hidden * 128)
+    flops = 4 * (encoder_flops(s, size) + head) + 4 * size * 128 * s.queue  # query 3, key 1; logits 2
+    for precision, path, bound in (("fp32", FP32, 1e-4), ("bf16", BF16, 0.1)):
+        if precision == "bf16" and not machine.bf16():
+            continue
+        training = bench.training(precision)
+        views = training.method.views(training.source, bench.index(size), torch.Generator().manual_seed(0))
+        query, key = map(released, views)
+        theirs = reference_step.Moco(INPUTS, s.hidden, s.layers, queue=s.queue)
+        sgd = reference_step.optimiser(theirs)
+        training.method.load_state_dict(released_state(theirs), strict=False)
+        ours = step_of(training, views)
+        losses = [float(ours()["loss"]) - reference_step.step(theirs, sgd, query, key)[0] for _ in range(2)]
+        own = training.method.state_dict()
+        off = [own[name] - value for name, value in released_state(theirs).items()]
+        yield Case(f"MoCo step {s.layers} x {s.hidden}, batch {size}, {precision}", bench.threads, ours,
+                   functools.partial(reference_step.step, theirs, sgd, query, key),
+                   largest(np.array(losses), *off), bound, "step", flops=flops, path=path)
+
+
+def reader(bench: Bench) -> Iterator[Case]:
+    """NTU RGB+D text to coordinates, against a parser line by line."""
+    n, rng = bench.sizes.frames, np.random.default_rng(0)
+    for words, bodies in (("one body", [1] * n), ("a second body for a while", [1] * (n // 2) + [2] * (n - n // 2))):
+        path = bench.folder / f"{len(words)}.skeleton"
+        path.write_text(skeleton_text(bodies, rng), encoding="ascii")
+        made, plain = readers.read(path).joints.swapaxes(0, 1), reference.read_skeleton(path)
+        yield Case(f".skeleton, {path.stat().st_size // 1000} kB, {words}", 1, functools.partial(readers.read, path),
+                   functools.partial(reference.read_skeleton, path), largest(made - plain[:len(made)]), 0.0, "file")
+
+
+def normaliser(bench: Bench) -> Iterator[Case]:
+    """Choice of bodies, null frames, centring and rotations, against the released order: sample, frame, joint."""
+    motions = bench.motions[:20]
+    samples = [np.zeros((4, len(motion), JOINTS, COORDS), np.float32) for motion in motions]
+    for slots, motion in zip(samples, motions):
+        slots[:motion.persons] = motion.joints.swapaxes(0, 1)
+
+    def ours() -> list[np.ndarray]:
+        return [normalise.apply(motion, "ntu").joints for motion in motions]
+
+    def theirs() -> list[np.ndarray]:
+        return [reference.normalise(reference.select_bodies(slots)) for slots in samples]
+
+    off = [made.swapaxes(0, 1) - plain[:, :len(made)] for made, plain in zip(ours(), theirs())]
+    yield Case("ntu normalisation", 1, ours, theirs, largest(*off), 1e-5, "sample", len(motions))
+
+
+def knn(bench: Bench) -> Iterator[Case]:
+    """The nearest neighbour by cosine, against scikit-learn's brute force."""
+    from sklearn.neighbors import KNeighborsClassifier
+
+    s, rng = bench.sizes, np.random.default_rng(0)
+    labels = rng.integers(0, s.classes, s.gallery + s.queries)
+    features = rng.normal(size=(s.classes, s.dim))[labels] + 2 * rng.normal(size=(len(labels), s.dim))
+    known, asked = np.split(features.astype(np.float32), [s.gallery])
+    labels = labels[:s.gallery]
+
+    peer = KNeighborsClassifier(1, algorithm="brute", metric="cosine").fit(known, labels)
+
+    def ours() -> np.ndarray:
+        return nearest.predict(known, labels, asked, (1,))[1]
+
+    wrong = nearest.neighbours(known, asked, 1) != peer.kneighbors(asked, return_distance=False)
+    yield Case(f"1-NN, {s.queries} in {s.gallery} x {s.dim}", bench.threads, ours,
+               functools.partial(peer.predict, asked), float(wrong.mean()), 0.0, "query", s.queries,
+               flops=2.0 * s.queries * s.gallery * s.dim)
+
+
+PARTS: dict[str, Callable[[Bench], Iterator[Case]]] = {
+    "pipeline": pipeline, "encoder": encoder, "step": step, "reader": reader, "normalise": normaliser, "knn": knn}
+
+
+# ---- what the parts are made of
+
+
+def step_of(training: train.Training, views: tuple[Batch, ...]) -> Callable[[], dict[str, Tensor]]:
+    """The step of the training loop, whole but for its views, which are given."""
+    training.method.views = lambda *_: views  # type: ignore[method-assign]
+    return functools.partial(training._one, torch.arange(len(views[0])), At())
+
+
+def released(batch: Batch) -> Tensor:
+    """``[B, T, M, V, C]`` -> ``[B, C, T, V, M]``, as released code has it."""
+    return batch.joints.permute(0, 4, 1, 3, 2).contiguous()
+
+
+def released_state(model: reference_step.Moco) -> dict[str, Tensor]:
+    """The state of the reference under the package's names."""
+    state = model.state_dict()
+    ours = {"branch.queue.keys": state["queue"].T}
+    for side, room, head in (("encoder_q.", "encoder", "head"), ("encoder_k.", "key_encoder", "key_head")):
+        own = {name.removeprefix(side): value for name, value in state.items() if name.startswith(side)}
+        moved = from_released(own, PERSONS, JOINTS, COORDS)
+        ours |= {f"branch.{room}.encoders.joint.{name}": value for name, value in moved.items()}
+        ours |= {f"branch.{head}.{name[3:]}": value for name, value in own.items() if name.startswith("fc.")}
+    return ours
+
+
+def plain_draw(draw: augment.ViewDraw, i: int) -> reference.Draw:
+    """What was drawn for one clip of a batch, as the reference takes it."""
+    assert draw.matrix is not None
+    assert draw.touched is not None
+    crop, matrix, touched = [int(x[i]) for x in draw.crop], draw.matrix[i].numpy(), draw.touched[i].numpy()
+    if touched.all():
+        return reference.Draw(*crop, shear=matrix.T)
+    return reference.Draw(*crop, joints=np.flatnonzero(touched), linear=matrix if matrix.any() else None)
+
+
+def skeleton_text(bodies: Sequence[int], rng: np.random.Generator) -> str:
+    """A file with so many bodies in its frames and as many digits as real ones have."""
+    lines = [str(len(bodies))]
+    for count in bodies:
+        lines.append(str(count))
+        for body in range(count):
+            lines += [f"{72057594037931101 + body} 0 1 0 1 0 0 0.0276471 -0.0574508 2", str(JOINTS)]
+            lines += ["%.7g " * 11 % tuple(row) + "2" for row in rng.normal(size=(JOINTS, 11)).tolist()]
+    return "\n".join(lines) + "\n"
+
+
+def encoder_flops(sizes: Sizes, batch: int) -> float:
+    """Of the recurrent encoder, forward: two stacks in each layer, three gates, input and recurrent products."""
+    widths = [INPUTS] + [2 * sizes.hidden] * (sizes.layers - 1)
+    return sum(2 * 2 * batch * FRAMES * 3 * sizes.hidden * (width + sizes.hidden) for width in widths)
+
+
+def largest(*differences: np.ndarray | Tensor) -> float:
+    """The largest in size; not a number if one of them is not."""
+    return float(np.max([np.abs(np.asarray(difference)).max() for difference in differences]))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure and print; 1 if a result differs by more than it may."""
+    parser = argparse.ArgumentParser("kineme bench", description="Speed against plain reference implementations.")
+    parser.add_argument("names", nargs="*", metavar="PART", help=f"{', '.join(PARTS)} (default: all)")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json", metavar="FILE", help="write the measured rows")
+    parser.add_argument("--published", action="store_true", help="the published sizes: many minutes")
+    parser.add_argument("--quick", action="store_true", help="a few seconds; the times mean nothing")
+    parser.add_argument("--record", action="store_true", help="from now on compare with these ratios")
+    args = parser.parse_args(argv)
+    if unknown := [name for name in args.names if name not in PARTS]:
+        parser.error(f"no part {unknown[0]!r}; there are {', '.join(PARTS)}")
+    if args.rounds < 1 or (args.quick and (args.record or args.published)):
+        parser.error("--rounds must be at least 1, and --quick goes with neither --published nor --record")
+
+    about, rows = machine.describe(), []
+    sizes = QUICK if args.quick else PUBLISHED if args.published else SMALL
+    console = Console(width=None if sys.stdout.isatty() else 220)
+    console.print(f"{about['processor']}, torch {about['torch']}, bf16 instructions: {about['bf16 instructions']}")
+    with tempfile.TemporaryDirectory() as folder, Live(shown := table(), console=console):
+        bench = Bench(sizes, Path(folder))
+        for part in args.names or PARTS:
+            for case in PARTS[part](bench):
+                rows.append({"part": part, **measure(case, args.rounds)})
+                compare(rows[-1], about["processor"])
+                shown.add_row(*cells(rows[-1]))
+    console.print()
+    if args.json:
+        write_json(args.json, {"machine": about, "sizes": asdict(sizes), "rows": rows})
+    if args.record:
+        record(rows, about["processor"])
+    return 0 if all(row["equal"] for row in rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
