@@ -147,5 +147,5 @@ def cells(row: dict[str, Any]) -> list[str]:
 
 
 def _shown(values: Sequence[float]) -> str:
-    middle, low, high = (f"{value:.3g}" for value in values)
+    middle, low, high = (f"{value:.0f}" if value >= 100 else f"{value:.3g}" for value in values)
     return f"{middle} \\[{low}..{high}]"

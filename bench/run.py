@@ -130,7 +130,7 @@ def pipeline(bench: Bench) -> Iterator[Case]:
 
 
 def encoder(bench: Bench) -> Iterator[Case]:
-    """The recurrent encoder in evaluation, against the released one, fed frame by frame; gradients are compared too."""
+    """The recurrent encoder in evaluation, against the released one, fed frame by frame; gradients compared as well."""
     hidden, layers, size = bench.sizes.hidden, bench.sizes.layers, bench.sizes.batches[0]
     theirs = reference_step.FrameByFrame(INPUTS, hidden, layers, 1)
     theirs.fc = nn.Identity()
@@ -139,23 +139,22 @@ def encoder(bench: Bench) -> Iterator[Case]:
     settings = Recurrent.Settings(hidden=hidden, layers=layers, persons=PERSONS)
     ours = Recurrent(settings, bench.store.layout, COORDS)
     ours.load_state_dict(from_released(theirs.state_dict(), PERSONS, JOINTS, COORDS))
+    ours.eval(), theirs.eval()
 
     training = bench.training()
     batch = training.method.views(training.source, bench.index(size), torch.Generator().manual_seed(0))[0]
     x = released(batch)
-    outs = ours(batch).clip, theirs(reference_step.flatten(x))
-    for out in outs:
-        out.square().mean().backward()
+    made, plain = ours(batch).clip, theirs(reference_step.flatten(x))
+    made.square().mean().backward(), plain.square().mean().backward()
     slopes = {name: parameter.grad for name, parameter in theirs.named_parameters()}
     own = dict(ours.named_parameters())
     off = [(slope - own[name].grad) / slope.abs().max()
            for name, slope in from_released(slopes, PERSONS, JOINTS, COORDS).items()]
-    ours.zero_grad(), theirs.zero_grad(), ours.eval(), theirs.eval()
 
     yield Case(f"recurrent encoder {layers} x {hidden}, batch {size}", bench.threads,
                torch.inference_mode()(lambda: ours(batch)),
                torch.inference_mode()(lambda: theirs(reference_step.flatten(x))),
-               largest((outs[0] - outs[1]).detach(), *off), 1e-5, "clip", size,
+               largest((made - plain).detach(), *off), 1e-5, "clip", size,
                flops=encoder_flops(bench.sizes, size))
 
 

@@ -18,14 +18,18 @@ def test_equals_cross_entropy_over_concatenated_logits(rows, keys, temperature):
     query, positive, negatives = unit(rows, 16), unit(rows, 16, seed=1), unit(keys, 16, seed=2)
     logits = torch.cat([(query * positive).sum(1, keepdim=True), query @ negatives.T], 1) / temperature
     loss, hit = infonce(query, positive, negatives, temperature)
-    torch.testing.assert_close(loss, F.cross_entropy(logits, torch.zeros(rows, dtype=torch.long), reduction="none"), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(
+        loss, F.cross_entropy(logits, torch.zeros(rows, dtype=torch.long), reduction="none"), atol=1e-5, rtol=1e-5
+    )
     assert hit.equal(logits.argmax(1) == 0)
 
 
 @pytest.mark.parametrize("positives", [1, 4])
 def test_several_positives_add_their_probabilities(positives):
     query, near, far = unit(6, 8), unit(6, positives, 8, seed=3), unit(30, 8, seed=4)
-    share = torch.cat([torch.einsum("bd,bgd->bg", query, near), query @ far.T], 1).div(0.2).softmax(1)[:, :positives].sum(1)
+    share = (
+        torch.cat([torch.einsum("bd,bgd->bg", query, near), query @ far.T], 1).div(0.2).softmax(1)[:, :positives].sum(1)
+    )
     torch.testing.assert_close(infonce(query, near, far, 0.2)[0], -share.log(), atol=1e-5, rtol=1e-5)
 
 
@@ -40,5 +44,9 @@ def test_gradient_reaches_the_query_only_where_asked():
     query, key, far = unit(5, 8).requires_grad_(), unit(5, 8, seed=1), unit(9, 8, seed=2)
     infonce(query, key, far, 0.1)[0].mean().backward()
     expected = torch.autograd.functional.jacobian(
-        lambda q: F.cross_entropy(torch.cat([(q * key).sum(1, keepdim=True), q @ far.T], 1) / 0.1, torch.zeros(5, dtype=torch.long)), query.detach())
+        lambda q: F.cross_entropy(
+            torch.cat([(q * key).sum(1, keepdim=True), q @ far.T], 1) / 0.1, torch.zeros(5, dtype=torch.long)
+        ),
+        query.detach(),
+    )
     torch.testing.assert_close(query.grad, expected, atol=1e-5, rtol=1e-5)

@@ -1,4 +1,6 @@
-"""The proof of the interface: a toy method and a toy encoder, dropped into the folders, do everything through the command line."""
+"""The proof of the interface: a toy method and a toy encoder, dropped into the folders, do everything through the
+command line.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +8,9 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+from training import kineme, make_store
 
 import kineme as package
-from training import kineme, make_store
 
 TOY_METHOD = '''"""A toy: two views of a clip must have the same vector, and no two clips one."""
 from dataclasses import dataclass, field
@@ -30,7 +32,8 @@ class Toy(Method):
         return tuple(view(source, index, self.settings.views, gen) for _ in range(2))
     def losses(self, views, at):
         a, b = (self.body(v).clip for v in views)
-        return {"loss": (a - b).square().mean() + self.settings.weight * (1 - a.std(0)).relu().mean()}, {"spread": a.detach().std(0).mean()}
+        loss = (a - b).square().mean() + self.settings.weight * (1 - a.std(0)).relu().mean()
+        return {"loss": loss}, {"spread": a.detach().std(0).mean()}
     def encoder(self):
         return self.body
 '''
@@ -68,7 +71,19 @@ def test_toys_train_resume_embed_and_evaluate(tmp_path):
     listed = cli("methods").stdout
     assert "two views of a clip must have the same vector" in listed
     assert "one linear layer on the mean pose" in listed
-    cli("pretrain", "toy", store.path, "--out", run, "--epochs", 2, "--set", "loop.batch=8", "--set", "method.weight=0.5")
+    cli(
+        "pretrain",
+        "toy",
+        store.path,
+        "--out",
+        run,
+        "--epochs",
+        2,
+        "--set",
+        "loop.batch=8",
+        "--set",
+        "method.weight=0.5",
+    )
     cli("pretrain", "toy", store.path, "--out", run, "--resume")
     cli("embed", run, store.path, "--out", tmp_path / "vectors")
     features = np.load(tmp_path / "vectors" / "Z.npy", mmap_mode="r")

@@ -7,13 +7,13 @@ import itertools
 
 import pytest
 import torch
+from training import make_store
 
 from kineme import encoders, registry, settings, train
 from kineme.batch import Batch, Source
 from kineme.methods import At
 from kineme.skeleton import layout
 from kineme.world import World
-from training import make_store
 
 # settings that make a thing small enough for a test; fields that a class does not have are left out
 SMALL = {"hidden": 8, "layers": 2, "dim": 8, "queue": 12, "width": 8}
@@ -35,7 +35,9 @@ def encoder_for(name, joints, coords, persons, seed=0):
 
 def batch_for(joints, coords, persons, frames, rows=5, seed=0):
     shape = (rows, frames, persons, len(layout(joints)), coords)
-    return Batch(torch.randn(shape, generator=torch.Generator().manual_seed(seed)), torch.ones(shape[:-1]), torch.arange(rows))
+    return Batch(
+        torch.randn(shape, generator=torch.Generator().manual_seed(seed)), torch.ones(shape[:-1]), torch.arange(rows)
+    )
 
 
 each_encoder = pytest.mark.parametrize(("name", "size"), list(itertools.product(registry.names("encoders"), SIZES)))
@@ -77,7 +79,11 @@ def test_encoder_scores_a_clip_alone_as_in_company(name, size):
 def test_encoder_fills_up_absent_persons(name):
     encoder = encoder_for(name, "ntu25", 3, 2).eval()
     one = batch_for("ntu25", 3, 1, 8)
-    two = Batch(torch.cat([one.joints, torch.zeros_like(one.joints)], 2), torch.cat([one.seen, torch.zeros_like(one.seen)], 2), one.index)
+    two = Batch(
+        torch.cat([one.joints, torch.zeros_like(one.joints)], 2),
+        torch.cat([one.seen, torch.zeros_like(one.seen)], 2),
+        one.index,
+    )
     torch.testing.assert_close(encoder(one).clip, encoder(two).clip)
 
 
@@ -90,7 +96,9 @@ def method_for(name, store, seed=0):
     cls = registry.entry("methods", name)
     torch.manual_seed(seed)
     encoder = registry.entry("encoders", cls.encoder_name)
-    return cls(small(cls), lambda: encoders.build(cls.encoder_name, small(encoder), store.layout, store.coords, store.persons))
+    return cls(
+        small(cls), lambda: encoders.build(cls.encoder_name, small(encoder), store.layout, store.coords, store.persons)
+    )
 
 
 def step(method, source, number, optimisers):

@@ -9,11 +9,49 @@ import pytest
 
 SRC = Path(__file__).parents[1] / "src" / "kineme"
 ORDER = [
-    "errors", "registry", "files", "settings", "progress", "machine", "skeleton", "motion", "readers", "normalise", "camera", "synth_body",
-    "synth_actions", "synth_files", "synth", "table", "frames", "store", "splits", "labels", "shards", "prepare", "world", "batch", "augment", "norm",
-    "encoders", "contrast", "memory", "methods", "recipe", "checkpoint", "train", "embed", "draw", "evaluate", "demo", "cli",
+    "errors",
+    "registry",
+    "files",
+    "settings",
+    "progress",
+    "machine",
+    "skeleton",
+    "motion",
+    "readers",
+    "normalise",
+    "camera",
+    "synth_body",
+    "synth_actions",
+    "synth_files",
+    "synth",
+    "table",
+    "frames",
+    "store",
+    "splits",
+    "labels",
+    "shards",
+    "prepare",
+    "world",
+    "batch",
+    "augment",
+    "norm",
+    "encoders",
+    "contrast",
+    "memory",
+    "methods",
+    "recipe",
+    "checkpoint",
+    "train",
+    "embed",
+    "draw",
+    "evaluate",
+    "demo",
+    "cli",
 ]
-SIBLINGS = {"methods": ["moco", "cmd", "halp"], "encoders": ["recurrent", "bidirectional"]}  # one way only, in this order
+SIBLINGS = {
+    "methods": ["moco", "cmd", "halp"],
+    "encoders": ["recurrent", "bidirectional"],
+}  # one way only, in this order
 LIGHT = ("torch", "sklearn", "pyarrow", "scipy", "matplotlib", "rich")
 
 
@@ -28,7 +66,9 @@ def imported(path: Path) -> list[tuple[str, str]]:
     depth = len(path.relative_to(SRC).parts) - 1
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if not isinstance(node, ast.ImportFrom) or node.level == 0:
-            assert not (isinstance(node, ast.Import) and any(a.name.startswith("kineme.") for a in node.names)), f"{path}: import by relative names"
+            assert not (isinstance(node, ast.Import) and any(a.name.startswith("kineme.") for a in node.names)), (
+                f"{path}: import by relative names"
+            )
             continue
         words = (node.module or "").split(".") if node.module else []
         if node.level - 1 < depth:  # from . import x inside a room
@@ -58,7 +98,9 @@ def test_rooms_import_only_rooms_above(path):
             if path.stem in order and file in order:
                 assert order.index(file) < order.index(path.stem), f"{path.name} imports its younger sibling {file}"
         else:
-            assert ORDER.index(other) < ORDER.index(here), f"{path.relative_to(SRC)} imports {other}, which stands below it"
+            assert ORDER.index(other) < ORDER.index(here), (
+                f"{path.relative_to(SRC)} imports {other}, which stands below it"
+            )
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SRC)))
@@ -66,8 +108,14 @@ def test_files_stay_short(path):
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 500, "split it: a file is one noun"
 
 
-@pytest.mark.parametrize("command", ["import kineme", "from kineme.cli import main; main(['methods'])",
-                                     "from kineme.cli import parser; parser().format_help()"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "import kineme",
+        "from kineme.cli import main; main(['methods'])",
+        "from kineme.cli import parser; parser().format_help()",
+    ],
+)
 def test_light_words_import_nothing_heavy(command):
     code = f"import sys; {command}; print([m for m in {LIGHT} if m in sys.modules], file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -77,7 +125,11 @@ def test_light_words_import_nothing_heavy(command):
 def test_nothing_is_pickled_or_moved_by_hand():
     """No unpickling, no `.cuda()`, and no `.item()` where views and losses are made."""
     for path in FILES:
-        calls = {n.func.attr for n in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute)}
+        calls = {
+            n.func.attr
+            for n in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute)
+        }
         assert "cuda" not in calls, path
         if room(path) in ("augment", "batch", "methods", "contrast", "memory", "encoders"):
             assert "item" not in calls, path

@@ -25,7 +25,7 @@ def test_queue_is_first_in_first_out_for_any_batch_size(size, pushes):
     assert int(queue.pointer) == len(history) % size
     assert int(queue.filled) == min(len(history), size)
     newest = min(size, len(history))
-    assert queue.newest(newest).tolist() == history[len(history) - newest:]
+    assert queue.newest(newest).tolist() == history[len(history) - newest :]
 
 
 def test_queue_starts_with_unit_vectors():

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from training import TINY, make_store, one_paragraph, start
+from training import kineme as cli
 
 import kineme
 from kineme import checkpoint, recipe, train
 from kineme.errors import InputError
 from kineme.recipe import Loop
-from training import TINY, make_store, one_paragraph, start
-from training import kineme as cli
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,10 @@ def equal_runs(a, b) -> bool:
 
 
 def test_same_seed_same_weights_and_another_seed_others(store, tmp_path):
-    runs = [kineme.pretrain("moco", store, tmp_path / name, epochs=2, seed=seed, overrides=overrides()) for name, seed in (("a", 0), ("b", 0), ("c", 1))]
+    runs = [
+        kineme.pretrain("moco", store, tmp_path / name, epochs=2, seed=seed, overrides=overrides())
+        for name, seed in (("a", 0), ("b", 0), ("c", 1))
+    ]
     assert equal_runs(runs[0], runs[1])
     assert not equal_runs(runs[0], runs[2])
 
@@ -64,7 +67,13 @@ def test_killed_ten_times_at_random_moments_gives_the_uninterrupted_weights(stor
     resume = ["pretrain", "moco", store.path, "--out", tmp_path / "cut", "--resume"]
     epochs_at_death = []
     for k in range(10):
-        process = start(*(words + ["--out", tmp_path / "cut", "--resume"] if not (tmp_path / "cut" / "card.json").exists() else resume))
+        process = start(
+            *(
+                [*words, "--out", tmp_path / "cut", "--resume"]
+                if not (tmp_path / "cut" / "card.json").exists()
+                else resume
+            )
+        )
         begun = time.monotonic()
         have = len(log.read_bytes().splitlines()) if log.exists() else 0
         while process.poll() is None and time.monotonic() - begun < whole:  # wait until it trains, then a random while
@@ -79,8 +88,13 @@ def test_killed_ten_times_at_random_moments_gives_the_uninterrupted_weights(stor
     cli(*(resume if (tmp_path / "cut" / "card.json").exists() else [*words, "--out", tmp_path / "cut"]))
     assert equal_runs(tmp_path / "whole", tmp_path / "cut")
     drop = ("seconds", "clips_per_second")
-    logs = [[{k: v for k, v in json.loads(line).items() if k not in drop} for line in (tmp_path / name / "log.jsonl").read_text().splitlines()]
-            for name in ("whole", "cut")]
+    logs = [
+        [
+            {k: v for k, v in json.loads(line).items() if k not in drop}
+            for line in (tmp_path / name / "log.jsonl").read_text().splitlines()
+        ]
+        for name in ("whole", "cut")
+    ]
     assert logs[0] == logs[1]
 
 
@@ -96,7 +110,9 @@ def test_ctrl_c_leaves_a_resumable_run_and_says_how(store, tmp_path):
     assert process.returncode == 130, out + err
     assert "--resume" in err
     assert "Traceback" not in err
-    one_paragraph(cli("evaluate", tmp_path / "cut", store.path, "--split", "random", check=False), "unfinished", "--resume")
+    one_paragraph(
+        cli("evaluate", tmp_path / "cut", store.path, "--split", "random", check=False), "unfinished", "--resume"
+    )
     cli("pretrain", "moco", store.path, "--out", tmp_path / "cut", "--resume")
     assert equal_runs(tmp_path / "whole", tmp_path / "cut")
 
@@ -121,14 +137,23 @@ def test_interrupted_in_the_middle_of_an_epoch(store, tmp_path, monkeypatch):
     assert checkpoint.load(tmp_path / "cut" / "resume" / "state.safetensors")[1]["step"] == 7
     cut = kineme.pretrain("moco", store, tmp_path / "cut", resume=True)
     assert equal_runs(whole, cut)
-    losses = [[json.loads(line)["loss"] for line in (run / "log.jsonl").read_text().splitlines()] for run in (whole, cut)]
+    losses = [
+        [json.loads(line)["loss"] for line in (run / "log.jsonl").read_text().splitlines()] for run in (whole, cut)
+    ]
     assert losses[0] == losses[1]
 
 
 @pytest.mark.parametrize("optimiser", ["sgd", "adamw"])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_every_optimiser_and_precision_trains_and_resumes(store, tmp_path, optimiser, precision, monkeypatch):
-    more = overrides(f"loop.optimiser={optimiser}", f"loop.precision={precision}", "loop.clip=1.0", "loop.schedule=cosine", "loop.warmup=1", "loop.lr=0.01")
+    more = overrides(
+        f"loop.optimiser={optimiser}",
+        f"loop.precision={precision}",
+        "loop.clip=1.0",
+        "loop.schedule=cosine",
+        "loop.warmup=1",
+        "loop.lr=0.01",
+    )
     whole = kineme.pretrain("moco", store, tmp_path / "whole", epochs=3, overrides=more)
     monkeypatch.setattr(train.Training, "_epoch_line", _interrupting(train.Training._epoch_line))
     with pytest.raises(KeyboardInterrupt):
@@ -141,6 +166,7 @@ def _interrupting(line):
     def wrapped(self, epoch, seconds):
         signal.raise_signal(signal.SIGINT)
         return line(self, epoch, seconds)
+
     return wrapped
 
 
@@ -163,17 +189,25 @@ def test_batch_larger_than_the_set(store, tmp_path):
 
 def test_unknown_words_are_answered_with_the_known_ones(store, tmp_path):
     one_paragraph(cli("pretrain", "mocco", store.path, check=False), "mocco", "Did you mean 'moco'?")
-    one_paragraph(cli("pretrain", "moco", store.path, "--set", "method.temprature=1", check=False), "temprature", "temperature")
+    one_paragraph(
+        cli("pretrain", "moco", store.path, "--set", "method.temprature=1", check=False), "temprature", "temperature"
+    )
     one_paragraph(cli("pretrain", "moco", store.path, "--recipe", "nothing", check=False), "nothing", "small")
     one_paragraph(cli("pretrain", "moco", tmp_path / "nowhere", check=False), "nowhere")
-    one_paragraph(cli("pretrain", "moco", store.path, "--split", "sideways", "--out", tmp_path / "x", check=False), "sideways", "random")
+    one_paragraph(
+        cli("pretrain", "moco", store.path, "--split", "sideways", "--out", tmp_path / "x", check=False),
+        "sideways",
+        "random",
+    )
 
 
 def test_a_checkpoint_of_another_method_is_refused(store, tmp_path):
     run = kineme.pretrain("moco", store, tmp_path / "run", epochs=1, overrides=overrides())
     tensors, _ = checkpoint.load(run / "model.safetensors")
     checkpoint.save(run / "model.safetensors", {"other." + k: v for k, v in tensors.items()})
-    one_paragraph(cli("embed", run, store.path, "--out", tmp_path / "z", check=False), "model.safetensors", "missing", "unknown")
+    one_paragraph(
+        cli("embed", run, store.path, "--out", tmp_path / "z", check=False), "model.safetensors", "missing", "unknown"
+    )
     (run / "model.safetensors").write_bytes((run / "initial.safetensors").read_bytes()[:200])
     one_paragraph(cli("embed", run, store.path, "--out", tmp_path / "z", check=False), "model.safetensors")
 
@@ -213,7 +247,9 @@ def test_presets_are_sized_to_the_store():
     assert published.preset == "published"
     assert (published.method["queue"], published.encoder["hidden"], published.loop.epochs) == (16384, 1024, 451)
     assert recipe.load("moco", 7).loop.batch == 3
-    named = recipe.load("moco", 40_000, recipe="small", overrides=["loop.lr=0.5", "encoder.name=bidirectional"], gpu=True)
+    named = recipe.load(
+        "moco", 40_000, recipe="small", overrides=["loop.lr=0.5", "encoder.name=bidirectional"], gpu=True
+    )
     assert (named.preset, named.loop.lr, named.encoder_name) == ("small", 0.5, "bidirectional")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-WORKER = '''
+WORKER = """
 import sys
 import torch
 import torch.distributed as dist
@@ -48,7 +48,7 @@ for step in range(3):
 log |= {f"state.{k}": v for k, v in method.state_dict().items()}
 torch.save(log, f"{out}.{here.rank}")
 world.stop()
-'''
+"""
 
 
 def launch(tmp_path: Path, size: int, cell: str) -> dict:
@@ -61,7 +61,13 @@ def launch(tmp_path: Path, size: int, cell: str) -> dict:
     for rank in range(size):
         env = {**os.environ, "OMP_NUM_THREADS": "1"}
         if size > 1:
-            env |= {"RANK": str(rank), "WORLD_SIZE": str(size), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "LOCAL_RANK": str(rank)}
+            env |= {
+                "RANK": str(rank),
+                "WORLD_SIZE": str(size),
+                "MASTER_ADDR": "127.0.0.1",
+                "MASTER_PORT": port,
+                "LOCAL_RANK": str(rank),
+            }
         processes.append(subprocess.Popen([sys.executable, str(script), cell, str(out)], env=env))
     try:
         assert [p.wait(timeout=120) for p in processes] == [0] * size
@@ -81,4 +87,6 @@ def test_two_processes_equal_one_with_the_joint_batch(tmp_path, cell):
     assert one.keys() == two.keys()
     assert sum("running" in name for name in one) == 4
     for name in one:
-        torch.testing.assert_close(two[name], one[name], atol=1e-5, rtol=1e-4, msg=lambda text, name=name: f"{name}: {text}")
+        torch.testing.assert_close(
+            two[name], one[name], atol=1e-5, rtol=1e-4, msg=lambda text, name=name: f"{name}: {text}"
+        )

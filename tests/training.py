@@ -14,11 +14,25 @@ from kineme.motion import Motion
 from kineme.store import Store, Writer
 
 # a training of a second or two: many short epochs, a resumable state after each
-TINY = ["--set", "encoder.hidden=8", "--set", "encoder.layers=1", "--set", "method.views.frames=8", "--set", "method.queue=20",
-        "--set", "loop.batch=8", "--set", "loop.save_seconds=0"]
+TINY = [
+    "--set",
+    "encoder.hidden=8",
+    "--set",
+    "encoder.layers=1",
+    "--set",
+    "method.views.frames=8",
+    "--set",
+    "method.queue=20",
+    "--set",
+    "loop.batch=8",
+    "--set",
+    "loop.save_seconds=0",
+]
 
 
-def make_store(path: Path, clips: int = 40, layout: str = "kinect20", persons: int = 1, coords: int = 3, seed: int = 0) -> Store:
+def make_store(
+    path: Path, clips: int = 40, layout: str = "kinect20", persons: int = 1, coords: int = 3, seed: int = 0
+) -> Store:
     """Clips of four kinds of swinging limbs, of different lengths, subjects and cameras."""
     rng = np.random.default_rng(seed)
     joints = skeleton.layout(layout)
@@ -27,17 +41,39 @@ def make_store(path: Path, clips: int = 40, layout: str = "kinect20", persons: i
     for i in range(clips):
         kind, frames = i % 4, int(rng.integers(6, 30))
         time = np.linspace(0, 2 * np.pi, frames)[:, None, None, None] * (1 + kind)
-        motion = np.broadcast_to(rest, (frames, persons, *rest.shape)) + 0.3 * np.sin(time + np.arange(len(joints))[:, None] * kind)
+        motion = np.broadcast_to(rest, (frames, persons, *rest.shape)) + 0.3 * np.sin(
+            time + np.arange(len(joints))[:, None] * kind
+        )
         motion = motion + rng.normal(scale=0.05, size=motion.shape)
-        writer.add(Motion(motion.astype(np.float32), joints, fps=30.0, up="+y", unit="m", label=f"kind {kind}", subject=i // 4 % 5 + 1,
-                          camera=i // 2 % 3 + 1, source=f"clip{i:03d}", extra={"dataset": "swing"}))
+        writer.add(
+            Motion(
+                motion.astype(np.float32),
+                joints,
+                fps=30.0,
+                up="+y",
+                unit="m",
+                label=f"kind {kind}",
+                subject=i // 4 % 5 + 1,
+                camera=i // 2 % 3 + 1,
+                source=f"clip{i:03d}",
+                extra={"dataset": "swing"},
+            )
+        )
     return writer.close()
 
 
-def kineme(*words: object, check: bool = True, env: dict[str, str] | None = None, **options) -> subprocess.CompletedProcess[str]:
+def kineme(
+    *words: object, check: bool = True, env: dict[str, str] | None = None, **options
+) -> subprocess.CompletedProcess[str]:
     """Run the real command line in a process of its own, on one thread."""
-    done = subprocess.run([sys.executable, "-m", "kineme.cli", *map(str, words)], capture_output=True, text=True, timeout=300,
-                          env={**os.environ, "OMP_NUM_THREADS": "1", **(env or {})}, **options)
+    done = subprocess.run(
+        [sys.executable, "-m", "kineme.cli", *map(str, words)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **(env or {})},
+        **options,
+    )
     if check:
         assert done.returncode == 0, done.stdout + done.stderr
     return done
@@ -45,8 +81,13 @@ def kineme(*words: object, check: bool = True, env: dict[str, str] | None = None
 
 def start(*words: object) -> subprocess.Popen[str]:
     """Start the real command line and go on."""
-    return subprocess.Popen([sys.executable, "-m", "kineme.cli", *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                            env={**os.environ, "OMP_NUM_THREADS": "1"})
+    return subprocess.Popen(
+        [sys.executable, "-m", "kineme.cli", *map(str, words)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
 
 
 def one_paragraph(done: subprocess.CompletedProcess[str], *words: str) -> None:

@@ -9,12 +9,20 @@ __version__ = "0.1.0"
 
 # public word -> (room, name there); rooms are imported when a word is first used, so that `import kineme` stays fast
 _WORDS = {
-    "read": ("readers", "read"), "read_all": ("readers", "read_all"), "Motion": ("motion", "Motion"),
-    "layout": ("skeleton", "layout"), "prepare": ("prepare", "prepare"), "open": ("store", "open"), "Store": ("store", "Store"),
-    "pretrain": ("train", "pretrain"), "load": ("embed", "load"), "Model": ("embed", "Model"), "evaluate": ("evaluate", "evaluate"),
+    "read": ("readers", "read"),
+    "read_all": ("readers", "read_all"),
+    "Motion": ("motion", "Motion"),
+    "layout": ("skeleton", "layout"),
+    "prepare": ("prepare", "prepare"),
+    "open": ("store", "open"),
+    "Store": ("store", "Store"),
+    "pretrain": ("train", "pretrain"),
+    "load": ("embed", "load"),
+    "Model": ("embed", "Model"),
+    "evaluate": ("evaluate", "evaluate"),
     "InputError": ("errors", "InputError"),
 }
-__all__ = ["__version__", *_WORDS]  # noqa: PLE0604
+__all__ = ["__version__", *_WORDS]
 
 
 def __getattr__(name: str) -> Any:

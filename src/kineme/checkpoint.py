@@ -26,8 +26,12 @@ def save(path: str | Path, tensors: dict[str, Tensor], card: dict[str, Any] | No
         with atomic(path) as temporary:
             save_file(plain, temporary, metadata={"card": json.dumps(card or {})})
     except (SafetensorError, OSError) as error:
-        raise InputError(path, f"cannot be written ({error})", "room on the disk and permission",
-                         "Make room and run the command again; what was there before is untouched") from None
+        raise InputError(
+            path,
+            f"cannot be written ({error})",
+            "room on the disk and permission",
+            "Make room and run the command again; what was there before is untouched",
+        ) from None
 
 
 def load(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -43,8 +47,12 @@ def load(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     except FileNotFoundError:
         raise InputError(path, "no such file", "weights in safetensors form") from None
     except (SafetensorError, OSError, json.JSONDecodeError, RuntimeError) as error:
-        raise InputError(path, f"not readable ({error})", "weights in safetensors form, whole",
-                         "The file was cut short or is of another kind; train again or take another copy") from None
+        raise InputError(
+            path,
+            f"not readable ({error})",
+            "weights in safetensors form, whole",
+            "The file was cut short or is of another kind; train again or take another copy",
+        ) from None
 
 
 def restore(module: nn.Module, tensors: dict[str, Tensor], where: str | Path) -> None:
@@ -56,22 +64,35 @@ def restore(module: nn.Module, tensors: dict[str, Tensor], where: str | Path) ->
     own = module.state_dict()
     missing = sorted(own.keys() - tensors.keys())
     unknown = sorted(tensors.keys() - own.keys())
-    shapes = [f"{n} {tuple(tensors[n].shape)} instead of {tuple(own[n].shape)}" for n in sorted(own.keys() & tensors.keys())
-              if tensors[n].shape != own[n].shape]
+    shapes = [
+        f"{n} {tuple(tensors[n].shape)} instead of {tuple(own[n].shape)}"
+        for n in sorted(own.keys() & tensors.keys())
+        if tensors[n].shape != own[n].shape
+    ]
     if missing or unknown or shapes:
-        parts = [f"{what}: {', '.join(names[:8])}{' ...' if len(names) > 8 else ''}" for what, names in
-                 (("missing", missing), ("unknown", unknown), ("of another shape", shapes)) if names]
-        raise InputError(where, "weights that do not fit (" + "; ".join(parts) + ")", f"the {len(own)} tensors of {type(module).__name__}",
-                         "They belong to another method, encoder or layout")
+        parts = [
+            f"{what}: {', '.join(names[:8])}{' ...' if len(names) > 8 else ''}"
+            for what, names in (("missing", missing), ("unknown", unknown), ("of another shape", shapes))
+            if names
+        ]
+        raise InputError(
+            where,
+            "weights that do not fit (" + "; ".join(parts) + ")",
+            f"the {len(own)} tensors of {type(module).__name__}",
+            "They belong to another method, encoder or layout",
+        )
     module.load_state_dict(tensors)
 
 
 def optimiser_tensors(optimisers: dict[str, torch.optim.Optimizer]) -> dict[str, Tensor]:
     """State of every optimiser as flat tensors ``GROUP/PARAMETER INDEX/NAME``."""
-    return {f"{group}/{index}/{name}": torch.as_tensor(value)
-            for group, optimiser in optimisers.items()
-            for index, state in optimiser.state_dict()["state"].items()
-            for name, value in state.items() if value is not None}
+    return {
+        f"{group}/{index}/{name}": torch.as_tensor(value)
+        for group, optimiser in optimisers.items()
+        for index, state in optimiser.state_dict()["state"].items()
+        for name, value in state.items()
+        if value is not None
+    }
 
 
 def restore_optimisers(optimisers: dict[str, torch.optim.Optimizer], tensors: dict[str, Tensor]) -> None:
@@ -87,4 +108,4 @@ def restore_optimisers(optimisers: dict[str, torch.optim.Optimizer], tensors: di
 
 def part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """The tensors under a prefix, without it."""
-    return {name[len(prefix):]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+    return {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}

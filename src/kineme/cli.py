@@ -24,8 +24,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except InputError as error:
         return _complain(str(error))
     except KeyboardInterrupt:
-        print("\nInterrupted. Nothing finished is lost" + (f"; go on with: {args.resume_hint(args)}" if hasattr(args, "resume_hint") else "."),
-              file=sys.stderr)
+        print(
+            "\nInterrupted. Nothing finished is lost"
+            + (f"; go on with: {args.resume_hint(args)}" if hasattr(args, "resume_hint") else "."),
+            file=sys.stderr,
+        )
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -33,7 +36,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MemoryError:
         return _complain("Out of memory. Take a smaller batch (--set loop.batch=16) or a smaller store.")
     except OSError as error:
-        return _complain(f"{error.filename or 'disk'}: {error.strerror or error}. What was there before is untouched; free some space or check the path and run the command again.")
+        return _complain(
+            f"{error.filename or 'disk'}: {error.strerror or error}. What was there before is untouched; "
+            "free some space or check the path, and run the command again."
+        )
 
 
 def _complain(text: str) -> int:
@@ -62,8 +68,14 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("src", metavar="SRC", help="folder or file")
     sub.add_argument("dest", metavar="DEST", help="store to write")
     sub.add_argument("--format", help="take every file as this format (see `kineme methods`)")
-    sub.add_argument("--normalise", choices=("none", "general", "ntu"), help="default: ntu for the ntu25 layout, general for others")
-    sub.add_argument("--labels", metavar="FILE.csv|folder", help="labels from a table, from PKU-MMD label files, or `folder`: each file's folder is its label")
+    sub.add_argument(
+        "--normalise", choices=("none", "general", "ntu"), help="default: ntu for the ntu25 layout, general for others"
+    )
+    sub.add_argument(
+        "--labels",
+        metavar="FILE.csv|folder",
+        help="labels from a table, from PKU-MMD label files, or `folder`: each file's folder is its label",
+    )
     sub.add_argument("--layout", help="map every clip to this layout")
     sub.add_argument("--map", metavar="FILE", help="TOML or JSON: joint of the layout -> joint of the files")
     sub.add_argument("--jobs", type=int, default=0, help="processes (default: one per core)")
@@ -78,8 +90,18 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("stores", metavar="STORE", nargs="+")
     sub.add_argument("--split", help="only the training part of this split is seen")
     sub.add_argument("--out", metavar="RUN", help="folder to write (default: runs/METHOD-STORE-SEED)")
-    sub.add_argument("--recipe", metavar="NAME|FILE", help="settings; `small` and `published` are always there (default: sized to the store)")
-    sub.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="e.g. method.temperature=0.1, encoder.hidden=256, loop.lr=0.05")
+    sub.add_argument(
+        "--recipe",
+        metavar="NAME|FILE",
+        help="settings; `small` and `published` are always there (default: sized to the store)",
+    )
+    sub.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="e.g. method.temperature=0.1, encoder.hidden=256, loop.lr=0.05",
+    )
     sub.add_argument("--epochs", type=int)
     sub.add_argument("--seed", type=int, default=0)
     sub.add_argument("--layout", help="layout to which several stores are mapped")
@@ -94,8 +116,14 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--protocols", default="knn,linear", help="comma-separated (default: %(default)s)")
     sub.add_argument("--split", required=True)
     sub.add_argument("--seeds", type=int, default=1, help="probe seeds (default: %(default)s)")
-    sub.add_argument("--probe", choices=("logistic", "halp", "cmd", "hico"), help="classifier of the linear protocol (default: logistic)")
-    sub.add_argument("--set", action="append", default=[], metavar="PROTOCOL.NAME=VALUE", help="e.g. knn.k=1,5 or linear.C=0.1")
+    sub.add_argument(
+        "--probe",
+        choices=("logistic", "halp", "cmd", "hico"),
+        help="classifier of the linear protocol (default: logistic)",
+    )
+    sub.add_argument(
+        "--set", action="append", default=[], metavar="PROTOCOL.NAME=VALUE", help="e.g. knn.k=1,5 or linear.C=0.1"
+    )
     sub.add_argument("--json", metavar="FILE", help="write every row")
 
     sub = verb("embed", "Write one vector per clip.", embed)
@@ -120,21 +148,32 @@ def demo(args: argparse.Namespace) -> None:
 
 def prepare(args: argparse.Namespace) -> None:
     from . import prepare as room
-    from . import skeleton
     from .progress import Bar
 
     with Bar("prepare", 0) as bar:
+
         def report(done: int, total: int, note: str = "") -> None:
             bar.update(done, note, total)
 
-        store = room.prepare(args.src, args.dest, format=args.format, normalise=args.normalise, labels=args.labels, layout=args.layout,
-                             table=skeleton.read_table(args.map) if args.map else None, jobs=args.jobs or os.cpu_count() or 1,
-                             faithful=args.faithful, progress=report)
+        store = room.prepare(
+            args.src,
+            args.dest,
+            format=args.format,
+            normalise=args.normalise,
+            labels=args.labels,
+            layout=args.layout,
+            table=args.map,
+            jobs=args.jobs or os.cpu_count() or 1,
+            faithful=args.faithful,
+            progress=report,
+        )
+    print(room.report(store))
     _describe_store(store)
     print(f"\nStore written to {args.dest}. Next: kineme pretrain moco {args.dest}")
 
 
 def info(args: argparse.Namespace) -> None:
+    from . import prepare as room
     from . import store
     from .files import read_json
 
@@ -149,6 +188,7 @@ def info(args: argparse.Namespace) -> None:
     if kind != "store":
         raise InputError(args.path, f"a card of kind {kind!r}", "a store or a run")
     data = store.open(args.path)
+    print(room.report(data))
     _describe_store(data)
     if args.verify:
         data.verify()
@@ -159,8 +199,14 @@ def _describe_store(data) -> None:
     from . import splits
 
     card = data.card
-    print(f"{len(data)} clips, {card['frames']} frames, layout {data.layout.name} ({len(data.layout)} joints), {data.coords} coordinates, up to {data.persons} persons")
-    print(f"up {card.get('up')}, unit {card.get('unit')}, normalised: {card['normalise'].get('how')}, hash {data.hash[:12]}")
+    print(
+        f"layout {data.layout.name} ({len(data.layout)} joints), {data.coords} coordinates, "
+        f"up to {data.persons} persons"
+    )
+    print(
+        f"up {card.get('up')}, unit {card.get('unit')}, normalised: {card['normalise'].get('how')}, "
+        f"hash {data.hash[:12]}"
+    )
     print(f"columns: {', '.join(data.clips.column_names)}")
     labels = [x for x in data.column("label") if x is not None]
     if labels:
@@ -168,19 +214,26 @@ def _describe_store(data) -> None:
         shown = ", ".join(f"{name} {count}" for name, count in list(counts.items())[:24])
         print(f"labels ({len(counts)}): {shown}{' ...' if len(counts) > 24 else ''}")
     print(f"splits: {', '.join(splits.names(data))}")
-    aside = data.path / "set_aside.jsonl"
-    if aside.exists():
-        lines = [json.loads(line) for line in aside.read_text(encoding="utf-8").splitlines()]
-        print(f"{len(lines)} files set aside (all in {aside}):" if lines else "no file set aside")
-        for line in lines[:10]:
-            print(f"  {line['file']}: {line['reason']}")
 
 
 def pretrain(args: argparse.Namespace) -> None:
     from . import train
 
-    run = train.pretrain(args.method, args.stores, args.out, epochs=args.epochs, seed=args.seed, split=args.split, recipe_name=args.recipe,
-                         overrides=args.set, layout=args.layout, resume=args.resume, device=args.device, tensorboard=args.tensorboard, progress=True)
+    run = train.pretrain(
+        args.method,
+        args.stores,
+        args.out,
+        epochs=args.epochs,
+        seed=args.seed,
+        split=args.split,
+        recipe_name=args.recipe,
+        overrides=args.set,
+        layout=args.layout,
+        resume=args.resume,
+        device=args.device,
+        tensorboard=args.tensorboard,
+        progress=True,
+    )
     if int(os.environ.get("RANK", 0)) == 0:
         lines = (run / "log.jsonl").read_text(encoding="utf-8").splitlines()
         if lines:
@@ -204,7 +257,15 @@ def evaluate(args: argparse.Namespace) -> None:
 
     protocols = [p.strip() for p in args.protocols.split(",") if p.strip()]
     chosen = settings.override({}, args.set + ([f"linear.probe={args.probe}"] if args.probe else []))
-    rows = room.run([models.load(run) for run in args.runs], store.open(args.store), protocols, args.split, seeds=args.seeds, settings=chosen, progress=True)
+    rows = room.run(
+        [models.load(run) for run in args.runs],
+        store.open(args.store),
+        protocols,
+        args.split,
+        seeds=args.seeds,
+        settings=chosen,
+        progress=True,
+    )
     Console(width=None if sys.stdout.isatty() else 140).print(room.table(rows))
     if args.json:
         write_json(args.json, rows)
@@ -223,7 +284,12 @@ def embed(args: argparse.Namespace) -> None:
 def methods(args: argparse.Namespace) -> None:
     from . import recipe, registry, skeleton
 
-    for title, room in (("methods", "methods"), ("encoders", "encoders"), ("readers (formats)", "readers"), ("protocols", "evaluate")):
+    for title, room in (
+        ("methods", "methods"),
+        ("encoders", "encoders"),
+        ("readers (formats)", "readers"),
+        ("protocols", "evaluate"),
+    ):
         print(f"{title}:")
         for name, text in registry.names(room).items():
             print(f"  {name:14} {text}")
@@ -234,7 +300,12 @@ def methods(args: argparse.Namespace) -> None:
 def bench(args: argparse.Namespace) -> None:
     folder = Path(__file__).parents[2] / "bench"
     if not (folder / "run.py").is_file():
-        raise InputError("kineme bench", "no bench folder beside this installation", "a checkout of the project", "Clone it and run `make bench`")
+        raise InputError(
+            "kineme bench",
+            "no bench folder beside this installation",
+            "a checkout of the project",
+            "Clone it and run `make bench`",
+        )
     import runpy
 
     sys.path.insert(0, str(folder))

@@ -9,8 +9,8 @@ from torch import Tensor
 def infonce(query: Tensor, positives: Tensor, negatives: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
     """InfoNCE of unit vectors against a shared set of negatives, with one or several positives.
 
-    ``-log( sum_g exp(q.p_g / T) / (sum_g exp(q.p_g / T) + sum_u exp(q.u / T)) )`` (MoCo, equation 1; with several positives HiCo's
-    clip and part loss), as a difference of two log-sum-exps.
+    ``-log( sum_g exp(q.p_g / T) / (sum_g exp(q.p_g / T) + sum_u exp(q.u / T)) )`` (MoCo, equation 1; with several
+    positives HiCo's clip and part loss), as a difference of two log-sum-exps.
 
     Args:
         query: ``[B, D]`` unit vectors.

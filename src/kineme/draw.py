@@ -33,7 +33,7 @@ CURVES = ("#2b7bba", "#e0642c", "#3f9467", "#8a62b0", "#a8862a", "#6b6e76")
 FRAMES = 8              # figures of a strip
 INCH, DPI = 1.25, 110   # inches that a body's height takes
 TIME, TITLE = 0.13, 0.17  # room for the time beneath a figure, for a title above; in heights of the body
-CHARACTER, LETTERS = 0.085, 26  # inches that a letter takes beside a strip, and how many there are at most
+LETTER, LETTERS = 0.097, 26  # inches that a letter takes beside a strip, and how many there are at most
 FPS, MOST_FPS = 20, 50  # of a film, unless asked otherwise; browsers slow down what is faster
 
 
@@ -84,9 +84,9 @@ def neighbours(query: Motion, hits: Sequence[tuple[Motion, float]], path: str | 
     named = [clip.label or (f"nearest {place}" if place else "query") for place, clip in enumerate(clips)]
     said = ["query", *(f"similarity {similarity:.3f}" for _, similarity in hits)]
     words = [[label, what, _who(clip)] for label, what, clip in zip(titles or named, said, clips)]
-    judged = [query.label is not None and clip.label is not None for clip, _ in hits]
-    inks = [(SAME if clip.label == query.label else OTHER) if known else BLACK for known, (clip, _) in zip(judged, hits)]
-    _page([Figures(clip, frames) for clip in clips], words, [BLACK, *inks], path, apart=True)
+    inks = [BLACK, *(BLACK if None in (query.label, clip.label) else SAME if clip.label == query.label else OTHER
+                     for clip, _ in hits)]
+    _page([Figures(clip, frames) for clip in clips], words, inks, path, apart=True)
 
 
 def gif(motion: Motion | Sequence[Motion], path: str | Path, fps: float = FPS, columns: int = 4,
@@ -200,8 +200,8 @@ def _page(rows: Sequence[Figures], words: Sequence[Sequence[str]], inks: Sequenc
     if not rows:
         raise InputError(path, "no motion", "one or more")
     slot, places = max(row.slot for row in rows), max(len(row.at) for row in rows)
-    letters = max((len(_short(line)) for said in words for line in said), default=0)
-    margin, gap = 0.1 + CHARACTER * letters + (0.12 if letters else 0), 0.16 if apart else 0.06
+    letters = max((len(_short(line)) for said in words for line in said[:1]), default=0)
+    margin, gap = (max(0.22 + LETTER * letters, 1.4 if apart else 0) if letters else 0.1), 0.16 if apart else 0.06
     heights = [INCH * (row.high - row.low + TIME + (TITLE if title else 0)) for row in rows]
     width, height = margin + INCH * slot * places + 0.1, sum(heights) + gap * (len(rows) + 1)
     figure, top = Figure((width, height), dpi=DPI), height
@@ -246,8 +246,10 @@ def _palette() -> Image.Image:
     """Our colours in steps to white, the palette of all frames of a film; one for each would make colours flicker."""
     inks = np.array([to_rgb(GREY), PALE, *(ink(side, person) for side in INK for person in (0, 1))])
     steps = np.linspace(0, 1, 13)[1:, None, None]
+    colours = (255 * (1 - steps * (1 - inks))).round().astype(int).reshape(-1, 3)
+    colours = colours[colours.min(1) < 245]  # the search for the nearest is too coarse to tell lighter ones from white
     palette = Image.new("P", (1, 1))
-    palette.putpalette([255] * 3 + (255 * (1 - steps * (1 - inks))).round().astype(int).reshape(-1).tolist())
+    palette.putpalette([255, 255, 255, *colours.reshape(-1).tolist()])
     return palette
 
 

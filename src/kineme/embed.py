@@ -24,7 +24,8 @@ from .store import Store
 from .train import generator, new_method
 
 RandomCrop = tuple[float, float, int]
-"""(lowest, highest fraction of the clip, seed): crops for probes that train on random ones (spec halp.md, section 8)."""
+"""(lowest, highest fraction of the clip, seed): crops for probes that train on random ones (spec halp.md, section 8).
+"""
 
 
 def load(run: str | Path, device: str | None = None) -> Model:
@@ -56,9 +57,19 @@ class Model:
         """See :func:`load`; ``weights="initial.safetensors"`` is the encoder before training."""
         card = read_json(run / "card.json", "a run (a folder that `kineme pretrain` wrote)")
         if not isinstance(card, dict) or card.get("kind") != "run":
-            raise InputError(run, f"a {card.get('kind') if isinstance(card, dict) else 'file'!r}", "a run", "Runs are written by `kineme pretrain`")
+            raise InputError(
+                run,
+                f"a {card.get('kind') if isinstance(card, dict) else 'file'!r}",
+                "a run",
+                "Runs are written by `kineme pretrain`",
+            )
         if not (run / weights).exists():
-            raise InputError(run, f"an unfinished run (no {weights})", "a finished one", f"Go on with: kineme pretrain {card['method']} STORE --out {run} --resume")
+            raise InputError(
+                run,
+                f"an unfinished run (no {weights})",
+                "a finished one",
+                f"Go on with: kineme pretrain {card['method']} STORE --out {run} --resume",
+            )
         layout = skeleton.from_dict(card["layout"])
         encoder = new_method(recipe.from_card(card), layout, card["coords"], card["persons"], card["seed"]).encoder()
         tensors, _ = checkpoint.load(run / weights)
@@ -67,7 +78,8 @@ class Model:
         return cls(encoder.to(device), card, run, sha256(run / weights))
 
     def random(self) -> Model:
-        """The run's own encoder before training: same seed, batch-norm statistics taken once from the training clips."""
+        """The run's own encoder before training: same seed, batch-norm statistics taken once from the training clips.
+        """
         if self.path is None:
             raise InputError("model", "no run on disk", "a model opened with kineme.load")
         return Model.open(self.path, str(self.device), "initial.safetensors")
@@ -76,19 +88,27 @@ class Model:
     def dim(self) -> int:
         return self.encoder.dim
 
-    def embed(self, what: Store | Motion | Sequence[Motion] | np.ndarray, rows: Sequence[int] | np.ndarray | None = None, *,
-              crop: RandomCrop | None = None, batch: int = 256, progress: bool = False) -> np.ndarray:
+    def embed(
+        self,
+        what: Store | Motion | Sequence[Motion] | np.ndarray,
+        rows: Sequence[int] | np.ndarray | None = None,
+        *,
+        crop: RandomCrop | None = None,
+        batch: int = 256,
+        progress: bool = False,
+    ) -> np.ndarray:
         """One vector per clip.
 
         Args:
-            what: a store prepared like the run's own; or a Motion, a list of Motions, an array ``[T, M, V, C]`` in the run's layout: these are
-                mapped to the run's layout and normalised as its store was.
+            what: a store prepared like the run's own; or a Motion, a list of Motions, an array ``[T, M, V, C]`` in
+                the run's layout: these are mapped to the run's layout and normalised as its store was.
             rows: rows of the store (default all, in order).
             crop: None takes the run's deterministic centre crop.
             batch: clips at a time.
 
         Returns:
-            float32 ``[N, D]``. Features of a whole store are computed once and kept in ``RUN/cache`` under weights, store and crop.
+            float32 ``[N, D]``. Features of a whole store are computed once and kept in ``RUN/cache`` under weights,
+            store and crop.
 
         Raises:
             InputError: another layout, number of coordinates or normalisation than the run's.
@@ -103,7 +123,9 @@ class Model:
         if cached is not None and cached.exists():
             features = np.load(cached, mmap_mode="r")
             return np.array(features if rows is None else features[rows])
-        chosen = torch.arange(len(clips.lengths)) if rows is None else torch.as_tensor(np.asarray(rows), dtype=torch.int64)
+        chosen = (
+            torch.arange(len(clips.lengths)) if rows is None else torch.as_tensor(np.asarray(rows), dtype=torch.int64)
+        )
         features = self._run(clips, chosen, crop, batch, progress)
         if cached is not None and rows is None:
             with atomic(cached) as temporary, open(temporary, "wb") as file:
@@ -115,22 +137,38 @@ class Model:
         if motion.layout.joints != self.layout.joints:
             mapping = skeleton.joint_map(motion.layout, self.layout)
             if len(mapping.missing) == len(self.layout):
-                raise InputError(motion.source or "motion", f"no joint of layout {self.layout.name} found in {motion.layout.name}", "joints with known names")
+                raise InputError(
+                    motion.source or "motion",
+                    f"no joint of layout {self.layout.name} found in {motion.layout.name}",
+                    "joints with known names",
+                )
             motion = motion.to_layout(mapping)
         return normalise.apply(motion, self.card["normalise"])
 
     def _check(self, clips: Any) -> None:
         where = getattr(clips, "path", "clips")
         if clips.layout.joints != self.layout.joints:
-            raise InputError(where, f"layout {clips.layout.name} ({len(clips.layout)} joints)", f"the run's layout {self.layout.name} ({len(self.layout)} joints)",
-                             f"Prepare it with: kineme prepare SRC DEST --layout {self.layout.name}")
+            raise InputError(
+                where,
+                f"layout {clips.layout.name} ({len(clips.layout)} joints)",
+                f"the run's layout {self.layout.name} ({len(self.layout)} joints)",
+                f"Prepare it with: kineme prepare SRC DEST --layout {self.layout.name}",
+            )
         if clips.frames.shape[3] != self.card["coords"]:
-            raise InputError(where, f"{clips.frames.shape[3]} coordinates per joint", f"{self.card['coords']} as in the run")
+            raise InputError(
+                where, f"{clips.frames.shape[3]} coordinates per joint", f"{self.card['coords']} as in the run"
+            )
         if isinstance(clips, Store):
-            has, wants = ((card["normalise"].get("how"), card["normalise"].get("options", {})) for card in (clips.card, self.card))
+            has, wants = (
+                (card["normalise"].get("how"), card["normalise"].get("options", {})) for card in (clips.card, self.card)
+            )
             if has != wants:
-                raise InputError(where, f"normalised by {has[0]!r} {has[1] or ''}", f"{wants[0]!r} {wants[1] or ''} as in the run",
-                                 f"Prepare it with: kineme prepare SRC DEST --normalise {wants[0]}")
+                raise InputError(
+                    where,
+                    f"normalised by {has[0]!r} {has[1] or ''}",
+                    f"{wants[0]!r} {wants[1] or ''} as in the run",
+                    f"Prepare it with: kineme prepare SRC DEST --normalise {wants[0]}",
+                )
 
     def _cache(self, data: str, crop: RandomCrop | None) -> Path | None:
         if self.path is None:
@@ -145,10 +183,10 @@ class Model:
         gen = generator("crop", *crop) if crop else None
         with Bar("embed", len(rows), progress) as bar:
             for begin in range(0, len(rows), batch):
-                index = rows[begin:begin + batch]
+                index = rows[begin : begin + batch]
                 cut = self._crop(source, index, crop, gen)
                 features = self.encoder(source.gather(index, cut.start, cut.length, self.card["crop"]["frames"]))
-                out[begin:begin + len(index)] = features.clip.float().cpu().numpy()
+                out[begin : begin + len(index)] = features.clip.float().cpu().numpy()
                 bar.update(begin + len(index))
         return out
 
@@ -176,14 +214,23 @@ def _gathered(motions: Sequence[Motion], layout: skeleton.Layout) -> _Clips:
     persons = max(m.persons for m in motions)
 
     def stacked(arrays: Iterable[np.ndarray]) -> np.ndarray:
-        return np.concatenate([np.pad(a, [(0, 0), (0, persons - a.shape[1])] + [(0, 0)] * (a.ndim - 2)) for a in arrays])
+        return np.concatenate(
+            [np.pad(a, [(0, 0), (0, persons - a.shape[1])] + [(0, 0)] * (a.ndim - 2)) for a in arrays]
+        )
 
     lengths = np.array([len(m) for m in motions])
-    return _Clips(stacked(m.joints for m in motions), stacked(m.confidence for m in motions), lengths, np.concatenate([[0], np.cumsum(lengths)]), layout)
+    return _Clips(
+        stacked(m.joints for m in motions),
+        stacked(m.confidence for m in motions),
+        lengths,
+        np.concatenate([[0], np.cumsum(lengths)]),
+        layout,
+    )
 
 
 def write(model: Model, data: Store, out: str | Path, progress: bool = False) -> Path:
-    """Embed a store into a folder: ``Z.npy`` float32 ``[N, D]`` (memory-mappable), ``clips.parquet`` with the ids in the same order, ``card.json``.
+    """Embed a store into a folder: ``Z.npy`` float32 ``[N, D]`` (memory-mappable), ``clips.parquet`` with the ids in
+    the same order, ``card.json``.
 
     Raises:
         InputError: the folder exists.
@@ -196,8 +243,16 @@ def write(model: Model, data: Store, out: str | Path, progress: bool = False) ->
         np.save(file, features)
     with atomic(out / "clips.parquet") as temporary:
         temporary.write_bytes((data.path / "clips.parquet").read_bytes())
-    write_json(out / "card.json", {"kind": "embedding", "clips": len(data), "dim": model.dim, "store": data.hash, "weights": model.hash,
-                                   "run": str(model.path.name if model.path else ""), "crop": model.card["crop"]})
+    write_json(
+        out / "card.json",
+        {
+            "kind": "embedding",
+            "clips": len(data),
+            "dim": model.dim,
+            "store": data.hash,
+            "weights": model.hash,
+            "run": str(model.path.name if model.path else ""),
+            "crop": model.card["crop"],
+        },
+    )
     return out
-
-

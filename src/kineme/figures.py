@@ -17,13 +17,14 @@ from .errors import InputError
 from .motion import Motion
 from .skeleton import Layout
 
-AZIMUTH, ELEVATION = np.radians((32, 14))  # of the camera: from the front of the first person to its left, and above
+# Of the camera: how far from the front of one person towards its left (of two people: from the side), how far above.
+ONE, TWO, ELEVATION = np.radians((32, 12, 14))
 LONGEST = 200  # frames, where all are wanted
 # in heights of the body: width of a limb, radius of the head, half the length of the shadow, room between figures
 LIMB, HEAD, SHADOW, GAP = 0.026, 0.062, 0.12, 0.12
 WIDEST, HIGHEST, LOWEST = 2.0, 1.8, -0.5  # stray joints farther out than this do not make the picture larger
-# joints without a line of their own: those of the face lie inside the head, those of the hand inside the hand
-BARE = ("nose", "eye", "ear", "mouth", "thumb", "pinky", "index", "small_toe")
+# joints without a line of their own: those of the face lie in the head, fingers in the hand, origins outside the body
+BARE = ("nose", "eye", "ear", "mouth", "thumb", "pinky", "index", "small_toe", "joint_root", "reference", "world")
 
 Colour = tuple[float, float, float]
 WHITE, PALE = (1.0, 1.0, 1.0), (0.862, 0.866, 0.882)
@@ -94,42 +95,61 @@ class Figures:
         people = sorted(np.flatnonzero(seen.any(1)), key=lambda person: depth[person][seen[person]].mean())
         for person in people if self.below is not None else ():
             below = self.below[frame, person] + shift  # type: ignore[index]
-            yield Line(below + [(-SHADOW, 0), (SHADOW, 0)], PALE, SHADOW / 2)
+            yield Line(np.add(below, [(-SHADOW, 0), (SHADOW, 0)]), PALE, SHADOW / 2)
         for person in people:
             yield from self._body(self.place[frame, person] + shift, depth[person], seen[person], int(person))
 
     def _body(self, place: np.ndarray, depth: np.ndarray, seen: np.ndarray, person: int) -> Iterator[Line]:
-        there = [(depth[a] + depth[b], a, b, side) for a, b, side in limbs(self.layout) if seen[a] and seen[b]]
-        for _, a, b, side in sorted(there):
-            along = place[b] - place[a]
+        there = [limb for limb in limbs(self.layout) if seen[[*limb.end, *limb.start]].all()]
+        for limb in sorted(there, key=lambda limb: depth[list(limb.end)].mean() + depth[list(limb.start)].mean()):
+            end, start = place[list(limb.end)].mean(0), place[list(limb.start)].mean(0)
             # first a white line, wider and ending before the joints, so that what is in front stands off
-            short = along * min(0.5, 1.5 * LIMB / max(float(np.hypot(*along)), 1e-9))
-            yield Line(np.stack([place[a] + short, place[b] - short]), WHITE, 1.9 * LIMB)
-            yield Line(place[[a, b]], ink(side, person), LIMB)
-        if (top := _head(self.layout, seen)) is not None:
-            head = place[top].mean(0) + [(0, 0), (1e-4, 0)]  # a line without length is not drawn by all
-            yield Line(head, WHITE, 2 * HEAD + 0.6 * LIMB)
-            yield Line(head, ink("trunk", person), 2 * HEAD)
+            short = (end - start) * min(0.5, 1.5 * LIMB / max(float(np.hypot(*(end - start))), 1e-9))
+            yield Line(np.stack([start + short, end - short]), WHITE, 1.9 * LIMB)
+            yield Line(np.stack([start, end]), ink(limb.side, person), LIMB)
+        if head := _head(self.layout, seen):
+            middle = np.add(place[head].mean(0), [(-0.01, 0), (0.01, 0)])  # a line without length is not drawn
+            yield Line(middle, WHITE, 2 * HEAD + 0.6 * LIMB)
+            yield Line(middle, ink("trunk", person), 2 * HEAD)
+
+
+class Limb(NamedTuple):
+    """A line of the body from the middle of some joints to the middle of others, and its side: left, right or trunk."""
+
+    end: tuple[int, ...]
+    start: tuple[int, ...]
+    side: str
 
 
 @functools.cache
-def limbs(layout: Layout) -> tuple[tuple[int, int, str], ...]:
-    """Lines of a figure: two joints and the side of the body (left, right, trunk).
+def limbs(layout: Layout) -> tuple[Limb, ...]:
+    """The lines of a body: joint to parent, past those in ``BARE``.
 
-    Joints in ``BARE`` are passed over. A body without pelvis or middle of the shoulders is closed there.
+    Where a layout has no pelvis or no joint between the shoulders, the middle of both sides stands for it, joined by a
+    spine, and the head stands on it.
     """
-    bare = [word.removeprefix("left_").removeprefix("right_").startswith(BARE) for word in layout.words]
+    words = [word.removeprefix("left_").removeprefix("right_") for word in layout.words]
+    bare = [word.startswith(BARE) for word in words]
     side = {joint: part.split("_")[0] for part, joints in layout.parts.items() for joint in joints}
+    given = {word: layout.find(place) for word, place in (("shoulder", "chest"), ("hip", "pelvis"))}
+    pairs = {word: tuple(joint for joint, each in enumerate(words) if each == word) for word in given}
+    middle = {word: pairs[word] if joint is None else (joint,) for word, joint in given.items()}
+    whole = all(len(pair) == 2 for pair in pairs.values())
     found = []
     for joint, parent in layout.bones:
         while bare[parent] and layout.parents[parent] >= 0:
             parent = layout.parents[parent]
-        if not bare[joint]:
-            found.append((joint, parent, side[joint] if side[parent] in ("trunk", side[joint]) else "trunk"))
-    for word, middle in (("shoulder", "chest"), ("hip", "pelvis")):
-        left, right = layout.find(f"left_{word}"), layout.find(f"right_{word}")
-        if layout.find(middle) is None and left is not None and right is not None:
-            found.append((left, right, "trunk"))
+        if whole and given.get(words[joint], joint) is None:
+            found.append(Limb((joint,), middle[words[joint]], side[joint]))
+        elif not bare[joint] and not bare[parent]:
+            found.append(Limb((joint,), (parent,), side[joint]))
+    if whole and None in given.values():
+        found.append(Limb(middle["shoulder"], middle["hip"], "trunk"))
+    top = layout.find("head", "neck") if given["shoulder"] is None else None
+    if layout.find("head") is None and top is None:
+        top = layout.find("nose")
+    if top is not None and middle["shoulder"]:
+        found.append(Limb((top,), middle["shoulder"], "trunk"))
     return tuple(found)
 
 
@@ -140,13 +160,13 @@ def ink(side: str, person: int = 0) -> Colour:
     return red, green, blue
 
 
-def _head(layout: Layout, seen: np.ndarray) -> list[int] | None:
-    """The joints in whose middle the head is: the head, or what is seen of nose and ears."""
+def _head(layout: Layout, seen: np.ndarray) -> list[int]:
+    """The joints in whose middle the head is: the head, else what is seen of nose and ears."""
     for words in (("head",), ("nose", "left_ear", "right_ear")):
         there = [joint for joint, word in enumerate(layout.words) if word in words and seen[joint]]
         if there:
             return there
-    return None
+    return []
 
 
 # ------------------------------------------------------------------------------------------------ where things are
@@ -171,13 +191,13 @@ def _pictured(motion: Motion) -> tuple[np.ndarray, np.ndarray, np.ndarray | None
     joints, centres = joints - origin[:, None], centres - origin
     if motion.coords == 2:
         return np.stack([joints @ np.abs(up[::-1]), joints @ up], -1), np.zeros(seen.shape), None
-    right, above, towards = _camera(_side(joints, seen, motion.layout, up), up)
+    right, above, towards = _camera(joints, seen, motion.layout, up)
     image = np.stack([right, above], -1)
     return joints @ image, joints @ towards, (centres - (centres @ up)[..., None] * up) @ image
 
 
 def _up(motion: Motion) -> np.ndarray:
-    """The axis that points up ``[C]``; where it is not known, the one along which the head is farthest from the root."""
+    """The axis that points up ``[C]``; where it is not known, that along which the head is farthest from the root."""
     axes = np.eye(motion.coords)
     if motion.up:
         return axes["xyz".index(motion.up[1])] * (1 if motion.up[0] == "+" else -1)
@@ -193,10 +213,10 @@ def _up(motion: Motion) -> np.ndarray:
 def _middle(motion: Motion) -> np.ndarray:
     """The middle of the people ``[T, C]``: of their roots where seen, else of their joints; linear through gaps."""
     seen, root = motion.confidence > 0, list(motion.layout.root)
-    points, weight = motion.joints[:, :, root].mean(2), seen[:, :, root].all(2)  # [T, M, C], [T, M]
+    points, weight = motion.joints[:, :, root].mean(2), np.all(seen[:, :, root], axis=2)  # [T, M, C], [T, M]
     if not weight.any():
         points, weight = motion.joints.reshape(len(motion), -1, motion.coords), seen.reshape(len(motion), -1)
-    frames = np.flatnonzero(np.any(weight, axis=1))
+    frames = np.flatnonzero(weight.any(1))
     middle = (points * weight[..., None]).sum(1)[frames] / weight.sum(1)[frames, None]
     return np.stack([np.interp(np.arange(len(motion)), frames, axis) for axis in middle.T], -1)
 
@@ -213,8 +233,8 @@ def _pinned(joints: np.ndarray, seen: np.ndarray) -> bool:
 def _straightened(up: np.ndarray, centres: np.ndarray, joints: np.ndarray, seen: np.ndarray) -> np.ndarray:
     """``up``, turned so that people who travel or stand apart are on one floor.
 
-    Recordings stand in the axes of their camera, which is often tilted. The slope is that of the feet over the places of
-    the people, by least squares, held back where these lie close together.
+    Recordings stand in the axes of their camera, which is often tilted. The slope is that of the feet over the places
+    of the people, by least squares, held back where these lie close together.
 
     Args:
         centres: ``[T, M, 3]`` middle of each person.
@@ -230,26 +250,31 @@ def _straightened(up: np.ndarray, centres: np.ndarray, joints: np.ndarray, seen:
     return (up - slope) / np.linalg.norm(up - slope)
 
 
-def _side(joints: np.ndarray, seen: np.ndarray, layout: Layout, up: np.ndarray) -> np.ndarray:
-    """Horizontal unit vector: from the first person to the second where there are two, else from its right to its left."""
-    found = []
-    if seen.shape[1] > 1 and (two := seen[:, :2].any(2).all(1)).any():
-        first, second = (joints[two.argmax(), person][seen[two.argmax(), person]].mean(0) for person in (0, 1))
-        found.append(second - first)
-    for word in ("shoulder", "hip"):
-        pair = layout.find(f"left_{word}"), layout.find(f"right_{word}")
-        if None not in pair and (both := seen[:, 0, pair].all(1)).any():
-            found.append(joints[both.argmax(), 0, pair[0]] - joints[both.argmax(), 0, pair[1]])
-    vectors = np.array([*found, *np.eye(3)])
+def _camera(joints: np.ndarray, seen: np.ndarray, layout: Layout,
+            up: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Unit vectors: to the right of the picture, up in it, towards the camera."""
+    together = [frame for frame in range(len(seen)) if seen[frame, :2].any(1).all()] if seen.shape[1] > 1 else []
+    if together:
+        first, second = (joints[together[0], person][seen[together[0], person]].mean(0) for person in (0, 1))
+        sideways, azimuth = [second - first], TWO
+    else:
+        sideways, azimuth = _shoulders(joints[:, 0], seen[:, 0], layout), ONE
+    vectors = np.array([*sideways, *np.eye(3)])
     flat = vectors - np.outer(vectors @ up, up)
     length = np.linalg.norm(flat, axis=1)
     best = int((length > 0.1 * np.linalg.norm(vectors, axis=1)).argmax())  # the first that does not stand upright
-    return flat[best] / length[best]
-
-
-def _camera(side: np.ndarray, up: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Unit vectors: to the right of the picture, up in it, towards the camera."""
-    level = np.cos(AZIMUTH) * np.cross(side, up) + np.sin(AZIMUTH) * side
+    side = flat[best] / length[best]
+    level = np.cos(azimuth) * np.cross(side, up) + np.sin(azimuth) * side
     towards = np.cos(ELEVATION) * level + np.sin(ELEVATION) * up
     right = np.cross(up, level)
     return right, np.cross(towards, right), towards
+
+
+def _shoulders(joints: np.ndarray, seen: np.ndarray, layout: Layout) -> list[np.ndarray]:
+    """From right to left shoulder and from right to left hip, each where it is first seen; ``[T, V, 3]`` -> ``[3]``."""
+    found = []
+    for word in ("shoulder", "hip"):
+        left, right = layout.find(f"left_{word}"), layout.find(f"right_{word}")
+        if left is not None and right is not None and (both := seen[:, left] & seen[:, right]).any():
+            found.append(joints[both.argmax(), left] - joints[both.argmax(), right])
+    return found

@@ -13,8 +13,10 @@ import torch
 def describe() -> dict[str, str]:
     """Torch build, threads, bf16, GPU, and the measured rate of fp32 and bf16 matrix products by each path."""
     found = {
-        "python": platform.python_version(), "torch": torch.__version__,
-        "processor": f"{_processor()}, {os.cpu_count()} cores", "threads": str(torch.get_num_threads()),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "processor": f"{_processor()}, {os.cpu_count()} cores",
+        "threads": str(torch.get_num_threads()),
         "bf16 instructions": "yes" if bf16() else "no (bf16 works, but is slower than fp32 here)",
         "GPU": ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())) or "none",
     }
@@ -37,7 +39,9 @@ def bf16() -> bool:
 
 def paths() -> dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]]:
     """The ways in which two matrices can be multiplied here, by name."""
-    ways: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {"fp32, torch default": lambda a, b: a @ b.T}
+    ways: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
+        "fp32, torch default": lambda a, b: a @ b.T
+    }
     if torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise"):
         ways["fp32, oneDNN"] = lambda a, b: torch.ops.mkldnn._linear_pointwise(a, b, None, "none", [], "")
     ways["bf16"] = lambda a, b: a.bfloat16() @ b.bfloat16().T

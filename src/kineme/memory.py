@@ -12,7 +12,8 @@ from torch import Tensor, nn
 class KeyQueue(nn.Module):
     """First-in-first-out queue of unit vectors, written around its end; starts as random unit vectors.
 
-    Buffers: ``keys [K, D]``, ``pointer`` (next row to write), ``filled`` (how many real keys have been written, at most K).
+    Buffers: ``keys [K, D]``, ``pointer`` (next row to write), ``filled`` (how many real keys have been written, at
+    most K).
 
     Args:
         size: K.
@@ -34,7 +35,9 @@ class KeyQueue(nn.Module):
 
     @torch.no_grad()
     def push(self, keys: Tensor) -> None:
-        """Write ``[n, D]`` keys, n of any size (of more than K the last K stay). Call it after backward: the loss reads the queue."""
+        """Write ``[n, D]`` keys, n of any size (of more than K the last K stay). Call it after backward: the loss
+        reads the queue.
+        """
         size, count = len(self.keys), len(keys)
         rows = (self.pointer + torch.arange(max(count - size, 0), count, device=self.keys.device)) % size
         self.keys.index_copy_(0, rows, keys[-size:].to(self.keys.dtype))
@@ -54,5 +57,7 @@ def momentum_copy(module: nn.Module) -> nn.Module:
 
 @torch.no_grad()
 def follow(slow: nn.Module, fast: nn.Module, momentum: float) -> None:
-    """``slow <- momentum * slow + (1 - momentum) * fast`` for parameters; buffers (batch-norm statistics) stay its own."""
+    """``slow <- momentum * slow + (1 - momentum) * fast`` for parameters; buffers (batch-norm statistics) stay its
+    own.
+    """
     torch._foreach_lerp_(list(slow.parameters()), list(fast.parameters()), 1.0 - momentum)

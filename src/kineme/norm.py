@@ -12,7 +12,8 @@ from .world import current, summed
 class BatchNorm(nn.Module):
     """Batch norm of ``[..., features]`` over all leading axes and all processes.
 
-    Parameters and buffers have the names and meaning of ``torch.nn.BatchNorm1d``. torch's SyncBatchNorm refuses CPU tensors; this one does not.
+    Parameters and buffers have the names and meaning of ``torch.nn.BatchNorm1d``. torch's SyncBatchNorm refuses CPU
+    tensors; this one does not.
 
     Args:
         features: size of the last axis.
@@ -35,11 +36,15 @@ class BatchNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         shape, x = x.shape, x.reshape(-1, x.shape[-1]).float()
         if not self.training:
-            return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps).view(shape)
+            return F.batch_norm(
+                x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps
+            ).view(shape)
         with torch.no_grad():
             self.num_batches_tracked += 1
         if current().size == 1 and self.momentum is not None:
-            return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, True, self.momentum, self.eps).view(shape)
+            return F.batch_norm(
+                x, self.running_mean, self.running_var, self.weight, self.bias, True, self.momentum, self.eps
+            ).view(shape)
         count = summed(x.new_tensor([float(len(x))]))
         mean = summed(x.sum(0)) / count
         var = summed((x - mean).square().sum(0)) / count

@@ -10,7 +10,9 @@ PLAIN_SECONDS = 15.0
 
 
 class Bar:
-    """``with Bar("pretrain", 100) as bar: bar.update(3, "loss 2.1")``; quiet when ``show`` is False. Writes to standard error."""
+    """``with Bar("pretrain", 100) as bar: bar.update(3, "loss 2.1")``; quiet when ``show`` is False. Writes to
+    standard error.
+    """
 
     def __init__(self, title: str, total: int, show: bool = True):
         self.title, self.total, self.show = title, total, show
@@ -23,8 +25,14 @@ class Bar:
             from rich.console import Console
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-            self._live = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-                                  TextColumn("{task.fields[note]}"), console=Console(stderr=True))
+            self._live = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[note]}"),
+                console=Console(stderr=True),
+            )
             self._live.start()
             self._task = self._live.add_task(self.title, total=self.total, note="")
         return self

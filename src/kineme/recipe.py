@@ -1,4 +1,6 @@
-"""Recipes: the settings of one training (method, encoder, loop), from TOML files, command-line overrides, or sized to a store."""
+"""Recipes: the settings of one training (method, encoder, loop), from TOML files, command-line overrides, or sized to
+a store.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +22,10 @@ SMALL = 20_000  # below so many training clips, or without a GPU, the small pres
 class Loop:
     """Settings of the training loop, the same for every method.
 
-    ``batch`` is the global batch (all processes together). The learning rate is ``lr`` times a factor by epoch: ``step`` multiplies by ``gamma``
-    at every milestone (0-based epochs), ``cosine`` falls to 0 at the last epoch; ``warmup`` epochs rise linearly before. ``clip`` bounds the norm
-    of each group's gradient (0 = off). ``save_seconds`` is the least time between two resumable states (0 = after every epoch).
+    ``batch`` is the global batch (all processes together). The learning rate is ``lr`` times a factor by epoch:
+    ``step`` multiplies by ``gamma`` at every milestone (0-based epochs), ``cosine`` falls to 0 at the last epoch;
+    ``warmup`` epochs rise linearly before. ``clip`` bounds the norm of each group's gradient (0 = off).
+    ``save_seconds`` is the least time between two resumable states (0 = after every epoch).
     """
 
     epochs: int = 100
@@ -42,7 +45,9 @@ class Loop:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that a training needs besides data and seed; ``method`` and ``encoder`` are tables for the chosen names."""
+    """Everything that a training needs besides data and seed; ``method`` and ``encoder`` are tables for the chosen
+    names.
+    """
 
     method_name: str
     encoder_name: str
@@ -64,8 +69,12 @@ def find(name: str) -> Path:
         raise InputError(name, "no such file", "a recipe (.toml)")
     recipes = known()
     if name not in recipes:
-        raise InputError(f"recipe {name!r}", "no such recipe", f"a .toml file, or one of {', '.join((*PRESETS, *recipes))}",
-                         registry.did_you_mean(name, (*PRESETS, *recipes)))
+        raise InputError(
+            f"recipe {name!r}",
+            "no such recipe",
+            f"a .toml file, or one of {', '.join((*PRESETS, *recipes))}",
+            registry.did_you_mean(name, (*PRESETS, *recipes)),
+        )
     return recipes[name]
 
 
@@ -74,14 +83,18 @@ def known() -> dict[str, Path]:
     return {path.stem: path for folder in FOLDERS for path in sorted(folder.glob("*.toml"))}
 
 
-def load(method: str, clips: int, *, recipe: str | None = None, overrides: Sequence[str] = (), gpu: bool = False) -> Recipe:
+def load(
+    method: str, clips: int, *, recipe: str | None = None, overrides: Sequence[str] = (), gpu: bool = False
+) -> Recipe:
     """The settings of a training.
 
     Args:
         method: name of the method.
         clips: number of training clips; without a recipe the settings are sized to it.
-        recipe: name or path of a recipe, or one of ``PRESETS``; None takes a preset by the number of clips. Presets are sized to the data.
-        overrides: ``"method.temperature=0.1"``-like assignments (tables ``method``, ``encoder``, ``loop``; ``encoder.name`` chooses the encoder).
+        recipe: name or path of a recipe, or one of ``PRESETS``; None takes a preset by the number of clips. Presets
+            are sized to the data.
+        overrides: ``"method.temperature=0.1"``-like assignments (tables ``method``, ``encoder``, ``loop``;
+            ``encoder.name`` chooses the encoder).
         gpu: whether a GPU is at hand; without one, or with few clips, the small preset is taken.
 
     Raises:
@@ -104,7 +117,12 @@ def load(method: str, clips: int, *, recipe: str | None = None, overrides: Seque
     tables = settings.override(tables, overrides)
     for name in tables:
         if name not in ("method", "encoder", "loop"):
-            raise InputError(f"recipe table {name!r}", "no such table", "method, encoder or loop", registry.did_you_mean(name, ("method", "encoder", "loop")))
+            raise InputError(
+                f"recipe table {name!r}",
+                "no such table",
+                "method, encoder or loop",
+                registry.did_you_mean(name, ("method", "encoder", "loop")),
+            )
     method_table, encoder_table = dict(tables.get("method", {})), dict(tables.get("encoder", {}))
     method_table.pop("name", None)
     encoder_name = encoder_table.pop("name", cls.encoder_name)
@@ -114,10 +132,14 @@ def load(method: str, clips: int, *, recipe: str | None = None, overrides: Seque
         method_table = cls.sized(method_table, clips)
         encoder_table = {**(encoder_cls.small if preset == "small" else {}), **encoder_table}
         loop_table.setdefault("batch", max(1, min(Loop.batch, clips // 2)))
-    return Recipe(method, encoder_name,
-                  settings.as_dict(settings.make(cls.Settings, method_table, "method")),
-                  settings.as_dict(settings.make(encoder_cls.Settings, encoder_table, "encoder")),
-                  settings.make(Loop, loop_table, "loop"), preset)
+    return Recipe(
+        method,
+        encoder_name,
+        settings.as_dict(settings.make(cls.Settings, method_table, "method")),
+        settings.as_dict(settings.make(encoder_cls.Settings, encoder_table, "encoder")),
+        settings.make(Loop, loop_table, "loop"),
+        preset,
+    )
 
 
 def from_card(card: dict[str, Any]) -> Recipe:

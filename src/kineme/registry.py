@@ -18,7 +18,8 @@ ROOMS = {"readers": "read", "evaluate": "score", "encoders": None, "methods": No
 
 
 def names(room: str) -> dict[str, str]:
-    """The entries of a room: files that define ``read`` (readers), ``score`` (protocols), or a class with the file's name.
+    """The entries of a room: files that define ``read`` (readers), ``score`` (protocols), or a class with the file's
+    name.
 
     ``halp.py`` may call its class ``HaLP``. Files whose name begins with an underscore do not count.
 
@@ -58,7 +59,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def callable_room(name: str, verb: str) -> None:
-    """Let a room be called like its verb: ``kineme.prepare(...)`` works although ``kineme.prepare`` is also a module."""
+    """Let a room be called like its verb: ``kineme.prepare(...)`` works although ``kineme.prepare`` is also a module.
+    """
 
     class Room(ModuleType):
         def __call__(self, *args, **options):

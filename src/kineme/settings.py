@@ -25,7 +25,9 @@ def make(cls: type[T], values: Mapping[str, Any], where: str = "settings") -> T:
     hints = typing.get_type_hints(cls)
     for name in values:
         if name not in known:
-            raise InputError(f"{where}.{name}", "no such setting", f"one of {', '.join(known)}", did_you_mean(name, known))
+            raise InputError(
+                f"{where}.{name}", "no such setting", f"one of {', '.join(known)}", did_you_mean(name, known)
+            )
     return cls(**{name: _convert(hints[name], value, f"{where}.{name}") for name, value in values.items()})
 
 
@@ -87,4 +89,8 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
         return value
     if kind is str and isinstance(value, str):
         return value
-    raise InputError(where, repr(value), {float: "a number", int: "a whole number", bool: "true or false", str: "text"}.get(kind, str(kind)))
+    raise InputError(
+        where,
+        repr(value),
+        {float: "a number", int: "a whole number", bool: "true or false", str: "text"}.get(kind, str(kind)),
+    )

@@ -153,11 +153,13 @@ def difficulty(clips: int = 960, subjects: int = 20, seed: int = 0, **options: A
 
     made = list(generate(clips, subjects=subjects, seed=seed, **options))
     joints = np.stack([motion.centre().resize(32).joints.ravel() for motion in made])
-    label, subject, view = (np.array([getattr(motion, what) for motion in made]) for what in ("label", "subject", "camera"))
+    columns = ("label", "subject", "camera")
+    label, subject, view = (np.array([getattr(motion, what) for motion in made]) for what in columns)
     train, test = (subject % 2 == 1) & (view < view.max()), (subject % 2 == 0) & (view == view.max())
     probes = {"1-NN": KNeighborsClassifier(1),
               "linear": make_pipeline(StandardScaler(), LogisticRegression(C=0.05, max_iter=500))}
-    return {name: float(probe.fit(joints[train], label[train]).score(joints[test], label[test])) for name, probe in probes.items()}
+    fitted = {name: probe.fit(joints[train], label[train]) for name, probe in probes.items()}
+    return {name: float(probe.score(joints[test], label[test])) for name, probe in fitted.items()}
 
 
 def _names(chosen: Sequence[str] | None) -> tuple[str, ...]:

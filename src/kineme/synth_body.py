@@ -38,9 +38,9 @@ SPREAD = {"legs": 0.045, "feet": 0.05, "hips": 0.09, "trunk": 0.05, "head": 0.04
           "hands": 0.06}
 
 # Points fixed in the frame of a segment, and the tree of all points. Names are canonical words of skeleton.py.
-FACE = {  # in the head, lengths of the skull: left, up, forward; joints with a left share come on both sides
-    "head": (0.0, 0.9, 0.05), "head_top": (0.0, 1.75, 0.0), "nose": (0.0, 0.72, 0.95), "mouth": (0.19, 0.36, 0.8),
-    "eye_inner": (0.13, 1.0, 0.82), "eye": (0.24, 1.0, 0.78), "eye_outer": (0.36, 1.0, 0.7), "ear": (0.6, 0.85, 0.05),
+FACE = {  # from the neck, lengths of the skull: left, up, forward; joints with a left share come on both sides
+    "head": (0.0, 1.2, 0.05), "head_top": (0.0, 2.05, 0.0), "nose": (0.0, 1.02, 0.95), "mouth": (0.19, 0.66, 0.8),
+    "eye_inner": (0.13, 1.3, 0.82), "eye": (0.24, 1.3, 0.78), "eye_outer": (0.36, 1.3, 0.7), "ear": (0.6, 1.15, 0.05),
 }
 PALM = {  # in the hand, lengths of the hand: ahead, towards the thumb
     "hand": (0.45, 0.0), "hand_tip": (1.0, 0.0), "thumb": (0.55, 0.4), "thumb_knuckle": (0.3, 0.3),
@@ -163,16 +163,15 @@ def stand(channels: dict[str, np.ndarray], lengths: dict[str, np.ndarray], headi
     loin = chain(pelvis, half)
     chest = chain(loin, half)
     nod = c["nod"] - 0.6 * (c["lean"] + c["bend"])  # the eyes stay near the horizon
-    neck = chain(chest, frame(0.4 * c["look"], 0.4 * nod, 0.4 * c["cock"]))
-    head = chain(neck, frame(0.6 * c["look"], 0.6 * nod, 0.6 * c["cock"]))
+    head = chain(chest, frame(c["look"], nod, c["cock"]))
     points = {"pelvis": np.zeros_like(pelvis[0])}
     points["spine"] = points["pelvis"] + size["loin"] * pelvis[:, 1]
     points["chest"] = points["spine"] + size["thorax"] * loin[:, 1]
     points["neck"] = points["chest"] + size["neck"] * chest[:, 1]
-    top = points["neck"] + 0.3 * size["skull"] * neck[:, 1]
     for name, (left, up, forward) in FACE.items():
         for side, sign in (("", 0),) if left == 0 else (("left_", 1), ("right_", -1)):
-            points[side + name] = top + carry(head, [size["skull"] * value for value in (sign * left, up, forward)])
+            place = carry(head, [size["skull"] * value for value in (sign * left, up, forward)])
+            points[side + name] = points["neck"] + place
     for side, sign in (("left", 1), ("right", -1)):
         points.update(_leg(c, size, pelvis, yaw, side, sign))
         (cos, sin), width = turn(22 * ease((c[f"{side}_y"] + 0.2) / 1.2)), size["shoulder"]  # rises with the hand

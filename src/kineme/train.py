@@ -7,7 +7,6 @@ import dataclasses
 import hashlib
 import json
 import math
-import os
 import signal
 import threading
 import time
@@ -38,10 +37,22 @@ CROP = 0.95  # centre crop by which clips are embedded (spec hico.md, 2.6)
 HOUR = 3600
 
 
-def pretrain(method: str, store: Store | str | Path | Sequence[Store | str | Path], out: str | Path | None = None, *,
-             epochs: int | None = None, seed: int = 0, split: str | None = None, recipe_name: str | None = None,
-             overrides: Sequence[str] = (), layout: str | None = None, resume: bool = False, device: str | None = None,
-             tensorboard: bool = False, progress: bool = False) -> Path:
+def pretrain(
+    method: str,
+    store: Store | str | Path | Sequence[Store | str | Path],
+    out: str | Path | None = None,
+    *,
+    epochs: int | None = None,
+    seed: int = 0,
+    split: str | None = None,
+    recipe_name: str | None = None,
+    overrides: Sequence[str] = (),
+    layout: str | None = None,
+    resume: bool = False,
+    device: str | None = None,
+    tensorboard: bool = False,
+    progress: bool = False,
+) -> Path:
     """Train an encoder on a store, without labels.
 
     Args:
@@ -54,19 +65,24 @@ def pretrain(method: str, store: Store | str | Path | Sequence[Store | str | Pat
         recipe_name: a recipe's name or file, or ``small`` / ``published``; None sizes the settings to the store.
         overrides: ``"method.temperature=0.1"``-like assignments.
         layout: layout that several stores are mapped to.
-        resume: go on with a run that was interrupted, with its recorded settings; the result equals that of an uninterrupted run.
+        resume: go on with a run that was interrupted, with its recorded settings; the result equals that of an
+            uninterrupted run.
         device: ``"cpu"``, ``"cuda"``; by default CUDA where there is one.
         tensorboard: also write TensorBoard files (extra ``log``).
         progress: show progress on standard error.
 
     Returns:
-        The folder of the run: ``card.json``, ``model.safetensors``, ``initial.safetensors`` (the encoder before training), ``log.jsonl``, ``resume/``.
+        The folder of the run: ``card.json``, ``model.safetensors``, ``initial.safetensors`` (the encoder before
+        training), ``log.jsonl``, ``resume/``.
 
     Raises:
         InputError: anything that does not fit; KeyboardInterrupt: after Ctrl-C, with a resumable state on disk.
     """
     here = world.start()
-    opened = [s if isinstance(s, Store) else stores.open(s) for s in ([store] if isinstance(store, (str, Path, Store)) else store)]
+    opened = [
+        s if isinstance(s, Store) else stores.open(s)
+        for s in ([store] if isinstance(store, (str, Path, Store)) else store)
+    ]
     name = "+".join(s.path.name for s in opened)
     run = Path(out) if out is not None else Path("runs") / f"{method}-{name}-{seed}"
     device = device or (f"cuda:{torch.cuda.current_device()}" if torch.cuda.is_available() else "cpu")
@@ -82,11 +98,25 @@ def pretrain(method: str, store: Store | str | Path | Sequence[Store | str | Pat
         if here.rank == 0:
             write_json(run / "card.json", card)
     else:
-        if overrides or epochs not in (None, card["recipe"]["loop"]["epochs"]) or card["method"] != method or card["seed"] != seed:
-            raise InputError(run, "a run with other settings", f"method {card['method']}, seed {card['seed']} and no settings",
-                             "Resuming takes the recorded settings; leave --set and --epochs away, or start a new run with --out")
+        if (
+            overrides
+            or epochs not in (None, card["recipe"]["loop"]["epochs"])
+            or card["method"] != method
+            or card["seed"] != seed
+        ):
+            raise InputError(
+                run,
+                "a run with other settings",
+                f"method {card['method']}, seed {card['seed']} and no settings",
+                "Resuming takes the recorded settings; leave --set and --epochs away, or start a new run with --out",
+            )
         if [s.hash for s in opened] != [s["hash"] for s in card["stores"]]:
-            raise InputError(run, "a run on other data", f"the store with hash {card['stores'][0]['hash'][:12]}", "Give the store it began with")
+            raise InputError(
+                run,
+                "a run on other data",
+                f"the store with hash {card['stores'][0]['hash'][:12]}",
+                "Give the store it began with",
+            )
         data = _joined(opened, run, layout, here)
         rows = _rows(data, card["split"], seed)
         chosen = recipe.from_card(card)
@@ -99,16 +129,40 @@ def pretrain(method: str, store: Store | str | Path | Sequence[Store | str | Pat
 class Training:
     """One training under way; :func:`pretrain` prepares it, :meth:`go` is the loop."""
 
-    def __init__(self, run: Path, card: dict, chosen: Recipe, data: Store, rows: Tensor, seed: int, device: str, here: World,
-                 tensorboard: bool, progress: bool):
-        self.run, self.card, self.loop, self.seed, self.device, self.here = run, card, chosen.loop, seed, torch.device(device), here
+    def __init__(
+        self,
+        run: Path,
+        card: dict,
+        chosen: Recipe,
+        data: Store,
+        rows: Tensor,
+        seed: int,
+        device: str,
+        here: World,
+        tensorboard: bool,
+        progress: bool,
+    ):
+        self.run, self.card, self.loop, self.seed, self.device, self.here = (
+            run,
+            card,
+            chosen.loop,
+            seed,
+            torch.device(device),
+            here,
+        )
         self.source = Source(data, device=self.device, rows=rows)
         self.rows = rows
         if self.loop.batch > len(rows):
-            raise InputError("loop.batch", f"a batch of {self.loop.batch} from {len(rows)} training clips", "a batch no larger than the set",
-                             f"Use --set loop.batch={max(1, len(rows) // 2)}")
+            raise InputError(
+                "loop.batch",
+                f"a batch of {self.loop.batch} from {len(rows)} training clips",
+                "a batch no larger than the set",
+                f"Use --set loop.batch={max(1, len(rows) // 2)}",
+            )
         if self.loop.batch % here.size:
-            raise InputError("loop.batch", f"a batch of {self.loop.batch} for {here.size} processes", f"a multiple of {here.size}")
+            raise InputError(
+                "loop.batch", f"a batch of {self.loop.batch} for {here.size} processes", f"a multiple of {here.size}"
+            )
         self.method = new_method(chosen, data.layout, data.coords, data.persons, seed).to(self.device)
         self.groups = self.method.groups()
         self.optimisers = {name: _optimiser(params, self.loop) for name, params in self.groups.items()}
@@ -138,7 +192,7 @@ class Training:
                 if within == 0 or self.step == first:
                     order = self.rows[torch.randperm(len(self.rows), generator=generator(self.seed, "epoch", epoch))]
                 at = At(self.step, epoch, self.total, self.loop.epochs, self.here)
-                logged = self._one(order[within * self.loop.batch:][:self.loop.batch], at)
+                logged = self._one(order[within * self.loop.batch :][: self.loop.batch], at)
                 for key, value in logged.items():
                     self.sums[key] = self.sums[key] + value if key in self.sums else value
                 self.step += 1
@@ -170,9 +224,11 @@ class Training:
     def _one(self, index: Tensor, at: At) -> dict[str, Tensor]:
         """One whole step of any method."""
         share = len(index) // self.here.size
-        index = index[self.here.rank * share:][:share]
+        index = index[self.here.rank * share :][:share]
         gen = generator(self.seed, "step", at.step, self.here.rank)
-        torch.manual_seed(gen.initial_seed())  # dropout draws from torch's own stream: seeded by step, it needs no saving
+        torch.manual_seed(
+            gen.initial_seed()
+        )  # dropout draws from torch's own stream: seeded by step, it needs no saving
         views = self.method.views(self.source, index, gen)
         self.method.train()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.loop.precision == "bf16"):
@@ -191,7 +247,9 @@ class Training:
         return {**{name: loss.detach() for name, loss in losses.items()}, **log}
 
     def _epoch_line(self, epoch: int, seconds: float) -> dict[str, float]:
-        """Average the log over the epoch and all processes, write one JSON line, and stop on a loss that is not finite."""
+        """Average the log over the epoch and all processes, write one JSON line, and stop on a loss that is not
+        finite.
+        """
         line: dict[str, float] = {"epoch": epoch, "step": self.step}
         for key, total in self.sums.items():
             value = self.here.mean_(torch.as_tensor(total, dtype=torch.float32, device=self.device).clone())
@@ -205,8 +263,12 @@ class Training:
         line["seconds"] = round(seconds, 3)
         line["clips_per_second"] = round(self.per_epoch * self.loop.batch / max(seconds, 1e-9), 1)
         if not math.isfinite(line["loss"]):
-            raise InputError(self.run, f"the loss of epoch {epoch} is {line['loss']}", "a finite loss",
-                             "Lower loop.lr, set loop.clip=1.0, or look at the data with kineme info")
+            raise InputError(
+                self.run,
+                f"the loss of epoch {epoch} is {line['loss']}",
+                "a finite loss",
+                "Lower loop.lr, set loop.clip=1.0, or look at the data with kineme info",
+            )
         if self.here.rank == 0:
             with open(self.log, "a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
@@ -214,7 +276,10 @@ class Training:
 
     def _announce(self, bar: Bar, seconds: float) -> None:
         left = seconds * (self.total - self.step)
-        bar.say(f"{self.loop.batch / seconds:.0f} clips/s on {self.device}, about {_duration(left)} left ({self.total} steps of {self.loop.batch} clips)")
+        bar.say(
+            f"{self.loop.batch / seconds:.0f} clips/s on {self.device}, about {_duration(left)} left "
+            f"({self.total} steps of {self.loop.batch} clips)"
+        )
         if left > HOUR and self.card["recipe"]["preset"] != "small":
             bar.say("That is above an hour on this machine. For a first look: --recipe small")
 
@@ -224,8 +289,16 @@ class Training:
         tensors = {f"method/{k}": v for k, v in self.method.state_dict().items()}
         tensors |= {f"optimiser/{k}": v for k, v in checkpoint.optimiser_tensors(self.optimisers).items()}
         tensors |= {f"sums/{k}": torch.as_tensor(v) for k, v in self.sums.items()}
-        checkpoint.save(path, tensors, {"step": self.step, "seconds": self.seconds, "log_bytes": self.log.stat().st_size,
-                                        "method": self.card["method"]})
+        checkpoint.save(
+            path,
+            tensors,
+            {
+                "step": self.step,
+                "seconds": self.seconds,
+                "log_bytes": self.log.stat().st_size,
+                "method": self.card["method"],
+            },
+        )
 
     def _restore(self, path: Path) -> None:
         tensors, card = checkpoint.load(path)
@@ -241,18 +314,26 @@ class Training:
 
 
 def new_method(chosen: Recipe, layout: Layout, coords: int, persons: int, seed: int) -> Method:
-    """Build a method with freshly initialised weights; the same seed gives the same weights, and torch's own stream is left as it was."""
+    """Build a method with freshly initialised weights; the same seed gives the same weights, and torch's own stream
+    is left as it was.
+    """
     cls = registry.entry("methods", chosen.method_name)
-    encoder_settings = settings.make(registry.entry("encoders", chosen.encoder_name).Settings, chosen.encoder, "encoder")
+    encoder_settings = settings.make(
+        registry.entry("encoders", chosen.encoder_name).Settings, chosen.encoder, "encoder"
+    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return cls(settings.make(cls.Settings, chosen.method, "method"),
-                   lambda: encoders.build(chosen.encoder_name, encoder_settings, layout, coords, persons))
+        return cls(
+            settings.make(cls.Settings, chosen.method, "method"),
+            lambda: encoders.build(chosen.encoder_name, encoder_settings, layout, coords, persons),
+        )
 
 
 @torch.no_grad()
 def calibrate(encoder: Encoder, source: Source, rows: Tensor, frames: int, batch: int = 256) -> None:
-    """Set batch-norm statistics from one pass over the clips ``rows`` (centre crop): what random weights are scored with."""
+    """Set batch-norm statistics from one pass over the clips ``rows`` (centre crop): what random weights are scored
+    with.
+    """
     norms = [m for m in encoder.modules() if isinstance(m, (BatchNorm, nn.modules.batchnorm._BatchNorm))]
     if not norms:
         return
@@ -313,7 +394,12 @@ def _recorded(run: Path) -> dict[str, Any] | None:
 def _claim(run: Path, resume: bool, here: World) -> None:
     if here.rank == 0:
         if run.exists() and any(run.iterdir()) and not resume:
-            raise InputError(run, "the folder exists", "a new folder", "Go on with --resume, or name another with --out; runs are never overwritten")
+            raise InputError(
+                run,
+                "the folder exists",
+                "a new folder",
+                "Go on with --resume, or name another with --out; runs are never overwritten",
+            )
         run.mkdir(parents=True, exist_ok=True)
     if here.size > 1:
         torch.distributed.barrier()
@@ -337,17 +423,34 @@ def _rows(data: Store, split: str | None, seed: int) -> Tensor:
     return torch.as_tensor(splits.split(data, split, seed).train)
 
 
-def _card(chosen: Recipe, data: Store, opened: Sequence[Store], split: str | None, rows: Tensor, seed: int, device: str) -> dict[str, Any]:
+def _card(
+    chosen: Recipe, data: Store, opened: Sequence[Store], split: str | None, rows: Tensor, seed: int, device: str
+) -> dict[str, Any]:
     cls = registry.entry("methods", chosen.method_name)
     views = chosen.method.get("views")
     return {
-        "kind": "run", "format": 1, "kineme": __version__, "status": "running", "method": chosen.method_name, "encoder": chosen.encoder_name,
-        "unit": cls.unit, "seed": seed, "recipe": json.loads(json.dumps(dataclasses.asdict(chosen))),
-        "layout": data.layout.as_dict(), "coords": data.coords, "persons": data.persons, "normalise": data.card["normalise"],
+        "kind": "run",
+        "format": 1,
+        "kineme": __version__,
+        "status": "running",
+        "method": chosen.method_name,
+        "encoder": chosen.encoder_name,
+        "unit": cls.unit,
+        "seed": seed,
+        "recipe": json.loads(json.dumps(dataclasses.asdict(chosen))),
+        "layout": data.layout.as_dict(),
+        "coords": data.coords,
+        "persons": data.persons,
+        "normalise": data.card["normalise"],
         "crop": {"ratio": CROP, "frames": views["frames"] if isinstance(views, dict) and "frames" in views else 64},
-        "stores": [{"name": s.path.name, "hash": s.hash} for s in opened], "data": data.hash, "split": split, "clips": len(rows),
-        "torch": torch.__version__, "device": torch.cuda.get_device_name() if device != "cpu" else "cpu",
-        "threads": torch.get_num_threads(), "matrix_product": "torch default" + (" (MKL)" if torch.backends.mkl.is_available() else ""),
+        "stores": [{"name": s.path.name, "hash": s.hash} for s in opened],
+        "data": data.hash,
+        "split": split,
+        "clips": len(rows),
+        "torch": torch.__version__,
+        "device": torch.cuda.get_device_name() if device != "cpu" else "cpu",
+        "threads": torch.get_num_threads(),
+        "matrix_product": "torch default" + (" (MKL)" if torch.backends.mkl.is_available() else ""),
         "processes": world.current().size,
     }
 
@@ -356,7 +459,9 @@ def _tensorboard(run: Path):
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
-        raise InputError("--tensorboard", "TensorBoard is not installed", "the extra 'log'", "pip install 'kineme[log]'") from None
+        raise InputError(
+            "--tensorboard", "TensorBoard is not installed", "the extra 'log'", "pip install 'kineme[log]'"
+        ) from None
     return SummaryWriter(str(run / "tensorboard"))
 
 

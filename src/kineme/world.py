@@ -58,7 +58,9 @@ def stop() -> None:
 
 
 class _Sum(torch.autograd.Function):
-    """All-reduce (sum) whose gradient is the all-reduced gradient: every process' loss depends on every process' rows."""
+    """All-reduce (sum) whose gradient is the all-reduced gradient: every process' loss depends on every process'
+    rows.
+    """
 
     @staticmethod
     def forward(ctx, value: Tensor) -> Tensor:

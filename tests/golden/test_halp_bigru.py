@@ -14,7 +14,9 @@ def tensors(arrays, prefix):
 
 
 def build(arrays, kind=Recurrent):
-    """An encoder with the stored weights. The stored input is one flat row per frame: one person, that many joints, one coordinate."""
+    """An encoder with the stored weights. The stored input is one flat row per frame: one person, that many joints,
+    one coordinate.
+    """
     weights = tensors(arrays, "w/")
     layers = sum(".weight_ih_l" in k and not k.endswith("_reverse") for k in weights)
     recurrent = next(v for k, v in weights.items() if k.endswith("weight_hh_l0"))

@@ -1,4 +1,6 @@
-"""Whole training steps of MoCo against the authors' code: momentum order, batch norm of both encoders, queue, optimiser."""
+"""Whole training steps of MoCo against the authors' code: momentum order, batch norm of both encoders, queue,
+optimiser.
+"""
 
 import itertools
 
@@ -17,8 +19,10 @@ def released_state(arrays, prefix, persons, joints, coords):
     """The stored state under this package's names."""
     values = {k.removeprefix(prefix): torch.from_numpy(v) for k, v in arrays.items() if k.startswith(prefix)}
     state = {"branch.queue.keys": values["queue"].T, "branch.queue.pointer": values["queue_ptr"][0]}
-    for side, encoder, head in (("encoder_q.", "branch.encoder.encoders.joint.", "branch.head."),
-                                ("encoder_k.", "branch.key_encoder.encoders.joint.", "branch.key_head.")):
+    for side, encoder, head in (
+        ("encoder_q.", "branch.encoder.encoders.joint.", "branch.head."),
+        ("encoder_k.", "branch.key_encoder.encoders.joint.", "branch.key_head."),
+    ):
         own = {k.removeprefix(side): v for k, v in values.items() if k.startswith(side)}
         state |= {encoder + k: v for k, v in from_released(own, persons, joints, coords).items()}
         state |= {head + k.removeprefix("fc."): v for k, v in own.items() if k.startswith("fc.")}
@@ -39,7 +43,10 @@ def test_training_steps(golden):
     def new_encoder():
         return Recurrent(Recurrent.Settings(cell, recurrent.shape[1], layers, persons), layout, coords)
 
-    method = MoCo(MoCo.Settings(dim, queue, temperature, key_momentum, "joint", ViewSettings(frames=frames), faithful=True), new_encoder)
+    method = MoCo(
+        MoCo.Settings(dim, queue, temperature, key_momentum, "joint", ViewSettings(frames=frames), faithful=True),
+        new_encoder,
+    )
     missing = method.load_state_dict(released_state(arrays, "before/", persons, joints, coords), strict=False)
     assert missing.missing_keys == ["branch.queue.filled"]
     assert not missing.unexpected_keys

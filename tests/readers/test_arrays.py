@@ -198,7 +198,7 @@ def test_further_arrays_become_columns(tmp_path):
 def test_too_many_joints(tmp_path):
     write_arrays(tmp_path / "mine.npz", {"joints": np.ones((1, 2000, 3)), "offsets": np.array([0, 1])},
                  {"joint_names": ["a"] * 2000, "parents": [-1] + [0] * 1999})
-    with pytest.raises(InputError, match="2000 joints.*at most 1024"):
+    with pytest.raises(InputError, match=r"2000 joints.*at most 1024"):
         readers.read(tmp_path / "mine.npz")
 
 

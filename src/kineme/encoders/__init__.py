@@ -30,9 +30,10 @@ class Features(NamedTuple):
 class Encoder(nn.Module):
     """Base of every encoder.
 
-    A file ``encoders/NAME.py`` holds a class with the file's name: a ``Settings`` dataclass of plain values, ``dim`` (the D of ``Features.clip``),
-    ``__init__(settings, layout, coords)`` and ``forward(batch) -> Features``. No augmentation in here; joints with ``seen`` 0 do not count.
-    A setting called ``persons`` that is None takes the store's number of persons.
+    A file ``encoders/NAME.py`` holds a class with the file's name: a ``Settings`` dataclass of plain values, ``dim``
+    (the D of ``Features.clip``), ``__init__(settings, layout, coords)`` and ``forward(batch) -> Features``. No
+    augmentation in here; joints with ``seen`` 0 do not count. A setting called ``persons`` that is None takes the
+    store's number of persons.
     """
 
     @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from .recurrent import Recurrent
 class Bidirectional(Recurrent):
     """Like :class:`Recurrent`, but the second direction of each layer really runs backward in time.
 
-    ``Features.clip`` is the mean over frames ``[B, 2 * hidden]``: the last frame alone would hold one step of the backward direction.
+    ``Features.clip`` is the mean over frames ``[B, 2 * hidden]``: the last frame alone would hold one step of the
+    backward direction.
     """
 
     def _layer(self, inputs: int) -> nn.Module:

@@ -17,10 +17,12 @@ from . import Encoder, Features
 
 
 class Recurrent(Encoder):
-    """Batch norm over the joint coordinates, then layers of two independent forward-in-time networks; the last frame is the clip's vector.
+    """Batch norm over the joint coordinates, then layers of two independent forward-in-time networks; the last frame
+    is the clip's vector.
 
-    The published "bidirectional GRU" is fed frame by frame with the hidden state of both directions carried on, so both directions run forward in
-    time (spec ``halp.md``, section 3). Here each is one whole-sequence call; values equal the frame-by-frame ones to 1e-6. Every output is causal.
+    The published "bidirectional GRU" is fed frame by frame with the hidden state of both directions carried on, so
+    both directions run forward in time (spec ``halp.md``, section 3). Here each is one whole-sequence call; values
+    equal the frame-by-frame ones to 1e-6. Every output is causal.
 
     ``Features.clip`` is ``[B, 2 * hidden]`` (last frame), ``Features.frame`` is ``[B, T, 2 * hidden]``.
     """
@@ -73,7 +75,12 @@ def flatten(batch: Batch, persons: int) -> Tensor:
     joints = batch.joints * (batch.seen > 0).unsqueeze(-1)
     have = joints.shape[2]
     if have > persons:
-        raise InputError("batch", f"{have} persons", f"at most {persons}", "Set encoder.persons, or prepare the store with fewer persons")
+        raise InputError(
+            "batch",
+            f"{have} persons",
+            f"at most {persons}",
+            "Set encoder.persons, or prepare the store with fewer persons",
+        )
     if have < persons:
         joints = F.pad(joints, (0, 0, 0, 0, 0, persons - have))
     return joints.flatten(2)
@@ -82,11 +89,12 @@ def flatten(batch: Batch, persons: int) -> Tensor:
 def from_released(arrays: dict[str, Tensor], persons: int, joints: int, coords: int) -> dict[str, Tensor]:
     """Weights under the released names -> the state of :class:`Recurrent`, input columns put into this package's order.
 
-    The released code flattens a frame as joint, axis, person; the store's order is person, joint, axis. The columns of the first layer and
-    the input norm are permuted once, here, so nothing is permuted later.
+    The released code flattens a frame as joint, axis, person; the store's order is person, joint, axis. The columns
+    of the first layer and the input norm are permuted once, here, so nothing is permuted later.
 
     Args:
-        arrays: ``input_norm.*`` and ``encoder.<cell>.weight_ih_l0`` ... (torch GRU or LSTM names, ``_reverse`` for the second stack).
+        arrays: ``input_norm.*`` and ``encoder.<cell>.weight_ih_l0`` ... (torch GRU or LSTM names, ``_reverse`` for
+            the second stack).
         persons, joints, coords: M, V, C of the input.
     """
     order = torch.arange(joints * coords * persons).view(joints, coords, persons).permute(2, 0, 1).flatten()

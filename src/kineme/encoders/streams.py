@@ -16,7 +16,8 @@ from . import Encoder, Features
 class MultiStream(Encoder):
     """Makes each stream from the joints and runs its encoder; with one stream this is that encoder.
 
-    ``Features.clip`` is the concatenation over streams ``[B, sum of D]``; with several streams ``parts`` holds each stream's vector under its name.
+    ``Features.clip`` is the concatenation over streams ``[B, sum of D]``; with several streams ``parts`` holds each
+    stream's vector under its name.
 
     Args:
         encoders: stream name -> encoder, in the order of the concatenation.
@@ -30,8 +31,10 @@ class MultiStream(Encoder):
         self.dim = sum(e.dim for e in encoders.values())
 
     def forward(self, batch: Batch) -> Features:
-        outs = {name: encoder(stream(batch, name, self.layout))  # type: ignore[arg-type] # joints alone need no layout
-                for name, encoder in self.encoders.items()}
+        outs = {
+            name: encoder(stream(batch, name, self.layout))  # type: ignore[arg-type] # joints alone need no layout
+            for name, encoder in self.encoders.items()
+        }
         if len(outs) == 1:
             return next(iter(outs.values()))
         clips = {name: out.clip for name, out in outs.items()}

@@ -28,13 +28,14 @@ class At:
 class Method(nn.Module):
     """Base of every method. All state is parameters and buffers, so that resuming needs no code of the method's own.
 
-    A file ``methods/NAME.py`` holds a class with the file's name (case and underscores aside): a ``Settings`` dataclass (the paper's
-    hyper-parameters and ``faithful``), ``__init__(settings, new_encoder)`` and the verbs below. Attributes:
+    A file ``methods/NAME.py`` holds a class with the file's name (case and underscores aside): a ``Settings``
+    dataclass (the paper's hyper-parameters and ``faithful``), ``__init__(settings, new_encoder)`` and the verbs
+    below. Attributes:
 
     * ``unit``: ``"clip"``, ``"frame"`` or ``"video"``: what one row of an index is;
     * ``encoder_name``: the encoder taken when none is named;
-    * ``loop``: settings of the training loop in the paper; ``small``: tables ``method`` and ``loop`` of the preset for small sets and
-      machines without a GPU, which go before them.
+    * ``loop``: settings of the training loop in the paper; ``small``: tables ``method`` and ``loop`` of the preset
+      for small sets and machines without a GPU, which go before them.
     """
 
     @dataclass(frozen=True)

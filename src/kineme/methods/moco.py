@@ -59,15 +59,19 @@ class Branch(nn.Module):
 
 
 class MoCo(Method):
-    """MoCo-v2 on skeleton sequences (He et al. 2020; Chen et al. 2020) as HaLP and CMD use it: spec ``halp.md``, section 4.
+    """MoCo-v2 on skeleton sequences (He et al. 2020; Chen et al. 2020) as HaLP and CMD use it: spec ``halp.md``,
+    section 4.
 
-    ``L = mean_n -log( exp(q.k/T) / (exp(q.k/T) + sum_{u in Q} exp(q.u/T)) )`` with q from view 1 and the query encoder, k from view 2 and the key
-    encoder, Q the keys of earlier batches. One direction only: view 1 is always the query.
+    ``L = mean_n -log( exp(q.k/T) / (exp(q.k/T) + sum_{u in Q} exp(q.u/T)) )`` with q from view 1 and the query
+    encoder, k from view 2 and the key encoder, Q the keys of earlier batches. One direction only: view 1 is always
+    the query.
     """
 
     @dataclass(frozen=True)
     class Settings:
-        """Published values (section 7); ``faithful`` also refuses a queue that the batch does not divide, as the released code does."""
+        """Published values (section 7); ``faithful`` also refuses a queue that the batch does not divide, as the
+        released code does.
+        """
 
         dim: int = 128
         queue: int = 16384
@@ -89,7 +93,8 @@ class MoCo(Method):
 
     @classmethod
     def sized(cls, settings: dict, clips: int) -> dict:
-        """A queue of at most half of the training clips: a longer one would hold the clip itself among the negatives."""
+        """A queue of at most half of the training clips: a longer one would hold the clip itself among the negatives.
+        """
         return {"queue": max(1, min(cls.Settings.queue, clips // 2)), **settings}
 
     def views(self, source: Source, index: Tensor, gen: torch.Generator) -> tuple[Batch, ...]:
@@ -99,12 +104,19 @@ class MoCo(Method):
     def losses(self, views: tuple[Batch, ...], at: At) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Query forward; momentum update; key forward; loss against the queue as it was before this batch."""
         if self.settings.faithful and len(self.branch.queue) % (len(views[0]) * at.world.size):
-            raise InputError("method.queue", f"{len(self.branch.queue)} keys", f"a multiple of the batch ({len(views[0]) * at.world.size})",
-                             "Without faithful any size will do")
+            raise InputError(
+                "method.queue",
+                f"{len(self.branch.queue)} keys",
+                f"a multiple of the batch ({len(views[0]) * at.world.size})",
+                "Without faithful any size will do",
+            )
         query = self.branch.query(views[0])
         self.keys = self.branch.key(views[1])
         losses, hits = self.branch.contrast(query, self.keys)
-        return {"loss": losses.mean()}, {"accuracy": hits.float().mean(), "alignment": (query.detach() * self.keys).sum(1).mean()}
+        return {"loss": losses.mean()}, {
+            "accuracy": hits.float().mean(),
+            "alignment": (query.detach() * self.keys).sum(1).mean(),
+        }
 
     def groups(self) -> dict[str, list[nn.Parameter]]:
         return {"loss": self.branch.trained()}

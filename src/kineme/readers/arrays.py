@@ -101,7 +101,7 @@ def splits(path: str | os.PathLike) -> dict[str, dict[str, Any]]:
     path = Path(path)
     said, found = _about(path).get("splits") or {}, {}
     if not isinstance(said, dict):
-        raise InputError(path.with_suffix(".json"), f"splits = {str(said)[:60]}", "an object with a split for each name")
+        raise InputError(path.with_suffix(".json"), f"splits = {str(said)[:60]}", "an object, one split per name")
     for name, split in said.items():
         if isinstance(split, dict) and {"train", "test"} <= split.keys():
             where = f"{path.with_suffix('.json')}, split {name!r}"

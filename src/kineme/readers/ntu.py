@@ -75,7 +75,7 @@ def read(path: Path, options: Options) -> Iterator[Motion]:
     """One motion ``[T, M, 25, 3]``, M = most bodies in a frame; frames without a body have confidence 0."""
     words, frame, slot, places = _scan(path, text.load(path, WHAT))
     xyz = words.floats(places[:, None, None] + XYZ)
-    frames, slots = int(words.word(0)), int(max(slot, default=0)) + 1
+    frames, slots = int(words.word(0)), int(slot.max(initial=0)) + 1
     if frames * slots > MAX_PLACES:
         raise words.error(0, f"{frames} frames of up to {slots} bodies", f"at most {MAX_PLACES} bodies in all")
     joints = np.zeros((frames, slots, JOINTS, 3), np.float32)
