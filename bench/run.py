@@ -49,6 +49,7 @@ class Sizes:
     layers: int = 2
     queue: int = 1024
     frames: int = 125
+    samples: int = 20
     gallery: int = 8192
     queries: int = 1024
     dim: int = 2048
@@ -57,8 +58,8 @@ class Sizes:
 
 SMALL = Sizes()
 PUBLISHED = Sizes(hidden=1024, layers=3, queue=16384, gallery=40_000)
-QUICK = Sizes(clips=20, batches=(8,), hidden=8, layers=2, queue=24, frames=6, gallery=64, queries=16, dim=8,
-              classes=4)
+QUICK = Sizes(clips=20, batches=(8,), hidden=8, layers=2, queue=24, frames=6, samples=5, gallery=64, queries=16,
+              dim=8, classes=4)
 
 
 class Bench:
@@ -69,7 +70,7 @@ class Bench:
 
     @functools.cached_property
     def motions(self) -> list[Motion]:
-        """Recordings such as NTU RGB+D holds: two or three seconds, one action in five of two persons."""
+        """Recordings such as NTU RGB+D holds: two or three seconds, one action in six of two persons."""
         made = synth.generate(self.sizes.clips, actions=synth.actions(), cameras=1, layout="ntu25")
         return [motion.with_(extra={**motion.extra, "dataset": "ntu"}) for motion in made]
 
@@ -146,9 +147,8 @@ def encoder(bench: Bench) -> Iterator[Case]:
     x = released(batch)
     made, plain = ours(batch).clip, theirs(reference_step.flatten(x))
     made.square().mean().backward(), plain.square().mean().backward()
-    slopes = {name: parameter.grad for name, parameter in theirs.named_parameters()}
-    own = dict(ours.named_parameters())
-    off = [(slope - own[name].grad) / slope.abs().max()
+    slopes, own = ({name: p.grad for name, p in side.named_parameters() if p.grad is not None} for side in (theirs, ours))
+    off = [(slope - own[name]) / slope.abs().max()
            for name, slope in from_released(slopes, PERSONS, JOINTS, COORDS).items()]
 
     yield Case(f"recurrent encoder {layers} x {hidden}, batch {size}", bench.threads,
@@ -195,7 +195,7 @@ def reader(bench: Bench) -> Iterator[Case]:
 
 def normaliser(bench: Bench) -> Iterator[Case]:
     """Choice of bodies, null frames, centring and rotations, against the released order: sample, frame, joint."""
-    motions = bench.motions[:20]
+    motions = bench.motions[20 - bench.sizes.samples:20]  # up to the first with two persons
     samples = [np.zeros((4, len(motion), JOINTS, COORDS), np.float32) for motion in motions]
     for slots, motion in zip(samples, motions):
         slots[:motion.persons] = motion.joints.swapaxes(0, 1)
@@ -265,10 +265,11 @@ def plain_draw(draw: augment.ViewDraw, i: int) -> reference.Draw:
     """What was drawn for one clip of a batch, as the reference takes it."""
     assert draw.matrix is not None
     assert draw.touched is not None
-    crop, matrix, touched = [int(x[i]) for x in draw.crop], draw.matrix[i].numpy(), draw.touched[i].numpy()
+    start, length = (int(x[i]) for x in draw.crop)
+    matrix, touched = draw.matrix[i].numpy(), draw.touched[i].numpy()
     if touched.all():
-        return reference.Draw(*crop, shear=matrix.T)
-    return reference.Draw(*crop, joints=np.flatnonzero(touched), linear=matrix if matrix.any() else None)
+        return reference.Draw(start, length, shear=matrix.T)
+    return reference.Draw(start, length, joints=np.flatnonzero(touched), linear=matrix if matrix.any() else None)
 
 
 def skeleton_text(bodies: Sequence[int], rng: np.random.Generator) -> str:

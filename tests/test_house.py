@@ -21,6 +21,7 @@ ORDER = [
     "normalise",
     "camera",
     "synth_body",
+    "synth_act",
     "synth_actions",
     "synth_files",
     "synth",

@@ -67,13 +67,8 @@ def test_killed_ten_times_at_random_moments_gives_the_uninterrupted_weights(stor
     resume = ["pretrain", "moco", store.path, "--out", tmp_path / "cut", "--resume"]
     epochs_at_death = []
     for k in range(10):
-        process = start(
-            *(
-                [*words, "--out", tmp_path / "cut", "--resume"]
-                if not (tmp_path / "cut" / "card.json").exists()
-                else resume
-            )
-        )
+        recorded = (tmp_path / "cut" / "card.json").exists()
+        process = start(*(resume if recorded else [*words, "--out", tmp_path / "cut", "--resume"]))
         begun = time.monotonic()
         have = len(log.read_bytes().splitlines()) if log.exists() else 0
         while process.poll() is None and time.monotonic() - begun < whole:  # wait until it trains, then a random while

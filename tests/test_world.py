@@ -1,5 +1,6 @@
 """Two real gloo processes compute what one process computes with the joint batch."""
 
+import json
 import os
 import subprocess
 import sys
@@ -7,6 +8,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from training import TINY, make_store
+
+import kineme
 
 WORKER = """
 import sys
@@ -90,3 +94,18 @@ def test_two_processes_equal_one_with_the_joint_batch(tmp_path, cell):
         torch.testing.assert_close(
             two[name], one[name], atol=1e-5, rtol=1e-4, msg=lambda text, name=name: f"{name}: {text}"
         )
+
+
+def test_torchrun_trains_one_run_with_two_processes(tmp_path):
+    """The real launcher and command line: one folder, one log, weights that embed."""
+    store, run = make_store(tmp_path / "swing"), tmp_path / "run"
+    port = str(30000 + os.getpid() % 20000)
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", port]
+    words = ["-m", "kineme.cli", "pretrain", "moco", str(store.path), "--out", str(run), "--epochs", "2", *TINY]
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([*launcher, *words], env=env, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    card = json.loads((run / "card.json").read_text())
+    assert (card["processes"], card["status"]) == (2, "done")
+    assert len((run / "log.jsonl").read_text().splitlines()) == 2
+    assert kineme.load(run).embed(store).shape == (40, 16)

@@ -163,7 +163,8 @@ def _paint(axes: Axes, lines: Iterable[Line]) -> LineCollection:
     ends, inks, widths = zip(*lines)
     box, (left, right), (low, high) = axes.get_window_extent(), axes.get_xlim(), axes.get_ylim()
     points = min(box.width / (right - left), box.height / (high - low)) * 72 / axes.figure.dpi
-    drawn = LineCollection(ends, colors=inks, linewidths=points * np.array(widths), capstyle="round", clip_on=False)
+    drawn = LineCollection(ends, colors=inks, linewidths=points * np.array(widths), capstyle="round", clip_on=False,
+                           snap=False)
     axes.add_collection(drawn, autolim=False)
     return drawn
 

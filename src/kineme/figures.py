@@ -24,7 +24,8 @@ LONGEST = 200  # frames, where all are wanted
 LIMB, HEAD, SHADOW, GAP = 0.026, 0.062, 0.12, 0.12
 WIDEST, HIGHEST, LOWEST = 2.0, 1.8, -0.5  # stray joints farther out than this do not make the picture larger
 # joints without a line of their own: those of the face lie in the head, fingers in the hand, origins outside the body
-BARE = ("nose", "eye", "ear", "mouth", "thumb", "pinky", "index", "small_toe", "joint_root", "reference", "world")
+BARE = ("nose", "eye", "ear", "mouth", "head_top", "head_end", "thumb", "pinky", "index", "small_toe", "joint_root",
+        "reference", "world")
 
 Colour = tuple[float, float, float]
 WHITE, PALE = (1.0, 1.0, 1.0), (0.862, 0.866, 0.882)
@@ -108,7 +109,7 @@ class Figures:
             yield Line(np.stack([start + short, end - short]), WHITE, 1.9 * LIMB)
             yield Line(np.stack([start, end]), ink(limb.side, person), LIMB)
         if head := _head(self.layout, seen):
-            middle = np.add(place[head].mean(0), [(-0.01, 0), (0.01, 0)])  # a line without length is not drawn
+            middle = np.add(place[head].mean(0), [(-0.001, 0), (0.001, 0)])  # a line without length is not drawn
             yield Line(middle, WHITE, 2 * HEAD + 0.6 * LIMB)
             yield Line(middle, ink("trunk", person), 2 * HEAD)
 
@@ -161,8 +162,8 @@ def ink(side: str, person: int = 0) -> Colour:
 
 
 def _head(layout: Layout, seen: np.ndarray) -> list[int]:
-    """The joints in whose middle the head is: the head, else what is seen of nose and ears."""
-    for words in (("head",), ("nose", "left_ear", "right_ear")):
+    """The joints in whose middle the head is: the head and its top, else what is seen of nose and ears."""
+    for words in (("head", "head_top", "head_end"), ("nose", "left_ear", "right_ear")):
         there = [joint for joint, word in enumerate(layout.words) if word in words and seen[joint]]
         if there:
             return there

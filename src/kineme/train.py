@@ -35,6 +35,7 @@ from .world import World
 
 CROP = 0.95  # centre crop by which clips are embedded (spec hico.md, 2.6)
 HOUR = 3600
+AGREE = 10  # several processes ask each other every so many steps whether one was interrupted
 
 
 def pretrain(
@@ -91,7 +92,7 @@ def pretrain(
     if card is None:
         _claim(run, resume, here)
         data = _joined(opened, run, layout, here)
-        rows = _rows(data, split, seed)
+        rows = _rows(data, split)
         overrides = [*overrides, *([f"loop.epochs={epochs}"] if epochs is not None else [])]
         chosen = recipe.load(method, len(rows), recipe=recipe_name, overrides=overrides, gpu=device != "cpu")
         card = _card(chosen, data, opened, split, rows, seed, device)
@@ -118,7 +119,7 @@ def pretrain(
                 "Give the store it began with",
             )
         data = _joined(opened, run, layout, here)
-        rows = _rows(data, card["split"], seed)
+        rows = _rows(data, card["split"])
         chosen = recipe.from_card(card)
         if card["status"] == "done":
             return run
@@ -178,11 +179,14 @@ class Training:
         state = self.run / "resume" / "state.safetensors"
         if state.exists():
             self._restore(state)
-        elif self.here.rank == 0:
-            self.log.write_text("")
+        else:
             before = copy.deepcopy(self.method.encoder())
-            calibrate(before, self.source, self.rows, self.method.frames)
-            checkpoint.save(self.run / "initial.safetensors", before.state_dict())
+            calibrate(
+                before, self.source, self.rows, self.method.frames
+            )  # every process takes part: batch norm asks all
+            if self.here.rank == 0:
+                self.log.write_text("")
+                checkpoint.save(self.run / "initial.safetensors", before.state_dict())
         writer = _tensorboard(self.run) if self.tensorboard and self.here.rank == 0 else None
         saved = clock = time.monotonic()
         first, timed = self.step, clock
@@ -209,7 +213,7 @@ class Training:
                     if time.monotonic() - saved >= self.loop.save_seconds and self.step < self.total:
                         self._save(state)
                         saved = time.monotonic()
-                if interrupted.is_set():
+                if (self.here.size == 1 or self.step % AGREE == 0) and self.here.any(interrupted.is_set()):
                     self.seconds += time.monotonic() - clock
                     self._save(state)
                     raise KeyboardInterrupt
@@ -284,11 +288,12 @@ class Training:
             bar.say("That is above an hour on this machine. For a first look: --recipe small")
 
     def _save(self, path: Path) -> None:
+        sums = {k: self.here.mean_(torch.as_tensor(v).clone()) for k, v in self.sums.items()}
         if self.here.rank:
             return
         tensors = {f"method/{k}": v for k, v in self.method.state_dict().items()}
         tensors |= {f"optimiser/{k}": v for k, v in checkpoint.optimiser_tensors(self.optimisers).items()}
-        tensors |= {f"sums/{k}": torch.as_tensor(v) for k, v in self.sums.items()}
+        tensors |= {f"sums/{k}": v for k, v in sums.items()}
         checkpoint.save(
             path,
             tensors,
@@ -417,10 +422,11 @@ def _joined(opened: Sequence[Store], run: Path, layout: str | None, here: World)
     return stores.open(path)
 
 
-def _rows(data: Store, split: str | None, seed: int) -> Tensor:
+def _rows(data: Store, split: str | None) -> Tensor:
+    """The training part of a split, the same for every seed: `random` is then the one that evaluation tests on."""
     if split is None:
         return torch.arange(len(data))
-    return torch.as_tensor(splits.split(data, split, seed).train)
+    return torch.as_tensor(splits.split(data, split).train)
 
 
 def _card(

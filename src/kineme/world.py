@@ -34,6 +34,15 @@ class World:
         return value
 
 
+    def any(self, flag: bool) -> bool:
+        """Whether the flag is up in any of the processes."""
+        if self.size == 1:
+            return flag
+        flags: list[bool] = [False] * self.size
+        dist.all_gather_object(flags, flag)
+        return max(flags)
+
+
 def current() -> World:
     """The world of the running process group, or the world of one."""
     if dist.is_available() and dist.is_initialized():

@@ -19,7 +19,7 @@ import numpy as np
 from ..errors import InputError
 
 MAX_TEXT = 1 << 29  # bytes of one text file; positions in it are int32
-BLOCK = 1 << 16  # bytes cut into words at a time
+BLOCK = 1 << 15  # bytes cut into words at a time
 BLANK = 32  # this character and those below it separate words
 NUMBER = re.compile(rb"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|inf|infinity)", re.IGNORECASE)
 INTEGER = re.compile(rb"-?\d{1,18}")
@@ -149,11 +149,12 @@ class Words:
         import pyarrow
 
         which = np.arange(len(self))[index] if isinstance(index, slice) else np.asarray(index)
-        text, places = pyarrow.py_buffer(self.data), pyarrow.py_buffer(self.edges)
-        words_and_gaps = pyarrow.StringArray.from_buffers(max(len(self.edges) - 1, 0), places, text)
+        # For Arrow the edges make a text out of every word and of every gap between two.
+        texts = pyarrow.StringArray.from_buffers(max(len(self.edges) - 1, 0), pyarrow.py_buffer(self.edges),
+                                                 pyarrow.py_buffer(self.data))
         try:
-            found = words_and_gaps.take(pyarrow.array(2 * which.ravel())).cast(pyarrow.float64()).to_numpy()
-        except ValueError:  # some spelling that Arrow does not know, such as a plus sign in front
+            found = texts.take(pyarrow.array(2 * which.ravel())).cast(pyarrow.float64()).to_numpy()
+        except ValueError:  # something that is no number for Arrow
             found = np.array([self._float(i) for i in which.ravel().tolist()])
         if finite and not np.isfinite(found).all():
             bad = int(which.flat[np.argmin(np.isfinite(found))])
@@ -190,7 +191,7 @@ def words(path: str | os.PathLike, data: bytes) -> Words:
         edge = np.empty(len(ink), bool)
         edge[0] = ink[0] != inside
         np.not_equal(ink[1:], ink[:-1], out=edge[1:])
-        edges.append((np.flatnonzero(edge) + low).astype(np.int32))
+        edges.append(np.add(edge.nonzero()[0], low, dtype=np.int32, casting="unsafe"))
         inside = bool(ink[-1])
     end = np.array([len(buffer)] * inside, np.int32)
     return Words(str(path), data, np.concatenate([*edges, end]))

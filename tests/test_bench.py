@@ -1,0 +1,143 @@
+"""The benchmark runs, and both sides of every case compute the same. No time is looked at: that is `kineme bench`."""
+
+import importlib
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from training import kineme
+
+from kineme import machine
+
+BENCH = Path(__file__).parent.parent / "bench"
+
+
+@pytest.fixture(scope="module")
+def run():
+    """The runner, imported as it imports itself: beside its neighbours."""
+    sys.path.insert(0, str(BENCH))
+    try:
+        return importlib.import_module("run")
+    finally:
+        sys.path.remove(str(BENCH))
+
+
+@pytest.fixture
+def measure(run, monkeypatch, tmp_path):
+    """How cases are measured: no longer than needed, and without the record of the checkout."""
+    module = sys.modules["measure"]
+    monkeypatch.setattr(machine, "gflops", lambda multiply, *args, **kwargs: 100.0)
+    monkeypatch.setattr(module, "SHORTEST", 0.0)
+    monkeypatch.setattr(module, "RECORD", tmp_path / "recorded.json")
+    return module
+
+
+def rows(run, tmp_path, *words):
+    """Rows of a quick run, which must end well."""
+    assert run.main([*words, "--quick", "--rounds", "1", "--json", str(tmp_path / "rows.json")]) == 0
+    return json.loads((tmp_path / "rows.json").read_text())["rows"]
+
+
+def test_every_part_runs_and_its_sides_agree(run, measure, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(machine, "bf16", lambda: False)
+    found = rows(run, tmp_path)
+    assert {row["part"] for row in found} == set(run.PARTS)
+    assert all(row["equal"] and row["difference"] <= row["bound"] <= 1e-4 for row in found)
+    assert all(row["difference"] == 0 for row in found if row["part"] in ("reader", "knn"))
+    assert len({measure._key(row) for row in found}) == len(found)
+    for row in found:
+        values = [*row["ours"], *row["reference"], *row["ratio"], row["product_gflops"]]
+        assert np.isfinite(values).all()
+        assert min(values) > 0
+    with_products = {row["part"] for row in found if row["share_of_limit"]}
+    assert with_products == {"encoder", "step", "knn"}
+    assert any(row["share_of_step"] for row in found if row["part"] == "pipeline")
+    text = capsys.readouterr().out
+    assert all(row["name"] in text for row in found)
+    assert "DIFFERS" not in text
+
+
+def test_bf16_only_where_the_processor_has_it(run, measure, monkeypatch, tmp_path):
+    monkeypatch.setattr(machine, "bf16", lambda: True)
+    names = [row["name"] for row in rows(run, tmp_path, "step")]
+    assert len(names) == 2
+    assert names[1].endswith("bf16")
+
+
+def test_one_and_two_threads(run, measure, monkeypatch, tmp_path):
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        found = rows(run, tmp_path, "pipeline")
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert [row["threads"] for row in found] == [1, 2]
+    assert [row["share_of_step"] is None for row in found] == [True, False]
+
+
+def test_a_wrong_result_is_shouted_and_fails(run, measure, monkeypatch, tmp_path, capsys):
+    right = run.nearest.neighbours
+    monkeypatch.setattr(run.nearest, "neighbours", lambda *args: right(*args) + 1)
+    assert run.main(["knn", "--quick", "--rounds", "1"]) == 1
+    assert "DIFFERS" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("made", "allowed"), [(float("nan"), False), (0.0, True)])
+def test_a_difference_that_is_not_a_number_is_no_agreement(run, measure, made, allowed):
+    difference = run.largest(torch.tensor([0.0, made]), np.zeros(3))
+    case = measure.Case("nothing", 1, list, list, difference, 1.0, "call")
+    assert measure.measure(case, 1)["equal"] is allowed
+
+
+def test_sides_take_turns_and_ratios_are_paired(measure, monkeypatch):
+    seconds = {"ours": iter([1.0, 2.0, 4.0]), "reference": iter([3.0, 2.0, 20.0]), "step": iter([10.0, 10.0, 10.0])}
+    order = []
+
+    def clock(work, calls):
+        order.append(side := work())
+        return next(seconds[side])
+
+    monkeypatch.setattr(measure, "calls_for", lambda work: 1)
+    monkeypatch.setattr(measure, "clock", clock)
+    case = measure.Case("x", 1, lambda: "ours", lambda: "reference", 0.0, 0.0, "call", flops=1e11, step=lambda: "step")
+    row = measure.measure(case, 3)
+    turn = ["ours", "reference", "step"]
+    assert order == [*turn, *turn[::-1], *turn]
+    assert row["ratio"] == [3.0, 1.0, 5.0]
+    assert row["ours"] == [2.0, 1.0, 4.0]
+    assert row["share_of_limit"] == pytest.approx(0.5)  # 100 GFLOP in 2 s, where products reach 100 GFLOP/s
+    assert row["share_of_step"] == pytest.approx(0.2)
+
+
+def test_a_drop_against_the_record_is_marked(measure):
+    def row(name, ratio, threads=1):
+        return {"name": name, "threads": threads, "ratio": [ratio, ratio, ratio]}
+
+    measure.record([row("a", 4.0), row("b", 2.0)], "this processor")
+    measure.record([row("b", 3.0)], "this processor")
+    measure.record([row("a", 9.0)], "another")
+    cases = [(row("a", 2.9), 4.0, False), (row("a", 2.7), 4.0, True), (row("b", 2.0), 3.0, True),
+             (row("c", 0.1), None, False), (row("a", 0.1, threads=2), None, False)]
+    for measured, recorded, dropped in cases:
+        measure.compare(measured, "this processor")
+        assert (measured["recorded"], measured["dropped"]) == (recorded, dropped)
+
+
+@pytest.mark.parametrize("words", [["nothing"], ["--rounds", "0"], ["--quick", "--record"]])
+def test_bad_arguments(run, words, capsys):
+    with pytest.raises(SystemExit) as left:
+        run.main(words)
+    assert left.value.code == 2
+    assert ("nothing" if words == ["nothing"] else words[0]) in capsys.readouterr().err
+
+
+def test_the_command_line_reaches_it(tmp_path):
+    done = kineme("bench", "reader", "--rounds", 1, "--json", tmp_path / "rows.json")
+    assert ".skeleton" in done.stdout
+    found = json.loads((tmp_path / "rows.json").read_text())
+    assert [row["rounds"] for row in found["rows"]] == [1] * len(found["rows"])
+    assert found["machine"]["torch"] == torch.__version__
