@@ -147,7 +147,8 @@ def encoder(bench: Bench) -> Iterator[Case]:
     x = released(batch)
     made, plain = ours(batch).clip, theirs(reference_step.flatten(x))
     made.square().mean().backward(), plain.square().mean().backward()
-    slopes, own = ({name: p.grad for name, p in side.named_parameters() if p.grad is not None} for side in (theirs, ours))
+    slopes, own = ({name: p.grad for name, p in side.named_parameters() if p.grad is not None}
+                   for side in (theirs, ours))
     off = [(slope - own[name]) / slope.abs().max()
            for name, slope in from_released(slopes, PERSONS, JOINTS, COORDS).items()]
 
@@ -313,13 +314,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     sizes = QUICK if args.quick else PUBLISHED if args.published else SMALL
     console = Console(width=None if sys.stdout.isatty() else 220)
     console.print(f"{about['processor']}, torch {about['torch']}, bf16 instructions: {about['bf16 instructions']}")
-    with tempfile.TemporaryDirectory() as folder, Live(shown := table(), console=console):
+    with tempfile.TemporaryDirectory() as folder, Live(shown := table(), console=console, auto_refresh=False) as live:
         bench = Bench(sizes, Path(folder))
         for part in args.names or PARTS:
+            shown.caption = f"at work: {part}"
+            live.refresh()  # here and not by a thread of its own, which would disturb what is measured
             for case in PARTS[part](bench):
                 rows.append({"part": part, **measure(case, args.rounds)})
                 compare(rows[-1], about["processor"])
                 shown.add_row(*cells(rows[-1]))
+                live.refresh()
+        shown.caption = None
     console.print()
     if args.json:
         write_json(args.json, {"machine": about, "sizes": asdict(sizes), "rows": rows})

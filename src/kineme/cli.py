@@ -135,6 +135,9 @@ def parser() -> argparse.ArgumentParser:
     sub = verb("bench", "Measure speed against plain reference implementations (from a checkout).", bench)
     sub.add_argument("names", nargs="*", help="which parts (default: all)")
     sub.add_argument("--rounds", type=int, default=5)
+    sub.add_argument("--published", action="store_true", help="networks of the published size (minutes per round)")
+    sub.add_argument("--record", action="store_true", help="keep the ratios, to be compared with later")
+    sub.add_argument("--quick", action="store_true", help="tiny sizes: shows that everything runs, measures nothing")
     sub.add_argument("--json", metavar="FILE", help="write the measured rows")
     verb("doctor", "Say what this machine offers: torch, threads, bf16, matrix products, GPU.", doctor)
     return root
@@ -306,11 +309,14 @@ def bench(args: argparse.Namespace) -> None:
             "a checkout of the project",
             "Clone it and run `make bench`",
         )
-    import runpy
-
     sys.path.insert(0, str(folder))
-    sys.argv = ["bench", *args.names, "--rounds", str(args.rounds), *(["--json", args.json] if args.json else [])]
-    runpy.run_path(str(folder / "run.py"), run_name="__main__")
+    from run import main as measure  # type: ignore[import-not-found]
+
+    words = [f"--{name}" for name in ("published", "record", "quick") if getattr(args, name)]
+    if args.json:
+        words += ["--json", args.json]
+    if measure([*args.names, "--rounds", str(args.rounds), *words]):
+        raise InputError("kineme bench", "a result differs from its reference beyond the bound", "equal results", "See the table")
 
 
 def doctor(args: argparse.Namespace) -> None:

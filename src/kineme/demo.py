@@ -18,7 +18,6 @@ import torch
 from rich.console import Console
 
 from . import __version__, draw, embed, evaluate, files, prepare, readers, splits, synth, train
-from . import store as stores
 from .errors import InputError
 from .evaluate import knn
 from .motion import Motion
@@ -30,7 +29,7 @@ DEFAULT = "kineme-demo"
 
 # What is made: 16 actions of SUBJECTS people in front of CAMERAS. Half of the people and all cameras but one train.
 CLIPS, SUBJECTS, CAMERAS = 1536, 16, 3
-SENSOR = {"noise": 1.0, "dropout": 0.02, "occlusion": 0.3}  # clean joints would be nothing like a recording
+SENSOR: dict[str, Any] = {"noise": 1.0, "dropout": 0.02, "occlusion": 0.3}  # without it they would be too easy
 
 METHOD = "moco"
 SETTINGS = (
@@ -108,6 +107,7 @@ class Demo:
         self.out, self.seeds, self.quick = out, seeds, quick
         self.begun = time.monotonic()
         self.seconds: dict[str, float] = {}
+        self.raw: dict[str, Motion] = {}  # made motions by the id of their clip, before they were normalised
         self.rows: list[evaluate.Row] = []
         self.note = "--quick: a few steps on a few clips. These scores mean nothing." if quick else ""
 
@@ -122,13 +122,14 @@ class Demo:
             synth.write(self.out / "motion", motions)
         with self._step("prepare", f"Preparing them: {self.out}/store"):
             store = prepare.prepare(self.out / "motion", self.out / "store")
+        self.raw = {motion.source: motion for motion in motions}
         clean = synth.generate(len(synth.actions(1)), subjects=1, cameras=1)
-        self._draw_some([motion for motion in clean if motion.label in SHOWN])
+        self._draw([motion for motion in clean if motion.label in SHOWN[::2 if self.quick else 1]], "without noise")
         return store
 
     def brought(self, mine: Path) -> Store:
         """Prepare the user's files, draw some."""
-        with self._step("prepare", f"Preparing {mine}: {self.out}/store"), Bar("prepare", 0) as bar:
+        with self._step("prepare", f"Preparing {mine}: {self.out}/store", bar=True), Bar("prepare", 0) as bar:
             store = prepare.prepare(mine, self.out / "store", labels="folder" if _labelled_by_folders(mine) else None,
                                     progress=lambda done, total, note: bar.update(done, note, total))
         print(prepare.report(store))
@@ -136,11 +137,12 @@ class Demo:
             raise InputError(mine, "a single clip", "two or more: an encoder learns from their differences")
         first = np.unique(store.column("label").astype(str), return_index=True)[1]
         rows = first if len(first) > 1 else np.arange(len(store))
-        self._draw_some([store.motion(i) for i in rows[np.linspace(0, len(rows) - 1, min(8, len(rows))).astype(int)]])
+        chosen = rows[np.linspace(0, len(rows) - 1, min(len(SHOWN), len(rows))).astype(int)]
+        self._draw([store.motion(i) for i in chosen], "as they are prepared")
         return store
 
-    def _draw_some(self, motions: Sequence[Motion]) -> None:
-        with self._step("draw", f"Drawing some of them: {self._picture('motions.png')}, motions.gif"):
+    def _draw(self, motions: Sequence[Motion], how: str) -> None:
+        with self._step("draw", f"Drawing some of them, {how}: {self._picture('motions.png')}, motions.gif"):
             draw.sheet(motions, self._picture("motions.png"))
             draw.gif(motions, self._picture("motions.gif"))
 
@@ -150,31 +152,175 @@ class Demo:
         """Train, score after each training, draw, and say what came of it."""
         split, tests = _tests(store)
         rows = tests[0].train if tests else np.arange(len(store))
-        print(f"Learning from {len(rows)} of {len(store)} clips, without their labels{_whose(store, rows)}", flush=True)
-        overrides = _overrides(len(rows), self.quick)
-        models = []
+        settings = _settings(len(rows), self.quick)
+        print(f"Learning from {len(rows)} of {len(store)} clips, without their labels{_who(store, rows)}", flush=True)
+        models, logs = [], {}
         for seed in range(self.seeds):
-            with self._step("train", f"Training {seed + 1} of {self.seeds}"):
+            with self._step("train", f"Training {seed + 1} of {self.seeds}", bar=True) as said:
                 path = train.pretrain(METHOD, store, self.out / "runs" / f"seed-{seed}", seed=seed, split=split,
-                                      overrides=overrides, progress=True)
-                models.append(embed.load(path))
-            if tests and not (tests := self._score(store, models[-1], tests)):
-                break  # no scores are possible: one encoder is enough for the pictures
-            self._write(store, overrides, finished=False)
-        with self._step("draw", f"Drawing losses and neighbours: {self._picture('')}"):
-            logs = {path.name: files.read_lines(path / "log.jsonl") for path in sorted((self.out / "runs").iterdir())}
+                                      overrides=settings, progress=True)
+                log = logs[path.name] = [json.loads(line) for line in (path / "log.jsonl").read_text().splitlines()]
+                said.append(f"loss {log[0]['loss']:.2f} -> {log[-1]['loss']:.2f} in {len(log)} epochs")
+            models.append(embed.load(path))
+            if tests:
+                self._score(store, models[-1], tests)
+            self._write(store, settings, finished=False)
+        with self._step("draw", f"Drawing losses and neighbours: {self._picture('loss.png')}, neighbours-1.png ..."):
             draw.curve(logs, self._picture("loss.png"))
             self._draw_neighbours(store, models[0], tests)
-        self._write(store, overrides, finished=True)
-        self._report(tests)
+        self._write(store, settings, finished=True)
+        self._report(store)
 
-    def _score(self, store: Store, model: embed.Model, tests: list[Split]) -> list[Split]:
-        """Score one encoder, and with the first of them the hand-made features; the splits on which that could be done."""
-        with self._step("score", "Scoring it and its random weights"):
-            try:
-                self.rows += [row for test in tests for row in evaluate.run(
-                    model, store, tuple(PROTOCOLS), test, settings=PROTOCOLS, floor=not self.rows)]
-            except InputError as error:
-                print(f"No scores: {error}")
-                return []
-        return tests
+    def _score(self, store: Store, model: embed.Model, tests: Sequence[Split]) -> None:
+        """Score an encoder beside its own random weights, and with the first one the hand-made features."""
+        with self._step("score", "  Scoring it beside its own random weights") as said:
+            rows = [row for test in tests for row in evaluate.run(
+                model, store, tuple(PROTOCOLS), test, settings=PROTOCOLS, floor=not self.rows)]
+            self.rows += rows
+            last = {row["who"]: row["score"] for row in rows if row["protocol"] == "knn"}
+            said.append(f"1-NN, {tests[-1].name}: {last[evaluate.LEARNED]:.3f}, random {last[evaluate.RANDOM]:.3f}")
+
+    def _draw_neighbours(self, store: Store, model: embed.Model, tests: Sequence[Split]) -> None:
+        """Clips drawn by lot among the test clips (of the other camera where there is one), and their nearest among
+        the training clips; without labels both are any clips, but never two of one performance."""
+        features = model.embed(store)
+        features = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
+        queries = np.random.default_rng(0).permutation(tests[-1].test if tests else len(store))[:QUERIES]
+        for number, query in enumerate(queries, 1):
+            rows = tests[-1].train if tests else _others(store, query)
+            hits = rows[knn.neighbours(features[rows], features[[query]], min(NEAREST, len(rows)))[0]]
+            query_clip, *clips = (self.raw.get(store.ids[row]) or store.motion(row) for row in (query, *hits))
+            draw.neighbours(query_clip, list(zip(clips, (features[hits] @ features[query]).tolist())),
+                            self._picture(f"neighbours-{number}.png"))
+
+    # ----------------------------------------------------------------------------------------------- what is said
+
+    def _report(self, store: Store) -> None:
+        if self.rows:
+            table = evaluate.table(self.rows)
+            table.title = f"{self.note}\n{table.title}" if self.note else table.title
+            print()
+            Console(width=None if sys.stdout.isatty() else 140).print(table)
+            print(_verdict(self.rows) + f" {self.note}")
+        else:
+            print(f"\nNo scores: {_unscored(store)}. Look at the neighbours: are they the same kind of movement?")
+        print(f"\n{time.monotonic() - self.begun:.0f} s in all. Pictures in {self.out}/pictures, scores in "
+              f"{self.out}/result.json, encoders in {self.out}/runs.\n\n{OWN}")
+
+    def _write(self, store: Store, settings: Sequence[str], finished: bool) -> None:
+        """``result.json`` as far as the demo has come."""
+        files.write_json(self.out / "result.json", {
+            "kind": "demo", "finished": finished, "quick": self.quick, "note": self.note, "seeds": self.seeds,
+            "rows": self.rows, "means": evaluate.summary(self.rows), "verdicts": evaluate.verdicts(self.rows),
+            "settings": {"method": METHOD, "set": list(settings), "protocols": PROTOCOLS},
+            "store": {"hash": store.hash, "clips": len(store), "frames": len(store.frames),
+                      "layout": store.layout.name},
+            "seconds": {**{name: round(value, 2) for name, value in self.seconds.items()},
+                        "total": round(time.monotonic() - self.begun, 2)},
+            "versions": {"kineme": __version__, "python": platform.python_version(), "torch": torch.__version__,
+                         "numpy": np.__version__},
+            "machine": {"processor": platform.processor() or platform.machine(), "threads": torch.get_num_threads(),
+                        "GPU": torch.cuda.get_device_name() if torch.cuda.is_available() else None}})
+
+    def _picture(self, name: str) -> Path:
+        return self.out / "pictures" / name
+
+    @contextlib.contextmanager
+    def _step(self, name: str, text: str, bar: bool = False) -> Iterator[list[str]]:
+        """Say what is done, and afterwards how long it took and what else the block puts into the list that it gets.
+
+        Args:
+            name: under which ``seconds`` sums up.
+            bar: the block shows progress of its own, for which a new line is begun.
+        """
+        print(f"{text} ...", end="\n" if bar else " ", flush=True)
+        begun, said = time.monotonic(), list[str]()
+        yield said
+        took = time.monotonic() - begun
+        self.seconds[name] = self.seconds.get(name, 0.0) + took
+        print(f"{'  ' if bar else ''}{'; '.join([*said, f'{took:.1f} s'])}", flush=True)
+
+
+def _free(out: Path) -> Path:
+    """``out``; where it is the default and taken, the first of ``kineme-demo-2`` and so on that is free."""
+    free = out
+    number = 2
+    while out == Path(DEFAULT) and free.exists():
+        free, number = out.with_name(f"{DEFAULT}-{number}"), number + 1
+    if free.exists() and (not free.is_dir() or any(free.iterdir())):
+        raise InputError(free, "exists already", "a folder that does not exist yet", "Name another with --out")
+    return free
+
+
+def _labelled_by_folders(mine: Path) -> bool:
+    """Whether files that carry no labels lie in several folders, whose names can be the labels."""
+    if not mine.is_dir():
+        return False
+    paths = list(readers.sources(mine))
+    if len({path.relative_to(mine).parts[0] for path in paths if path.parent != mine}) < 2:
+        return False
+    for path in paths:
+        with contextlib.suppress(InputError):  # prepare sets it aside and says why
+            return next(readers.read_all(path)).label is None
+    return False
+
+
+def _tests(store: Store) -> tuple[str | None, list[Split]]:
+    """The split whose training part is learned from, and those to score on; (None, []) where nothing can be scored.
+
+    Where there are several people and several cameras: other people before the same cameras, and before another one.
+    """
+    if _unscored(store):
+        return None, []
+    names = splits.names(store)
+    if "xsub_xview" not in names:
+        name = next((name for name in ("xview", "xsub", "xset") if name in names), names[0])
+        return name, [splits.split(store, name)]
+    other = splits.split(store, "xsub_xview")
+    subject, camera = store.column("subject"), store.column("camera")
+    same = ~np.isin(subject, subject[other.train]) & np.isin(camera, camera[other.train])
+    return other.name, [Split(SAME, other.train, np.flatnonzero(same)), Split(OTHER, other.train, other.test)]
+
+
+def _unscored(store: Store) -> str:
+    """Why no score can be had of a store; empty where one can."""
+    labels = [label for label in store.column("label").tolist() if label is not None]
+    if not labels:
+        return "no clip has a label (name the folders of your files by what they show, or see kineme prepare --labels)"
+    if len(set(labels)) == 1:
+        return f"all labels are {labels[0]!r}"
+    return ""
+
+
+def _settings(clips: int, quick: bool) -> list[str]:
+    """The settings for so many training clips: their number decides the batch and the epochs."""
+    batch, steps = min(BATCH, clips // 2), QUICK_STEPS if quick else STEPS
+    epochs = max(1, round(steps / (clips // batch)))
+    return [*SETTINGS, *(QUICK if quick else ()), f"loop.batch={batch}", f"loop.epochs={epochs}"]
+
+
+def _who(store: Store, rows: np.ndarray) -> str:
+    """Whose clips these are, in words."""
+    known = [(name, {value for value in store.column(name)[rows].tolist() if value is not None})
+             for name in ("subject", "camera")]
+    said = [f"{name}s {', '.join(map(str, sorted(values, key=str)[:12]))}" for name, values in known if values]
+    return f" ({'; '.join(said)})" if said else ""
+
+
+def _others(store: Store, query: int) -> np.ndarray:
+    """The rows that are not of the same performance as a clip."""
+    performance = store.column("performance")
+    same = np.array([value is not None and value == performance[query] for value in performance.tolist()])
+    same[query] = True
+    return np.flatnonzero(~same) if not same.all() else np.delete(np.arange(len(store)), query)
+
+
+def _verdict(rows: Sequence[evaluate.Row]) -> str:
+    """In one sentence whether learning won."""
+    means = {(mean["protocol"], mean["split"], mean["who"]): mean for mean in evaluate.summary(rows)}
+    pairs = [(mean, means[protocol, split, evaluate.RANDOM])
+             for (protocol, split, who), mean in means.items() if who == evaluate.LEARNED]
+    won = sum(mine["mean"] - other["mean"] > max(mine["spread"], other["spread"]) for mine, other in pairs)
+    spread = "" if any(mine["n"] == 1 for mine, _ in pairs) else " by more than the spread of the trainings"
+    said = f"{won} of {len(pairs)} scores are above those of random weights{spread}."
+    return f"Learning won: {said}" if won == len(pairs) else f"Learning did NOT win everywhere: {said}"

@@ -224,11 +224,12 @@ def _middle(motion: Motion) -> np.ndarray:
 
 def _pinned(joints: np.ndarray, seen: np.ndarray) -> bool:
     """Whether normalisation holds a joint of ``[T, V, C]`` in its place: then every frame stands on its own feet."""
-    always = seen.all(0)
-    if len(joints) < 3 or not always.any():
+    mostly = 2 * seen.sum(0) > max(4, len(seen))
+    if not mostly.any():
         return False
-    moved = np.ptp(joints[:, always], axis=0).max(-1)
-    return bool(moved.min() < 1e-4 * moved.max())
+    joints, there = joints[:, mostly], seen[:, mostly, None]
+    moved = np.where(there, joints, -np.inf).max(0) - np.where(there, joints, np.inf).min(0)  # [V, C]
+    return bool(moved.max(1).min() < 1e-4 * moved.max())
 
 
 def _straightened(up: np.ndarray, centres: np.ndarray, joints: np.ndarray, seen: np.ndarray) -> np.ndarray:

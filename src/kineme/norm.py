@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .world import current, summed
+from .world import summed
 
 
 class BatchNorm(nn.Module):
@@ -36,20 +35,16 @@ class BatchNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         shape, x = x.shape, x.reshape(-1, x.shape[-1]).float()
         if not self.training:
-            return F.batch_norm(
-                x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps
-            ).view(shape)
-        with torch.no_grad():
-            self.num_batches_tracked += 1
-        if current().size == 1 and self.momentum is not None:
-            return F.batch_norm(
-                x, self.running_mean, self.running_var, self.weight, self.bias, True, self.momentum, self.eps
-            ).view(shape)
+            scale = self.weight * torch.rsqrt(self.running_var + self.eps)
+            return ((x - self.running_mean) * scale + self.bias).view(shape)
+        # deviations from the mean, not the difference of square sums: exact to 1e-6 also far from the origin
         count = summed(x.new_tensor([float(len(x))]))
         mean = summed(x.sum(0)) / count
-        var = summed((x - mean).square().sum(0)) / count
+        centred = x - mean
+        var = summed(centred.square().sum(0)) / count
         with torch.no_grad():
+            self.num_batches_tracked += 1
             weight = 1.0 / self.num_batches_tracked if self.momentum is None else self.momentum
             self.running_mean += weight * (mean - self.running_mean)
             self.running_var += weight * (var * (count / (count - 1).clamp(min=1)) - self.running_var)
-        return ((x - mean) * torch.rsqrt(var + self.eps) * self.weight + self.bias).view(shape)
+        return (centred * (torch.rsqrt(var + self.eps) * self.weight) + self.bias).view(shape)

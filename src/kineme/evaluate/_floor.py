@@ -43,7 +43,9 @@ def make(form: str, store: Store, train: np.ndarray) -> HandMade:
 
     features = plain.embed(store, train)
     found = PCA(min(COMPONENTS, *features.shape), random_state=0).fit(features)
-    return replace(plain, mean=found.mean_, axes=found.components_)
+    # few training rows span fewer directions; one without variance would be nothing but rounding, standardised
+    strong = found.explained_variance_ > 1e-9 * found.explained_variance_[0]
+    return replace(plain, mean=found.mean_, axes=found.components_[strong])
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,10 +3,9 @@
 A reader is one file in this folder; its name is the format's name on the command line, the first line of its docstring
 the description. It defines
 
-* ``suffixes``: the usual file endings, for messages;
+* ``suffixes``: the usual file endings; readers that list a file's ending are asked first;
 * ``sniff(path, head) -> bool``: is this a file of mine? By name and content, cheaply: ``head`` holds its first 8192
-  bytes. A file whose ending belongs to one format alone is claimed even if damaged, so that the reader can say what
-  is wrong with it;
+  bytes. A file whose name is telling is claimed even if damaged, so that the reader can say what is wrong with it;
 * ``read(path, options) -> Iterator[Motion]``: its clips in file order. ``source`` is the file's name, with ``#k``
   behind it for clip k of a file that holds several (or the clip's own name where the format has one). Whatever is
   wrong with the file is an :class:`~kineme.errors.InputError` that names it and the place in it; nothing is executed,
@@ -14,6 +13,7 @@ the description. It defines
 
 and, where the format needs it,
 
+* ``own``: endings that no other format has. Such a file is taken for one of this format without a look inside;
 * ``folder = True``: a unit is a whole folder (one file per frame, say). Then ``sniff`` and ``read`` receive the folder,
   ``head`` is empty, and nothing inside is looked at on its own;
 * ``side(path, head) -> bool``: a file that belongs to the format but is no clip by itself (labels, a skeleton that the
@@ -31,7 +31,8 @@ import functools
 import importlib
 import itertools
 import os
-from collections.abc import Iterable, Iterator, Mapping
+import stat
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,12 +77,17 @@ def detect(path: str | os.PathLike) -> str:
         InputError: missing, empty, or of no known format; the message lists the formats.
     """
     path = Path(path)
-    head = _head(path)
-    for name, reader in _candidates(path):
+    is_folder, ending = _is_folder(path), path.suffix.lower()
+    known = {name: reader for name, reader in readers().items() if getattr(reader, "folder", False) == is_folder}
+    for name, reader in known.items():
+        if ending in getattr(reader, "own", ()):
+            return name
+    head = b"" if is_folder else _head(path)
+    for name, reader in sorted(known.items(), key=lambda entry: ending not in entry[1].suffixes):
         if reader.sniff(path, head):
             return name
     formats = f"one of {_formats()}"
-    if path.is_dir():
+    if is_folder:
         raise InputError(path, "a folder that is no recording of a known format", formats,
                          "A folder of files goes through kineme prepare")
     owner = _side_of(path, head)
@@ -103,10 +109,7 @@ def read_all(path: str | os.PathLike, format: str | None = None, options: Option
     Raises:
         InputError: at once if there is no such file or format, else when the clip at fault is reached.
     """
-    path = Path(path)
-    if not path.exists():
-        raise InputError(path, "no such file or folder")
-    return _naming(path, _reader(path, format).read(path, options or Options()))
+    return _naming(Path(path), _reader(Path(path), format).read(Path(path), options or Options()))
 
 
 def read(path: str | os.PathLike, format: str | None = None, **options: Any) -> Motion:
@@ -187,16 +190,17 @@ def _reader(path: Path, format: str | None) -> Any:
         raise InputError(f"format {name!r}", "no such format", f"one of {_formats()}",
                          registry.did_you_mean(name, readers()))
     reader = readers()[name]
-    if path.is_dir() and not getattr(reader, "folder", False):
+    if format and _is_folder(path) and not getattr(reader, "folder", False):
         raise InputError(path, "a folder", f"a file of format {name}", "A folder of files goes through kineme prepare")
     return reader
 
 
-def _candidates(path: Path) -> Iterable[tuple[str, Any]]:
-    """Readers whose unit is what ``path`` is, those that know its ending first."""
-    ending, folder = path.suffix.lower(), path.is_dir()
-    fitting = [(name, reader) for name, reader in readers().items() if getattr(reader, "folder", False) == folder]
-    return sorted(fitting, key=lambda entry: ending not in entry[1].suffixes)
+def _is_folder(path: Path) -> bool:
+    try:
+        return stat.S_ISDIR(path.stat().st_mode)
+    except OSError as error:
+        found = "no such file or folder" if isinstance(error, FileNotFoundError) else f"not readable ({error.strerror})"
+        raise InputError(path, found) from None
 
 
 def _side_of(path: Path, head: bytes) -> str | None:
@@ -205,13 +209,9 @@ def _side_of(path: Path, head: bytes) -> str | None:
 
 
 def _head(path: Path) -> bytes:
-    if path.is_dir():
-        return b""
     try:
         with open(path, "rb") as file:
             return file.read(HEAD)
-    except FileNotFoundError:
-        raise InputError(path, "no such file or folder") from None
     except OSError as error:
         raise InputError(path, f"not readable ({error.strerror})") from None
 

@@ -20,7 +20,7 @@ from ..errors import InputError
 from ..motion import Motion
 from . import MAX_JOINTS, Options, text
 
-suffixes = (".bvh",)
+suffixes = own = (".bvh",)
 
 WHAT = "BVH (HIERARCHY with ROOT and JOINTs, then MOTION with Frames, Frame Time and numbers)"
 MAX_PLACES = 1 << 26  # frames x joints
@@ -46,7 +46,7 @@ class Joint:
 
 
 def sniff(path: Path, head: bytes) -> bool:
-    return path.suffix.lower() == ".bvh" or head.lstrip(b"\xef\xbb\xbf \t\r\n")[:9].upper() == b"HIERARCHY"
+    return head.lstrip(b"\xef\xbb\xbf \t\r\n")[:9].upper() == b"HIERARCHY"
 
 
 def read(path: Path, options: Options) -> Iterator[Motion]:

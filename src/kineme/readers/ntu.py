@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,10 +23,10 @@ from ..errors import InputError
 from ..motion import Motion
 from . import Options, text
 
-suffixes = (".skeleton",)
+suffixes = own = (".skeleton",)
 
 WHAT = "NTU RGB+D skeleton text (frame count; per frame the bodies with 10 values, '25' and 25 lines of 12 values each)"
-NAME = re.compile(r"S(?P<setup>\d{3})C(?P<camera>\d{3})P(?P<subject>\d{3})R(?P<repetition>\d{3})A(?P<action>\d{3})")
+NAME = re.compile(r"S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})")  # setup, camera, subject, repetition, action
 MAX_BODIES = 8
 MAX_PLACES = 1 << 20  # frames x slots of a file
 COUNTS = {str(n).encode(): n for n in range(MAX_BODIES + 1)}
@@ -59,7 +60,7 @@ class Recording:
 
 def sniff(path: Path, head: bytes) -> bool:
     if path.suffix.lower() != ".txt":
-        return path.suffix.lower() == ".skeleton"
+        return False
     words = head.split()
     at = next((i for i, word in enumerate(words) if i and word != b"0"), len(words))  # frames without a body
     return words[at : at + 1] != [b"25"] and words[at + BODY_VALUES + 1 : at + BODY_VALUES + 2] == [b"25"]
@@ -74,22 +75,24 @@ def side(path: Path, head: bytes) -> bool:
 def read(path: Path, options: Options) -> Iterator[Motion]:
     """One motion ``[T, M, 25, 3]``, M = most bodies in a frame; frames without a body have confidence 0."""
     words, frame, slot, places = _scan(path, text.load(path, WHAT))
-    xyz = words.floats(places[:, None, None] + XYZ)
     frames, slots = int(words.word(0)), int(slot.max(initial=0)) + 1
     if frames * slots > MAX_PLACES:
         raise words.error(0, f"{frames} frames of up to {slots} bodies", f"at most {MAX_PLACES} bodies in all")
     joints = np.zeros((frames, slots, JOINTS, 3), np.float32)
     seen = np.zeros(joints.shape[:3], np.float32)
-    joints[frame, slot], seen[frame, slot] = text.float32(path, xyz), 1
+    joints[frame, slot], seen[frame, slot] = words.floats(places[:, None, None] + XYZ, np.float32), 1
+    yield Motion(joints, skeleton.layout("ntu25"), seen, fps=30.0, up="+y", unit="m", source=path.name, **_named(path))
+
+
+def _named(path: Path) -> dict[str, Any]:
+    """What the name of a file says: label, subject, camera and further columns; nothing if it is of another kind."""
     known = NAME.match(path.name)
     if known is None:
-        yield Motion(joints, skeleton.layout("ntu25"), seen, fps=30.0, up="+y", unit="m", source=path.name)
-        return
-    number = {key: int(value) for key, value in known.groupdict().items()}
-    extra = {"dataset": "ntu", "setup": number["setup"], "repetition": number["repetition"],
-             "performance": known[0][:4] + known[0][8:]}
-    yield Motion(joints, skeleton.layout("ntu25"), seen, fps=30.0, up="+y", unit="m", label=f"A{number['action']:03d}",
-                 subject=number["subject"], camera=number["camera"], source=path.name, extra=extra)
+        return {}
+    setup, camera, subject, repetition, action = map(int, known.groups())
+    return {"label": f"A{action:03d}", "subject": subject, "camera": camera,
+            "extra": {"dataset": "ntu", "setup": setup, "repetition": repetition,
+                      "performance": known[0][:4] + known[0][8:]}}
 
 
 def parse(source: str | os.PathLike | bytes) -> Recording:
@@ -126,15 +129,15 @@ def _scan(path: str | os.PathLike, data: bytes) -> tuple[text.Words, np.ndarray,
     if not 0 < frames < len(words):
         raise words.error(0, f"{frames} frames announced in a file of {len(words)} words", WHAT,
                           "The file is cut short or of another format")
-    counts, at = _walk(words, frames)
-    before = np.cumsum(counts) - counts  # bodies in earlier frames
+    counts, at = _counts(words, frames)
     frame = np.repeat(np.arange(len(counts)), counts)
-    slot = np.arange(len(frame)) - before[frame]
+    slot = np.arange(len(frame)) - (np.cumsum(counts) - counts)[frame]
     places = 2 + frame + BODY * np.arange(len(frame))
-    inside = places[places + BODY_VALUES < len(words)] + BODY_VALUES
-    wrong = inside[~words.equal(inside, b"25")]
-    if len(wrong):
-        raise words.error(wrong[0], f"a body with {words.shown(wrong[0])} joints", "25 joints")
+    inside = places[: np.searchsorted(places, len(words) - BODY_VALUES)] + BODY_VALUES
+    right = words.equal(inside, b"25")
+    if not right.all():
+        wrong = inside[np.argmin(right)]
+        raise words.error(wrong, f"a body with {words.shown(wrong)} joints", "25 joints")
     if at > len(words) or (len(counts) < frames and at == len(words)):
         raise words.error(len(words), f"the file ends within frame {max(len(counts), 1)} of {frames}",
                           "all frames that the first line announces", "The file is cut short")
@@ -145,12 +148,12 @@ def _scan(path: str | os.PathLike, data: bytes) -> tuple[text.Words, np.ndarray,
     return words, frame, slot, places
 
 
-def _walk(words: text.Words, frames: int) -> tuple[np.ndarray, int]:
+def _counts(words: text.Words, frames: int) -> tuple[np.ndarray, int]:
     """Bodies of each frame, as far as the file is in order, and the index of the word behind them."""
-    if words.word(1) in COUNTS:  # as a rule all frames have as many bodies as the first
-        step = 1 + BODY * COUNTS[words.word(1)]
-        if 1 + frames * step == len(words) and words.equal(1 + step * np.arange(frames), words.word(1)).all():
-            return np.full(frames, COUNTS[words.word(1)]), len(words)
+    first = COUNTS.get(words.word(1))
+    if first is not None and 1 + frames * (1 + BODY * first) == len(words):  # the rule: as many bodies in every frame
+        if words.equal(np.arange(1, len(words), 1 + BODY * first), words.word(1)).all():
+            return np.full(frames, first), len(words)
     counts: list[int] = []
     at = 1
     while len(counts) < frames and at < len(words) and words.word(at) in COUNTS:

@@ -93,8 +93,7 @@ def parse(path: str | os.PathLike) -> np.ndarray:
     Raises:
         InputError: not of this format; the message names the line.
     """
-    numbers = text.words(path, text.load(path, WHAT)).table(150, ROW)
-    return text.float32(path, numbers).reshape(-1, 2, 25, 3)
+    return text.words(path, text.load(path, WHAT)).table(150, ROW, np.float32).reshape(-1, 2, 25, 3)
 
 
 def label_file(path: Path, given: Path | None = None) -> Path | None:

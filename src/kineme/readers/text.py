@@ -32,7 +32,7 @@ def load(path: str | os.PathLike, what: str, limit: int = MAX_TEXT) -> bytes:
         InputError: missing, unreadable, empty, larger than ``limit``, or with NUL bytes in it (a binary file).
     """
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", buffering=0) as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode) or status.st_size > limit:
                 raise InputError(path, f"not a file of at most {limit} bytes", what)
@@ -133,18 +133,20 @@ class Words:
 
     def equal(self, index: np.ndarray, word: bytes) -> np.ndarray:
         """Which of the words at these indices are ``word``, as bool."""
-        starts = self.edges[2 * index]
-        same = self.edges[2 * index + 1] - starts == len(word)
+        starts, ends = self.edges.reshape(-1, 2)[index].T
+        same = ends - starts == len(word)
         text = np.frombuffer(self.data, np.uint8)
         for k, character in enumerate(word):
             same &= text.take(starts + k, mode="clip") == character
         return same
 
-    def floats(self, index: np.ndarray | slice = slice(None), finite: bool = True) -> np.ndarray:
-        """The words at these indices as float64, in the shape of ``index``.
+    def floats(self, index: np.ndarray | slice = slice(None), dtype: type = np.float64,
+               finite: bool = True) -> np.ndarray:
+        """The words at these indices as numbers, in the shape of ``index``; float32 is rounded from float64.
 
         Raises:
-            InputError: a word that is not a number or, with ``finite``, not a finite one; it names the line.
+            InputError: a word that is not a number or, with ``finite``, not a finite one of that type; it names the
+                line.
         """
         import pyarrow
 
@@ -156,13 +158,15 @@ class Words:
             found = texts.take(pyarrow.array(2 * which.ravel())).cast(pyarrow.float64()).to_numpy()
         except ValueError:  # something that is no number for Arrow
             found = np.array([self._float(i) for i in which.ravel().tolist()])
+        with np.errstate(over="ignore"):
+            found = found.astype(dtype, copy=False)
         if finite and not np.isfinite(found).all():
             bad = int(which.flat[np.argmin(np.isfinite(found))])
-            raise self.error(bad, f"{self.shown(bad)} is not a finite number", "finite numbers")
+            raise self.error(bad, f"{self.shown(bad)} is not a finite number of type {np.dtype(dtype)}")
         return found.reshape(which.shape)
 
-    def table(self, columns: int, row: str) -> np.ndarray:
-        """All words as float64 ``[rows, columns]``, one row on each line that is not empty.
+    def table(self, columns: int, row: str, dtype: type = np.float64) -> np.ndarray:
+        """All words as numbers ``[rows, columns]``, one row on each line that is not empty.
 
         Raises:
             InputError: a line with another number of words (``row`` says what a line holds), or not of finite numbers.
@@ -174,7 +178,7 @@ class Words:
         if (widths != columns).any():
             bad = int(np.argmax(widths != columns))
             raise self.error(int(first[bad]), f"{widths[bad]} values", f"{columns} ({row})")
-        return self.floats().reshape(-1, columns)
+        return self.floats(dtype=dtype).reshape(-1, columns)
 
     def _float(self, index: int) -> float:
         if not NUMBER.fullmatch(self.word(index)):
