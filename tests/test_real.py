@@ -40,14 +40,8 @@ def test_prepare(data_dir, tmp_path, folder, words, clips, layout, persons, norm
 def test_moco_learns_on_real_motion(data_dir, tmp_path):
     """A short training on N-UCLA already separates the clips of the training views better than chance does."""
     kineme("prepare", data_dir / "nw_ucla", tmp_path / "store", "--jobs", 1)
-    sets = [
-        "encoder.hidden=32",
-        "encoder.layers=1",
-        "method.views.frames=16",
-        "loop.batch=128",
-        "method.views.corrupt=0",
-        "method.momentum=0.95",
-    ]
+    sets = ["encoder.hidden=32", "encoder.layers=1", "method.views.frames=16", "loop.batch=128"]
+    sets += ["method.views.corrupt=0", "method.momentum=0.95"]
     words = [w for s in sets for w in ("--set", s)]
     kineme("pretrain", "moco", tmp_path / "store", "--split", "xview", "--out", tmp_path / "run", "--epochs", 6, *words)
     log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
