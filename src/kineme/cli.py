@@ -316,7 +316,7 @@ def bench(args: argparse.Namespace) -> None:
     if args.json:
         words += ["--json", args.json]
     if measure([*args.names, "--rounds", str(args.rounds), *words]):
-        raise InputError("kineme bench", "a result differs from its reference beyond the bound (in red)", "equal results")
+        raise InputError("kineme bench", "a result beyond its bound from the reference (in red)", "equal results")
 
 
 def doctor(args: argparse.Namespace) -> None:

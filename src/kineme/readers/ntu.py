@@ -150,9 +150,10 @@ def _scan(path: str | os.PathLike, data: bytes) -> tuple[text.Words, np.ndarray,
 
 def _counts(words: text.Words, frames: int) -> tuple[np.ndarray, int]:
     """Bodies of each frame, as far as the file is in order, and the index of the word behind them."""
-    first = COUNTS.get(words.word(1))
-    if first is not None and 1 + frames * (1 + BODY * first) == len(words):  # the rule: as many bodies in every frame
-        if words.equal(np.arange(1, len(words), 1 + BODY * first), words.word(1)).all():
+    first = COUNTS.get(words.word(1), len(words))
+    if 1 + frames * (1 + BODY * first) == len(words):  # as a rule every frame has as many bodies as the first
+        heads = np.arange(1, len(words), 1 + BODY * first)
+        if words.equal(heads, words.word(1)).all():
             return np.full(frames, first), len(words)
     counts: list[int] = []
     at = 1

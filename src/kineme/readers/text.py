@@ -148,14 +148,16 @@ class Words:
             InputError: a word that is not a number or, with ``finite``, not a finite one of that type; it names the
                 line.
         """
-        import pyarrow
+        import pyarrow as pa
 
         which = np.arange(len(self))[index] if isinstance(index, slice) else np.asarray(index)
-        # For Arrow the edges make a text out of every word and of every gap between two.
-        texts = pyarrow.StringArray.from_buffers(max(len(self.edges) - 1, 0), pyarrow.py_buffer(self.edges),
-                                                 pyarrow.py_buffer(self.data))
+        # For Arrow the edges make a text out of every word and of every gap between two; nothing is copied.
+        texts = pa.StringArray.from_buffers(max(len(self.edges) - 1, 0), pa.py_buffer(self.edges),
+                                            pa.py_buffer(self.data))
+        twice = pa.py_buffer(np.ascontiguousarray(2 * which, np.int64))
         try:
-            found = texts.take(pyarrow.array(2 * which.ravel())).cast(pyarrow.float64()).to_numpy()
+            chosen = texts.take(pa.Array.from_buffers(pa.int64(), which.size, [None, twice]))
+            found = chosen.cast(pa.float64()).to_numpy()
         except ValueError:  # something that is no number for Arrow
             found = np.array([self._float(i) for i in which.ravel().tolist()])
         with np.errstate(over="ignore"):
