@@ -263,3 +263,21 @@ def test_tensorboard_files_are_written_on_request(store, tmp_path):
     pytest.importorskip("tensorboard")
     run = kineme.pretrain("moco", store, tmp_path / "run", epochs=1, overrides=overrides(), tensorboard=True)
     assert list((run / "tensorboard").glob("events*"))
+
+
+def test_a_long_training_names_the_small_preset(store, tmp_path, capsys):
+    """After 20 steps: throughput and time left; above an hour also the way to a shorter one."""
+    kineme.pretrain("moco", store, tmp_path / "run", epochs=5, overrides=overrides(), progress=True)
+    said = capsys.readouterr().err
+    assert "clips/s" in said
+    assert "left (25 steps of 8 clips)" in said
+    assert "--recipe small" not in said
+    chosen = recipe.load("moco", 40, recipe="published", overrides=overrides("loop.epochs=100000000"))
+    card = {"method": "moco", "recipe": {"preset": chosen.preset}}
+    training = train.Training(
+        tmp_path, card, chosen, store, torch.arange(40), 0, "cpu", train.World(), tensorboard=False, progress=True
+    )
+    training._announce(train.Bar("pretrain", 1), 0.01)
+    said = capsys.readouterr().err
+    assert " h left" in said
+    assert "--recipe small" in said

@@ -82,8 +82,9 @@ def neighbours(query: Motion, hits: Sequence[tuple[Motion, float]], path: str | 
     """
     clips = [query, *(clip for clip, _ in hits)]
     named = [clip.label or (f"nearest {place}" if place else "query") for place, clip in enumerate(clips)]
-    said = ["query", *(f"similarity {similarity:.3f}" for _, similarity in hits)]
-    words = [[label, what, _who(clip)] for label, what, clip in zip(titles or named, said, clips)]
+    said = ["query" if titles or query.label else "", *(f"similarity {similarity:.3f}" for _, similarity in hits)]
+    words = [[text for text in (label, what, _who(clip)) if text]
+             for label, what, clip in zip(titles or named, said, clips)]
     inks = [BLACK, *(BLACK if None in (query.label, clip.label) else SAME if clip.label == query.label else OTHER
                      for clip, _ in hits)]
     _page([Figures(clip, frames) for clip in clips], words, inks, path, apart=True)

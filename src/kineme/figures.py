@@ -162,8 +162,8 @@ def ink(side: str, person: int = 0) -> Colour:
 
 
 def _head(layout: Layout, seen: np.ndarray) -> list[int]:
-    """The joints in whose middle the head is: the head and its top, else what is seen of nose and ears."""
-    for words in (("head", "head_top", "head_end"), ("nose", "left_ear", "right_ear")):
+    """The joints in whose middle the head is: the head and its top, else nose and ears, as far as seen."""
+    for words in (("head", "head_top", "head_end"), ("nose", "left_ear", "right_ear"), ("neck_end",)):
         there = [joint for joint, word in enumerate(layout.words) if word in words and seen[joint]]
         if there:
             return there
