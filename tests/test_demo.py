@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import re
 import shlex
@@ -12,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-
-from kineme import demo, evaluate, store, synth
-from kineme.errors import InputError
 from training import kineme, one_paragraph, start
+
+from kineme import cli, demo, evaluate, store, synth
+from kineme.errors import InputError
 
 PICTURES = {"motions.png", "motions.gif", "loss.png", *(f"neighbours-{number}.png" for number in (1, 2, 3))}
 
@@ -31,11 +33,20 @@ def write(folder: Path, clips: int = 12, actions=("walk", "kick", "squat"), **op
     return synth.write(folder, clips, actions=actions, **{"subjects": 2, "cameras": 1, **options})
 
 
-def own(folder: Path, out: Path, *words: str) -> tuple[str, dict]:
-    """What a quick demo on one's own files prints, and its result."""
-    said = kineme("demo", "--quick", "--mine", folder, "--out", out, *words).stdout
+def own(folder: Path, out: Path) -> dict:
+    """The result of a quick demo on one's own files."""
+    assert cli.main(["demo", "--quick", "--mine", str(folder), "--out", str(out)]) == 0
     assert {path.name for path in (out / "pictures").iterdir()} == PICTURES
-    return said, json.loads((out / "result.json").read_text())
+    return json.loads((out / "result.json").read_text())
+
+
+def refused(*words: object) -> str:
+    """What the command line says to a demo that it refuses."""
+    said = io.StringIO()
+    with contextlib.redirect_stderr(said):
+        assert cli.main(["demo", *map(str, words)]) == 2
+    assert said.getvalue().count("kineme: ") == 1
+    return said.getvalue()
 
 
 def test_everything_is_there(made):
@@ -81,43 +92,45 @@ def test_the_other_camera_is_really_another_one_and_the_people_are_others(made):
     assert (card["split"], card["clips"]) == (split, len(other.train))
 
 
-def test_the_printed_commands_work(made, tmp_path):
+def test_the_printed_commands_work(made, tmp_path, monkeypatch):
     """As they are printed, in their order, on a folder of that name; only the training is made short."""
+    monkeypatch.chdir(tmp_path)
     commands = [shlex.split(line) for line in re.findall(r"^  (kineme .*)$", made[0], re.MULTILINE)]
     assert [words[1] for words in commands] == ["prepare", "info", "pretrain", "evaluate", "embed"]
     write(tmp_path / "my_motion")
     for _, *words in commands:
-        kineme(*words, *(["--epochs", 1] if words[0] == "pretrain" else []), cwd=tmp_path)
+        assert cli.main([*words, *(["--epochs", "1"] if words[0] == "pretrain" else [])]) == 0
     assert np.load(tmp_path / "my_vectors" / "Z.npy").shape[0] == 12
 
 
 @pytest.mark.parametrize("form", ["bvh", "ntu"])
-def test_own_files_with_labels(form, tmp_path):
+def test_own_files_with_labels(form, tmp_path, capsys):
     """BVH files get the names of their folders, NTU files carry theirs."""
     if form == "ntu":
         write(tmp_path / "mine", format="ntu")
     else:
         for action in ("walk", "kick"):
             write(tmp_path / "mine" / action, 6, (action,), format="bvh")
-    said, result = own(tmp_path / "mine", tmp_path / "out")
+    result = own(tmp_path / "mine", tmp_path / "out")
     assert {row["who"] for row in result["rows"]} == {evaluate.LEARNED, evaluate.RANDOM, evaluate.FLOOR}
     labels = {"bvh": {"walk", "kick"}, "ntu": {"A001", "A009", "A012"}}[form]
     assert set(store.open(tmp_path / "out" / "store").column("label")) == labels
+    said = capsys.readouterr().out
+    assert "12 clips" in said
     assert "set aside" not in said
 
 
-def test_own_files_without_labels(tmp_path):
-    said, result = own(write(tmp_path / "mine", 5, format="bvh"), tmp_path / "out")
+def test_own_files_without_labels(tmp_path, capsys):
+    result = own(write(tmp_path / "mine", 5, format="bvh"), tmp_path / "out")
     assert result["rows"] == []
     assert result["finished"]
-    assert "No scores: no clip has a label" in said
+    assert "No scores: no clip has a label" in capsys.readouterr().out
 
 
 def test_a_folder_that_exists_is_not_touched(tmp_path):
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "precious").write_text("mine")
+    _full(tmp_path / "out")
     one_paragraph(kineme("demo", "--quick", "--out", tmp_path / "out", check=False), str(tmp_path / "out"), "--out")
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["precious"]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["file"]
 
 
 def test_the_default_folder_makes_room_for_another(tmp_path, monkeypatch):
@@ -136,21 +149,18 @@ def _full(folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(("words", "named"), [
-    (["--mine", "nowhere"], "nowhere"), (["--seeds", "0"], "--seeds"), (["--mine", "notes"], "notes")])
-def test_bad_input(words, named, tmp_path):
+def test_bad_input(tmp_path):
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "text.txt").write_text("no motion")
-    one_paragraph(kineme("demo", "--quick", *words, "--out", "out", check=False, cwd=tmp_path), named)
-
-
-def test_one_clip_is_not_enough(tmp_path):
-    write(tmp_path / "mine", 1)
-    one_paragraph(kineme("demo", "--mine", tmp_path / "mine", "--out", tmp_path / "out", check=False), "single clip")
+    out = ("--quick", "--out", tmp_path / "out")
+    assert "nowhere: no such file" in refused("--mine", "nowhere", *out)
+    assert "--seeds: 0 trainings" in refused("--seeds", "0", *out)
+    assert "text.txt" in refused("--mine", tmp_path / "notes", *out)
+    assert "a single clip" in refused("--mine", write(tmp_path / "mine", 1), "--quick", "--out", tmp_path / "other")
 
 
 def test_ctrl_c_keeps_what_is_finished(tmp_path):
-    process = start("demo", "--out", tmp_path / "out")
+    process = start("demo", "--mine", write(tmp_path / "mine"), "--out", tmp_path / "out")
     log = tmp_path / "out" / "runs" / "seed-0" / "log.jsonl"
     deadline = time.monotonic() + 120
     while process.poll() is None and time.monotonic() < deadline and not (log.exists() and log.stat().st_size):
@@ -159,20 +169,21 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path):
     said, complained = process.communicate(timeout=60)
     assert process.returncode == 130, said + complained
     assert "Traceback" not in complained
-    assert len(store.open(tmp_path / "out" / "store")) == demo.CLIPS
+    assert len(store.open(tmp_path / "out" / "store")) == 12
     assert (tmp_path / "out" / "pictures" / "motions.png").exists()
+    assert (tmp_path / "out" / "runs" / "seed-0" / "resume").exists()
     assert not (tmp_path / "out" / "result.json").exists()  # no training is finished
 
 
-def row(who: str, score: float, split: str = "xview", seed: int = 0) -> dict:
-    return {"protocol": "knn", "probe": "knn", "metric": "1-NN", "split": split, "who": who, "score": score,
+def row(who: str, score: float, seed: int) -> dict:
+    return {"protocol": "knn", "probe": "knn", "metric": "1-NN", "split": "xview", "who": who, "score": score,
             "seed": seed, "train": 9, "test": 9, "classes": 3}
 
 
 def test_it_is_said_plainly_who_won():
     def verdict(learned, random):
         scores = {evaluate.LEARNED: learned, evaluate.RANDOM: random}
-        return demo._verdict([row(who, score, seed=seed) for who, of in scores.items() for seed, score in enumerate(of)])
+        return demo._verdict([row(who, score, seed) for who, of in scores.items() for seed, score in enumerate(of)])
 
     assert verdict([0.8, 0.9], [0.5, 0.55]).startswith("Learning won: 1 of 1")
     assert verdict([0.6, 0.9], [0.5, 0.55]).startswith("Learning did NOT win everywhere: 0 of 1")

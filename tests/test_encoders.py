@@ -1,4 +1,4 @@
-"""The recurrent encoder: equal to the released frame-by-frame form, causal, sensitive to every frame and their order."""
+"""The recurrent encoder: equal to the released frame-by-frame form, causal, it feels every frame and their order."""
 
 from __future__ import annotations
 

@@ -196,6 +196,24 @@ def test_unknown_words_are_answered_with_the_known_ones(store, tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "loop.batch=0",
+        "loop.lr=-1",
+        "loop.epochs=0",
+        "encoder.hidden=0",
+        "method.queue=0",
+        "method.temperature=0",
+        "method.momentum=2",
+        "method.views.frames=0",
+    ],
+)
+def test_impossible_numbers_are_refused_by_name(setting):
+    with pytest.raises(InputError, match=setting.split("=")[0].rsplit(".", 1)[1]):
+        recipe.load("moco", 100, overrides=[setting])
+
+
 def test_a_checkpoint_of_another_method_is_refused(store, tmp_path):
     run = kineme.pretrain("moco", store, tmp_path / "run", epochs=1, overrides=overrides())
     tensors, _ = checkpoint.load(run / "model.safetensors")
@@ -238,6 +256,10 @@ def test_presets_are_sized_to_the_store():
     assert small.preset == "small"
     assert small.method["queue"] == 500
     assert small.encoder["hidden"] < 1024
+    assert 1500 <= small.loop.epochs * (1000 // small.loop.batch) <= 2500
+    assert small.method["views"]["corrupt"] == 0
+    sheared = recipe.load("moco", 1000, overrides=["method.views.shear=0.9", "loop.epochs=3"])
+    assert (sheared.method["views"]["shear"], sheared.method["views"]["mirror"], sheared.loop.epochs) == (0.9, 0.5, 3)
     published = recipe.load("moco", 40_000, gpu=True)
     assert published.preset == "published"
     assert (published.method["queue"], published.encoder["hidden"], published.loop.epochs) == (16384, 1024, 451)

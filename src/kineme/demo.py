@@ -47,7 +47,7 @@ SETTINGS = (
 )
 BATCH, STEPS = 64, 500  # of one training, however many clips there are
 QUICK = ("encoder.hidden=16", "encoder.layers=1", "method.views.frames=8", "method.views.least=8")
-QUICK_CLIPS, QUICK_SUBJECTS, QUICK_STEPS = 192, 4, 4
+QUICK_CLIPS, QUICK_SUBJECTS, QUICK_STEPS = 96, 2, 4
 
 PROTOCOLS = {"knn": {"k": [1]}, "linear": {}}
 SAME, OTHER = "same camera", "other camera"

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -41,6 +41,9 @@ class Loop:
     clip: float = 0.0
     precision: Literal["fp32", "bf16"] = "fp32"
     save_seconds: float = 20.0
+
+    def __post_init__(self):
+        settings.positive(self, "loop", "epochs", "batch", "lr")
 
 
 @dataclass(frozen=True)
@@ -112,8 +115,8 @@ def load(
         preset = path.stem
     else:
         preset = recipe or ("small" if clips < SMALL or not gpu else "published")
-        small = cls.small if preset == "small" else {}
-        tables = {"method": dict(small.get("method", {})), "loop": {**cls.loop, **small.get("loop", {})}}
+        low = cls.small if preset == "small" else {"loop": cls.loop}
+        tables = {"method": dict(low.get("method", {})), "loop": dict(low.get("loop", {}))}
     tables = settings.override(tables, overrides)
     for name in tables:
         if name not in ("method", "encoder", "loop"):
@@ -132,12 +135,15 @@ def load(
         method_table = cls.sized(method_table, clips)
         encoder_table = {**(encoder_cls.small if preset == "small" else {}), **encoder_table}
         loop_table.setdefault("batch", max(1, min(Loop.batch, clips // 2)))
+    loop = settings.make(Loop, loop_table, "loop")
+    if preset == "small" and "epochs" not in loop_table:
+        loop = replace(loop, epochs=max(10, round(cls.small.get("steps", 1000) / max(1, clips // loop.batch))))
     return Recipe(
         method,
         encoder_name,
         settings.as_dict(settings.make(cls.Settings, method_table, "method")),
         settings.as_dict(settings.make(encoder_cls.Settings, encoder_table, "encoder")),
-        settings.make(Loop, loop_table, "loop"),
+        loop,
         preset,
     )
 

@@ -31,6 +31,17 @@ def make(cls: type[T], values: Mapping[str, Any], where: str = "settings") -> T:
     return cls(**{name: _convert(hints[name], value, f"{where}.{name}") for name, value in values.items()})
 
 
+def positive(settings: Any, where: str, *names: str) -> None:
+    """Refuse numbers that are not above 0; for ``__post_init__``.
+
+    Raises:
+        InputError: names the first such setting.
+    """
+    for name in names:
+        if not getattr(settings, name) > 0:
+            raise InputError(f"{where}.{name}", str(getattr(settings, name)), "a number above 0")
+
+
 def as_dict(settings: Any) -> dict[str, Any]:
     """Plain containers, ready for a card."""
     return json.loads(json.dumps(dataclasses.asdict(settings)))

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ..batch import Batch
 from ..errors import InputError
 from ..norm import BatchNorm
+from ..settings import positive
 from ..skeleton import Layout
 from . import Encoder, Features
 
@@ -36,7 +37,10 @@ class Recurrent(Encoder):
         layers: int = 3
         persons: int | None = None
 
-    small = {"hidden": 256, "layers": 2}  # noqa: RUF012
+        def __post_init__(self):
+            positive(self, "encoder", "hidden", "layers")
+
+    small = {"hidden": 128, "layers": 2}  # noqa: RUF012
 
     def __init__(self, settings: Settings, layout: Layout, coords: int):
         super().__init__()

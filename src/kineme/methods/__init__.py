@@ -34,8 +34,8 @@ class Method(nn.Module):
 
     * ``unit``: ``"clip"``, ``"frame"`` or ``"video"``: what one row of an index is;
     * ``encoder_name``: the encoder taken when none is named;
-    * ``loop``: settings of the training loop in the paper; ``small``: tables ``method`` and ``loop`` of the preset
-      for small sets and machines without a GPU, which go before them.
+    * ``loop``: settings of the training loop in the paper; ``small``: tables ``method`` and ``loop``
+      and the number of ``steps`` of the preset for small sets and machines without a GPU.
     """
 
     @dataclass(frozen=True)

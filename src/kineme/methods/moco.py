@@ -16,6 +16,7 @@ from ..encoders import Encoder
 from ..encoders.streams import MultiStream
 from ..errors import InputError
 from ..memory import KeyQueue, follow, momentum_copy
+from ..settings import positive
 from . import At, Method, NewEncoder
 
 
@@ -81,7 +82,32 @@ class MoCo(Method):
         views: ViewSettings = field(default_factory=ViewSettings)
         faithful: bool = False
 
+        def __post_init__(self):
+            positive(self, "method", "dim", "queue", "temperature")
+            if not 0 <= self.momentum <= 1:
+                raise InputError("method.momentum", f"{self.momentum}", "a number from 0 to 1")
+
     loop = {"optimiser": "sgd", "lr": 0.01, "epochs": 451, "milestones": [351]}  # noqa: RUF012
+    # some thousand steps, not some hundred thousand: a copy that follows faster, views that are less hard, AdamW
+    # (chosen on held-out subjects of N-UCLA: docs/results.md)
+    small = {  # noqa: RUF012
+        "steps": 2000,
+        "method": {
+            "temperature": 0.1,
+            "momentum": 0.99,
+            "views": {
+                "frames": 32,
+                "least": 8,
+                "crop_low": 0.4,
+                "shear": 0.5,
+                "corrupt": 0.0,
+                "rotate": 0.5,
+                "mirror": 0.5,
+                "jitter": 0.02,
+            },
+        },
+        "loop": {"optimiser": "adamw", "lr": 0.002, "schedule": "cosine"},
+    }
 
     def __init__(self, settings: Settings, new_encoder: NewEncoder):
         super().__init__()
@@ -93,8 +119,7 @@ class MoCo(Method):
 
     @classmethod
     def sized(cls, settings: dict, clips: int) -> dict:
-        """A queue of at most half of the training clips: a longer one would hold the clip itself among the negatives.
-        """
+        """A queue of at most half of the training clips: a longer one holds the clip itself among the negatives."""
         return {"queue": max(1, min(cls.Settings.queue, clips // 2)), **settings}
 
     def views(self, source: Source, index: Tensor, gen: torch.Generator) -> tuple[Batch, ...]:
