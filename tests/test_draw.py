@@ -35,9 +35,9 @@ def inked(path) -> np.ndarray:
 
 
 def coloured(path, colour) -> int:
-    """How many pixels have (nearly) a colour."""
+    """How many pixels have a colour, or one of the 256 of a picture that is near it."""
     pixels = np.asarray(Image.open(path).convert("RGB")).astype(int)
-    return int((np.abs(pixels - 255 * np.array(colour)) < 12).all(2).sum())
+    return int((np.abs(pixels - 255 * np.array(colour)) < 24).all(2).sum())
 
 
 def spread(picture: Figures) -> np.ndarray:

@@ -44,6 +44,7 @@ ORDER = [
     "checkpoint",
     "train",
     "embed",
+    "figures",
     "draw",
     "evaluate",
     "demo",

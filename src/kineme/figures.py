@@ -189,12 +189,14 @@ def _pictured(motion: Motion) -> tuple[np.ndarray, np.ndarray, np.ndarray | None
     floor = lowest if pinned else np.full(len(lowest), np.quantile(lowest, 0.1))
     middle = _middle(motion)
     origin = (middle - (middle @ up)[:, None] * up + floor[:, None] * up)[:, None]
-    joints, centres = joints - origin[:, None], centres - origin
+    root = list(motion.layout.root)
+    stand = np.where(np.all(seen[:, :, root], axis=2)[..., None], joints[:, :, root].mean(2), centres) - origin
+    joints = joints - origin[:, None]
     if motion.coords == 2:
         return np.stack([joints @ np.abs(up[::-1]), joints @ up], -1), np.zeros(seen.shape), None
     right, above, towards = _camera(joints, seen, motion.layout, up)
     image = np.stack([right, above], -1)
-    return joints @ image, joints @ towards, (centres - (centres @ up)[..., None] * up) @ image
+    return joints @ image, joints @ towards, (stand - (stand @ up)[..., None] * up) @ image
 
 
 def _up(motion: Motion) -> np.ndarray:

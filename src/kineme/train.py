@@ -96,8 +96,6 @@ def pretrain(
         overrides = [*overrides, *([f"loop.epochs={epochs}"] if epochs is not None else [])]
         chosen = recipe.load(method, len(rows), recipe=recipe_name, overrides=overrides, gpu=device != "cpu")
         card = _card(chosen, data, opened, split, rows, seed, device)
-        if here.rank == 0:
-            write_json(run / "card.json", card)
     else:
         if (
             overrides
@@ -123,7 +121,10 @@ def pretrain(
         chosen = recipe.from_card(card)
         if card["status"] == "done":
             return run
-    Training(run, card, chosen, data, rows, seed, device, here, tensorboard, progress).go()
+    training = Training(run, card, chosen, data, rows, seed, device, here, tensorboard, progress)
+    if here.rank == 0:  # only now: what cannot be trained leaves no folder behind
+        write_json(run / "card.json", card)
+    training.go()
     return run
 
 
@@ -143,14 +144,8 @@ class Training:
         tensorboard: bool,
         progress: bool,
     ):
-        self.run, self.card, self.loop, self.seed, self.device, self.here = (
-            run,
-            card,
-            chosen.loop,
-            seed,
-            torch.device(device),
-            here,
-        )
+        self.run, self.card, self.loop, self.seed = run, card, chosen.loop, seed
+        self.device, self.here = torch.device(device), here
         self.source = Source(data, device=self.device, rows=rows)
         self.rows = rows
         if self.loop.batch > len(rows):
@@ -181,9 +176,8 @@ class Training:
             self._restore(state)
         else:
             before = copy.deepcopy(self.method.encoder())
-            calibrate(
-                before, self.source, self.rows, self.method.frames
-            )  # every process takes part: batch norm asks all
+            # every process takes part, since batch norm asks all of them
+            calibrate(before, self.source, self.rows, self.method.frames)
             if self.here.rank == 0:
                 self.log.write_text("")
                 checkpoint.save(self.run / "initial.safetensors", before.state_dict())
@@ -397,15 +391,13 @@ def _recorded(run: Path) -> dict[str, Any] | None:
 
 
 def _claim(run: Path, resume: bool, here: World) -> None:
-    if here.rank == 0:
-        if run.exists() and any(run.iterdir()) and not resume:
-            raise InputError(
-                run,
-                "the folder exists",
-                "a new folder",
-                "Go on with --resume, or name another with --out; runs are never overwritten",
-            )
-        run.mkdir(parents=True, exist_ok=True)
+    if here.rank == 0 and run.exists() and any(run.iterdir()) and not resume:
+        raise InputError(
+            run,
+            "the folder exists",
+            "a new folder",
+            "Go on with --resume, or name another with --out; runs are never overwritten",
+        )
     if here.size > 1:
         torch.distributed.barrier()
 
