@@ -195,14 +195,14 @@ def reader(bench: Bench) -> Iterator[Case]:
 
 
 def normaliser(bench: Bench) -> Iterator[Case]:
-    """Choice of bodies, null frames, centring and rotations, against the released order: sample, frame, joint."""
+    """Choice of bodies, null frames, centring and rotations: arrays to arrays, against the released order of work."""
     motions = bench.motions[20 - bench.sizes.samples:20]  # up to the first with two persons
     samples = [np.zeros((4, len(motion), JOINTS, COORDS), np.float32) for motion in motions]
     for slots, motion in zip(samples, motions):
         slots[:motion.persons] = motion.joints.swapaxes(0, 1)
 
     def ours() -> list[np.ndarray]:
-        return [normalise.apply(motion, "ntu").joints for motion in motions]
+        return [normalise.ntu_preprocess(normalise.select_bodies(slots)[0]) for slots in samples]
 
     def theirs() -> list[np.ndarray]:
         return [reference.normalise(reference.select_bodies(slots)) for slots in samples]
