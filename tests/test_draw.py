@@ -35,7 +35,7 @@ def inked(path) -> np.ndarray:
 
 
 def coloured(path, colour) -> int:
-    """How many pixels have a colour, or one of the 256 of a picture that is near it."""
+    """How many pixels have a colour, or one near it."""
     pixels = np.asarray(Image.open(path).convert("RGB")).astype(int)
     return int((np.abs(pixels - 255 * np.array(colour)) < 24).all(2).sum())
 

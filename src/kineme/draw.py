@@ -264,13 +264,7 @@ def _save(figure: Figure, path: str | Path) -> None:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")  # a name in letters that the font has not: drawn as boxes
         with files.atomic(path) as temporary:
-            if kind == "png":  # 256 colours make half the size and no difference to be seen
-                canvas = FigureCanvasAgg(figure)
-                canvas.draw()
-                picture = Image.fromarray(np.array(canvas.buffer_rgba())[..., :3])
-                picture.quantize(256, dither=Image.Dither.NONE).save(temporary, "PNG", optimize=True)
-            else:
-                figure.savefig(temporary, format=kind)
+            figure.savefig(temporary, format=kind)
 
 
 def _short(text: str) -> str:
