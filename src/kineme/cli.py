@@ -322,8 +322,9 @@ def bench(args: argparse.Namespace) -> None:
 def doctor(args: argparse.Namespace) -> None:
     from . import machine
 
-    for name, value in machine.describe().items():
-        print(f"{name:26} {value}")
+    found = machine.describe()
+    for name, value in found.items():
+        print(f"{name:{max(map(len, found))}}  {value}")
 
 
 if __name__ == "__main__":

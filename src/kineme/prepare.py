@@ -60,13 +60,18 @@ class Report:
         lines = [f"{self.clips} clips, {self.frames} frames"]
         for made in self.maps:
             lines.append(f"joints of {made['source']} mapped to {made['target']}")
-            lines += [f"  {word}: {', '.join(made[word])}" for word in ("missing", "unused") if made[word]]
+            lines += [f"  {word}: {_some(made[word])}" for word in ("missing", "unused") if made[word]]
             lines += [f"  {joint} = {recipe}" for joint, recipe in made["virtual"].items()]
         lines += self.notes
         if self.set_aside:
             lines.append(f"{len(self.set_aside)} set aside (all in set_aside.jsonl):")
             lines += [f"  {file}: {reason}" for file, reason in self.set_aside[:10]]
         return "\n".join(lines)
+
+
+def _some(names: Sequence[str], most: int = 12) -> str:
+    """A list of names, cut where it grows long (``card.json`` has them all)."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def prepare(src: str | os.PathLike, dest: str | os.PathLike, format: str | None = None, normalise: str | None = None,
