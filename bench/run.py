@@ -253,12 +253,12 @@ def released(batch: Batch) -> Tensor:
 def released_state(model: reference_step.Moco) -> dict[str, Tensor]:
     """The state of the reference under the package's names."""
     state = model.state_dict()
-    ours = {"branch.queue.keys": state["queue"].T}
+    ours = {"branches.joint.queue.keys": state["queue"].T}
     for side, room, head in (("encoder_q.", "encoder", "head"), ("encoder_k.", "key_encoder", "key_head")):
         own = {name.removeprefix(side): value for name, value in state.items() if name.startswith(side)}
         moved = from_released(own, PERSONS, JOINTS, COORDS)
-        ours |= {f"branch.{room}.encoders.joint.{name}": value for name, value in moved.items()}
-        ours |= {f"branch.{head}.{name[3:]}": value for name, value in own.items() if name.startswith("fc.")}
+        ours |= {f"branches.joint.{room}.{name}": value for name, value in moved.items()}
+        ours |= {f"branches.joint.{head}.{name[3:]}": value for name, value in own.items() if name.startswith("fc.")}
     return ours
 
 

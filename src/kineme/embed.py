@@ -18,10 +18,11 @@ from .batch import Source
 from .encoders import Encoder
 from .errors import InputError
 from .files import atomic, read_json, sha256, write_json
+from .methods import generator
 from .motion import Motion
 from .progress import Bar
 from .store import Store
-from .train import generator, new_method
+from .train import new_method
 
 RandomCrop = tuple[float, float, int]
 """(lowest, highest fraction of the clip, seed): crops for probes that train on random ones (spec halp.md, section 8).

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import hashlib
 import json
 import math
 import signal
@@ -25,7 +24,7 @@ from .batch import Source
 from .encoders import Encoder
 from .errors import InputError
 from .files import read_json, write_json
-from .methods import At, Method
+from .methods import At, Method, generator
 from .norm import BatchNorm
 from .progress import Bar
 from .recipe import Loop, Recipe
@@ -189,7 +188,7 @@ class Training:
                 epoch, within = divmod(self.step, self.per_epoch)
                 if within == 0 or self.step == first:
                     order = self.rows[torch.randperm(len(self.rows), generator=generator(self.seed, "epoch", epoch))]
-                at = At(self.step, epoch, self.total, self.loop.epochs, self.here)
+                at = At(self.step, epoch, self.total, self.loop.epochs, self.here, self.seed)
                 logged = self._one(order[within * self.loop.batch :][: self.loop.batch], at)
                 for key, value in logged.items():
                     self.sums[key] = self.sums[key] + value if key in self.sums else value
@@ -349,12 +348,6 @@ def calibrate(encoder: Encoder, source: Source, rows: Tensor, frames: int, batch
     for norm, momentum in zip(norms, momenta):
         norm.momentum = momentum
     encoder.eval()
-
-
-def generator(*words: object) -> torch.Generator:
-    """A CPU generator seeded by words, e.g. (seed, "step", 12, rank): nothing has to be saved to resume it."""
-    digest = hashlib.sha256(repr(words).encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
 
 
 def learning_rate(loop: Loop, epoch: float, whole: int) -> float:

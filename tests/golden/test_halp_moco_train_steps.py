@@ -18,10 +18,10 @@ from kineme.skeleton import Layout
 def released_state(arrays, prefix, persons, joints, coords):
     """The stored state under this package's names."""
     values = {k.removeprefix(prefix): torch.from_numpy(v) for k, v in arrays.items() if k.startswith(prefix)}
-    state = {"branch.queue.keys": values["queue"].T, "branch.queue.pointer": values["queue_ptr"][0]}
+    state = {"branches.joint.queue.keys": values["queue"].T, "branches.joint.queue.pointer": values["queue_ptr"][0]}
     for side, encoder, head in (
-        ("encoder_q.", "branch.encoder.encoders.joint.", "branch.head."),
-        ("encoder_k.", "branch.key_encoder.encoders.joint.", "branch.key_head."),
+        ("encoder_q.", "branches.joint.encoder.", "branches.joint.head."),
+        ("encoder_k.", "branches.joint.key_encoder.", "branches.joint.key_head."),
     ):
         own = {k.removeprefix(side): v for k, v in values.items() if k.startswith(side)}
         state |= {encoder + k: v for k, v in from_released(own, persons, joints, coords).items()}
@@ -48,7 +48,7 @@ def test_training_steps(golden):
         new_encoder,
     )
     missing = method.load_state_dict(released_state(arrays, "before/", persons, joints, coords), strict=False)
-    assert missing.missing_keys == ["branch.queue.filled"]
+    assert missing.missing_keys == ["branches.joint.queue.filled"]
     assert not missing.unexpected_keys
     optimiser = torch.optim.SGD(method.groups()["loss"], lr=lr, momentum=momentum, weight_decay=decay)
 

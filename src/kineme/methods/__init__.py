@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -16,13 +17,31 @@ from ..world import World
 
 @dataclass(frozen=True)
 class At:
-    """Where training stands: step and epoch (both from 0), their totals, and the processes that train together."""
+    """Where training stands: step and epoch (both from 0), their totals, the processes that train together, and the
+    run's seed.
+    """
 
     step: int = 0
     epoch: int = 0
     steps: int = 1
     epochs: int = 1
     world: World = field(default_factory=World)
+    seed: int = 0
+
+    @property
+    def within(self) -> int:
+        """Number of the step inside its epoch, from 0."""
+        return self.step - self.epoch * (self.steps // self.epochs)
+
+    def generator(self, word: str, shared: bool = False) -> torch.Generator:
+        """A generator for what ``losses`` and ``after_step`` draw: by step and word, and by process unless ``shared``."""
+        return generator(self.seed, word, self.step, *([] if shared else [self.world.rank]))
+
+
+def generator(*words: object) -> torch.Generator:
+    """A CPU generator seeded by words, e.g. (seed, "step", 12, rank): nothing has to be saved to resume it."""
+    digest = hashlib.sha256(repr(words).encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
 
 
 class Method(nn.Module):

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..augment import ViewSettings, views
+from ..augment import ViewSettings, stream, views
 from ..batch import Batch, Source
 from ..contrast import infonce
 from ..encoders import Encoder
@@ -112,46 +112,78 @@ class MoCo(Method):
     def __init__(self, settings: Settings, new_encoder: NewEncoder):
         super().__init__()
         self.settings = settings
-        encoder = new_encoder()
-        encoder = MultiStream({settings.stream: encoder}, encoder.layout)
-        self.branch = Branch(encoder, settings.dim, settings.queue, settings.temperature, settings.momentum)
-        self.keys: Tensor | None = None  # of the step under way
+        self.branches = nn.ModuleDict(
+            {
+                name: Branch(new_encoder(), settings.dim, settings.queue, settings.temperature, settings.momentum)
+                for name in self.streams
+            }
+        )
+        self.layout = self.branch(self.streams[0]).encoder.layout
+        self.keys: dict[str, Tensor] = {}  # of the step under way
 
     @classmethod
     def sized(cls, settings: dict, clips: int) -> dict:
         """A queue of at most half of the training clips: a longer one holds the clip itself among the negatives."""
         return {"queue": max(1, min(cls.Settings.queue, clips // 2)), **settings}
 
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """The streams that are contrasted, each with encoders, head and queue of its own."""
+        return (self.settings.stream,)
+
+    def branch(self, name: str) -> Branch:
+        """The share of one stream."""
+        branch = self.branches[name]
+        assert isinstance(branch, Branch)
+        return branch
+
     def views(self, source: Source, index: Tensor, gen: torch.Generator) -> tuple[Batch, ...]:
         """Two independent views of each clip."""
         return views(source, index, self.settings.views, gen)
 
     def losses(self, views: tuple[Batch, ...], at: At) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Query forward; momentum update; key forward; loss against the queue as it was before this batch."""
-        if self.settings.faithful and len(self.branch.queue) % (len(views[0]) * at.world.size):
-            raise InputError(
-                "method.queue",
-                f"{len(self.branch.queue)} keys",
-                f"a multiple of the batch ({len(views[0]) * at.world.size})",
-                "Without faithful any size will do",
-            )
-        query = self.branch.query(views[0])
-        self.keys = self.branch.key(views[1])
-        losses, hits = self.branch.contrast(query, self.keys)
-        return {"loss": losses.mean()}, {
-            "accuracy": hits.float().mean(),
-            "alignment": (query.detach() * self.keys).sum(1).mean(),
+        """Query forward; momentum update; key forward; then :meth:`objective`."""
+        self._check(len(views[0]) * at.world.size)
+        queries = {name: self.branch(name).query(self._stream(views[0], name)) for name in self.streams}
+        keys = {name: self.branch(name).key(self._stream(views[1], name)) for name in self.streams}
+        return self.objective(queries, keys, at)
+
+    def objective(
+        self, queries: dict[str, Tensor], keys: dict[str, Tensor], at: At
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """InfoNCE of every stream against its queue as it was before this batch, added; ``[B, dim]`` unit vectors."""
+        self.keys = keys
+        found = {name: self.branch(name).contrast(queries[name], keys[name]) for name in self.streams}
+        total = torch.stack([losses.mean() for losses, _ in found.values()]).sum()
+        log = {
+            "accuracy": torch.stack([hits.float().mean() for _, hits in found.values()]).mean(),
+            "alignment": torch.stack([(queries[n].detach() * keys[n]).sum(1).mean() for n in found]).mean(),
         }
+        if len(found) > 1:
+            log |= {f"loss {name}": losses.detach().mean() for name, (losses, _) in found.items()}
+        return {"loss": total}, log
 
     def groups(self) -> dict[str, list[nn.Parameter]]:
-        return {"loss": self.branch.trained()}
+        return {"loss": [p for name in self.streams for p in self.branch(name).trained()]}
 
     @torch.no_grad()
     def after_step(self, at: At) -> None:
-        """Enqueue the keys of all processes, in rank order."""
-        if self.keys is not None:
-            self.branch.queue.push(at.world.gather(self.keys))
-            self.keys = None
+        """Enqueue the keys of all processes, in rank order; every stream in step with the others."""
+        for name, keys in self.keys.items():
+            self.branch(name).queue.push(at.world.gather(keys))
+        self.keys = {}
 
     def encoder(self) -> Encoder:
-        return self.branch.encoder
+        return MultiStream({name: self.branch(name).encoder for name in self.streams}, self.layout)
+
+    def _stream(self, view: Batch, name: str) -> Batch:
+        return stream(view, name, self.layout)  # type: ignore[arg-type] # joints alone need no layout
+
+    def _check(self, batch: int) -> None:
+        if self.settings.faithful and self.settings.queue % batch:
+            raise InputError(
+                "method.queue",
+                f"{self.settings.queue} keys",
+                f"a multiple of the batch ({batch})",
+                "Without faithful any size will do",
+            )
