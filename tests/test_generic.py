@@ -17,6 +17,7 @@ from kineme.world import World
 
 # settings that make a thing small enough for a test; fields that a class does not have are left out
 SMALL = {"hidden": 8, "layers": 2, "dim": 8, "queue": 12, "width": 8}
+SMALL |= {"recent": 12, "prototypes": 4, "positives": 5, "every": 2}
 SIZES = [("kinect20", 1, 3, 12), ("ntu25", 2, 3, 16), ("coco17", 1, 2, 9)]  # layout, persons, coordinates, frames
 
 

@@ -106,12 +106,15 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--seed", type=int, default=0)
     sub.add_argument("--layout", help="layout to which several stores are mapped")
     sub.add_argument("--device", help="cpu, cuda, cuda:1 ... (default: CUDA where there is one)")
+    sub.add_argument(
+        "--init", metavar="RUN", help="begin with the weights, queues and optimisers of a finished run, and its epochs"
+    )
     sub.add_argument("--resume", action="store_true", help="go on with an interrupted run")
     sub.add_argument("--tensorboard", action="store_true", help="also write TensorBoard files")
     sub.set_defaults(resume_hint=_resume_hint)
 
     sub = verb("evaluate", "Score runs on a store, beside random weights and hand-made features.", evaluate)
-    sub.add_argument("runs", metavar="RUN", nargs="+")
+    sub.add_argument("runs", metavar="RUN", nargs="+", help="a run, or several joined by commas that count as one")
     sub.add_argument("store", metavar="STORE")
     sub.add_argument("--protocols", default="knn,linear", help="comma-separated (default: %(default)s)")
     sub.add_argument("--split", required=True)
@@ -119,7 +122,7 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--probe",
         choices=("logistic", "halp", "cmd", "hico"),
-        help="classifier of the linear protocol (default: logistic)",
+        help="classifier of the protocols that train one (default: logistic)",
     )
     sub.add_argument(
         "--set", action="append", default=[], metavar="PROTOCOL.NAME=VALUE", help="e.g. knn.k=1,5 or linear.C=0.1"
@@ -130,6 +133,25 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("run", metavar="RUN")
     sub.add_argument("store", metavar="STORE")
     sub.add_argument("--out", metavar="FOLDER", required=True)
+
+    sub = verb("import-weights", "Turn a checkpoint that the authors of HaLP or CMD distribute into a run.", import_weights)
+    sub.add_argument("file", metavar="FILE", help="a .pth.tar file; nothing in it is executed")
+    sub.add_argument("--as", dest="kind", choices=("halp", "cmd"), required=True, help="whose it is")
+    sub.add_argument("--out", metavar="RUN", help="folder to write (default: runs/KIND-FILE)")
+    sub.add_argument("--layout", default="ntu25", help="joints of its input (default: %(default)s)")
+    sub.add_argument("--coords", type=int, choices=(2, 3), default=3, help="coordinates of a joint (default: %(default)s)")
+    sub.add_argument(
+        "--stream",
+        choices=("joint", "bone", "motion"),
+        default="joint",
+        help="what a file with one encoder was trained on, which it does not say (default: %(default)s)",
+    )
+    sub.add_argument(
+        "--normalise",
+        choices=("none", "general", "ntu"),
+        default="ntu",
+        help="how its training data were prepared (default: %(default)s, as published)",
+    )
 
     verb("methods", "List methods, encoders, readers, protocols, layouts and recipes.", methods)
     sub = verb("bench", "Measure speed against plain reference implementations (from a checkout).", bench)
@@ -232,6 +254,7 @@ def pretrain(args: argparse.Namespace) -> None:
         recipe_name=args.recipe,
         overrides=args.set,
         layout=args.layout,
+        init=args.init,
         resume=args.resume,
         device=args.device,
         tensorboard=args.tensorboard,
@@ -255,13 +278,16 @@ def evaluate(args: argparse.Namespace) -> None:
 
     from . import embed as models
     from . import evaluate as room
-    from . import settings, store
+    from . import registry, settings, store
     from .files import write_json
 
     protocols = [p.strip() for p in args.protocols.split(",") if p.strip()]
-    chosen = settings.override({}, args.set + ([f"linear.probe={args.probe}"] if args.probe else []))
+    probed = [p for p in protocols if args.probe and hasattr(registry.load("evaluate", p).Settings, "probe")]
+    if args.probe and not probed:
+        raise InputError("--probe", "no protocol that trains a classifier", "one, for example --protocols linear")
+    chosen = settings.override({}, args.set + [f"{name}.probe={args.probe}" for name in probed])
     rows = room.run(
-        [models.load(run) for run in args.runs],
+        [models.load_any(run) for run in args.runs],
         store.open(args.store),
         protocols,
         args.split,
@@ -282,6 +308,22 @@ def embed(args: argparse.Namespace) -> None:
     model = room.load(args.run)
     out = room.write(model, store.open(args.store), args.out, progress=True)
     print(f"{model.dim} numbers for each clip in {out}/Z.npy, clips in the same order in {out}/clips.parquet")
+
+
+def import_weights(args: argparse.Namespace) -> None:
+    from . import weights
+
+    run = weights.import_weights(
+        args.file,
+        args.kind,
+        args.out,
+        layout=args.layout,
+        coords=args.coords,
+        stream=args.stream,
+        how=args.normalise,
+    )
+    print(weights.report(run))
+    print(f"Run written to {run}. Next: kineme evaluate {run} STORE --split NAME")
 
 
 def methods(args: argparse.Namespace) -> None:

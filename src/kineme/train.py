@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import json
 import math
+import shutil
 import signal
 import threading
 import time
@@ -17,13 +17,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from . import __version__, checkpoint, encoders, recipe, registry, settings, splits, world
+from . import checkpoint, encoders, recipe, registry, runs, settings, splits, world
 from . import store as stores
 from .augment import centre_crop
 from .batch import Source
 from .encoders import Encoder
 from .errors import InputError
-from .files import read_json, write_json
+from .files import sha256, write_json
 from .methods import At, Method, generator
 from .norm import BatchNorm
 from .progress import Bar
@@ -32,7 +32,6 @@ from .skeleton import Layout
 from .store import Store
 from .world import World
 
-CROP = 0.95  # centre crop by which clips are embedded (spec hico.md, 2.6)
 HOUR = 3600
 AGREE = 10  # several processes ask each other every so many steps whether one was interrupted
 
@@ -48,6 +47,7 @@ def pretrain(
     recipe_name: str | None = None,
     overrides: Sequence[str] = (),
     layout: str | None = None,
+    init: str | Path | None = None,
     resume: bool = False,
     device: str | None = None,
     tensorboard: bool = False,
@@ -65,6 +65,8 @@ def pretrain(
         recipe_name: a recipe's name or file, or ``small`` / ``published``; None sizes the settings to the store.
         overrides: ``"method.temperature=0.1"``-like assignments.
         layout: layout that several stores are mapped to.
+        init: a finished run to begin with: weights, queues and optimisers are taken over where the names are the same,
+            and epochs are counted from its beginning (HaLP begins with MoCo: spec halp.md, 5.2).
         resume: go on with a run that was interrupted, with its recorded settings; the result equals that of an
             uninterrupted run.
         device: ``"cpu"``, ``"cuda"``; by default CUDA where there is one.
@@ -87,17 +89,21 @@ def pretrain(
     run = Path(out) if out is not None else Path("runs") / f"{method}-{name}-{seed}"
     device = device or (f"cuda:{torch.cuda.current_device()}" if torch.cuda.is_available() else "cpu")
 
-    card = _recorded(run) if resume else None
+    card = runs.recorded(run) if resume else None
     if card is None:
-        _claim(run, resume, here)
+        runs.claim(run, resume, here)
         data = _joined(opened, run, layout, here)
         rows = _rows(data, split)
         overrides = [*overrides, *([f"loop.epochs={epochs}"] if epochs is not None else [])]
         chosen = recipe.load(method, len(rows), recipe=recipe_name, overrides=overrides, gpu=device != "cpu")
-        card = _card(chosen, data, opened, split, rows, seed, device)
+        card = runs.card(chosen, data, opened, split, len(rows), seed, device)
+        if init is not None:
+            begun = runs.start(init, chosen)
+            card["init"] = {"run": str(begun.path), "hash": sha256(begun.state), "epochs": begun.epochs}
     else:
         if (
             overrides
+            or init is not None
             or epochs not in (None, card["recipe"]["loop"]["epochs"])
             or card["method"] != method
             or card["seed"] != seed
@@ -106,7 +112,7 @@ def pretrain(
                 run,
                 "a run with other settings",
                 f"method {card['method']}, seed {card['seed']} and no settings",
-                "Resuming takes the recorded settings; leave --set and --epochs away, or start a new run with --out",
+                "Resuming takes the recorded settings; leave --set, --epochs, --init away, or start a new run with --out",
             )
         if [s.hash for s in opened] != [s["hash"] for s in card["stores"]]:
             raise InputError(
@@ -173,6 +179,8 @@ class Training:
         state = self.run / "resume" / "state.safetensors"
         if state.exists():
             self._restore(state)
+        elif self.card["init"]:
+            self._take_over(runs.Start(Path(self.card["init"]["run"]), self.card["init"]["epochs"]))
         else:
             before = copy.deepcopy(self.method.encoder())
             # every process takes part, since batch norm asks all of them
@@ -298,6 +306,24 @@ class Training:
             },
         )
 
+    def _take_over(self, begun: runs.Start) -> None:
+        """Begin where another run ended: its weights, queues, optimisers and number of epochs; what only this method
+        has (prototypes) keeps its beginning. Its encoder before training stays the one to compare with.
+        """
+        if sha256(begun.state) != self.card["init"]["hash"]:
+            raise InputError(begun.path, "another training state than when this run began", "the run as it was")
+        tensors, card = checkpoint.load(begun.state)
+        own = self.method.state_dict()
+        weights = {name for name, _ in self.method.named_parameters()}
+        taken = checkpoint.part(tensors, "method/")
+        fresh = {name: own[name] for name in own.keys() - taken.keys() - weights}
+        checkpoint.restore(self.method, {**taken, **fresh}, begun.path)
+        checkpoint.restore_optimisers(self.optimisers, checkpoint.part(tensors, "optimiser/"))
+        self.step = begun.epochs * self.per_epoch
+        if self.here.rank == 0:
+            self.log.write_text("")
+            shutil.copyfile(begun.untrained, self.run / "initial.safetensors")
+
     def _restore(self, path: Path) -> None:
         tensors, card = checkpoint.load(path)
         if card.get("method") != self.card["method"]:
@@ -343,7 +369,7 @@ def calibrate(encoder: Encoder, source: Source, rows: Tensor, frames: int, batch
         norm.train()
     for index in rows.split(batch):
         if len(index) > 1 or len(rows) == 1:
-            crop = centre_crop(source.lengths[index.to(source.lengths.device)], CROP)
+            crop = centre_crop(source.lengths[index.to(source.lengths.device)], runs.CROP)
             encoder(source.gather(index, crop.start, crop.length, frames))
     for norm, momentum in zip(norms, momenta):
         norm.momentum = momentum
@@ -378,23 +404,6 @@ def _optimiser(params: list[nn.Parameter], loop: Loop) -> torch.optim.Optimizer:
     return torch.optim.AdamW(params, lr=loop.lr, weight_decay=loop.weight_decay)
 
 
-def _recorded(run: Path) -> dict[str, Any] | None:
-    """The card of a run to be resumed, or None where nothing was written yet."""
-    return read_json(run / "card.json", "a run's card") if (run / "card.json").exists() else None
-
-
-def _claim(run: Path, resume: bool, here: World) -> None:
-    if here.rank == 0 and run.exists() and any(run.iterdir()) and not resume:
-        raise InputError(
-            run,
-            "the folder exists",
-            "a new folder",
-            "Go on with --resume, or name another with --out; runs are never overwritten",
-        )
-    if here.size > 1:
-        torch.distributed.barrier()
-
-
 def _joined(opened: Sequence[Store], run: Path, layout: str | None, here: World) -> Store:
     """The one store, or several joined on a layout inside the run's folder."""
     if len(opened) == 1 and layout in (None, opened[0].layout.name):
@@ -412,38 +421,6 @@ def _rows(data: Store, split: str | None) -> Tensor:
     if split is None:
         return torch.arange(len(data))
     return torch.as_tensor(splits.split(data, split).train)
-
-
-def _card(
-    chosen: Recipe, data: Store, opened: Sequence[Store], split: str | None, rows: Tensor, seed: int, device: str
-) -> dict[str, Any]:
-    cls = registry.entry("methods", chosen.method_name)
-    views = chosen.method.get("views")
-    return {
-        "kind": "run",
-        "format": 1,
-        "kineme": __version__,
-        "status": "running",
-        "method": chosen.method_name,
-        "encoder": chosen.encoder_name,
-        "unit": cls.unit,
-        "seed": seed,
-        "recipe": json.loads(json.dumps(dataclasses.asdict(chosen))),
-        "layout": data.layout.as_dict(),
-        "coords": data.coords,
-        "persons": data.persons,
-        "normalise": data.card["normalise"],
-        "crop": {"ratio": CROP, "frames": views["frames"] if isinstance(views, dict) and "frames" in views else 64},
-        "stores": [{"name": s.path.name, "hash": s.hash} for s in opened],
-        "data": data.hash,
-        "split": split,
-        "clips": len(rows),
-        "torch": torch.__version__,
-        "device": torch.cuda.get_device_name() if device != "cpu" else "cpu",
-        "threads": torch.get_num_threads(),
-        "matrix_product": "torch default" + (" (MKL)" if torch.backends.mkl.is_available() else ""),
-        "processes": world.current().size,
-    }
 
 
 def _tensorboard(run: Path):

@@ -34,7 +34,7 @@ class At:
         return self.step - self.epoch * (self.steps // self.epochs)
 
     def generator(self, word: str, shared: bool = False) -> torch.Generator:
-        """A generator for what ``losses`` and ``after_step`` draw: by step and word, and by process unless ``shared``."""
+        """A generator for what ``losses`` and ``after_step`` draw: by word and step, and by process unless shared."""
         return generator(self.seed, word, self.step, *([] if shared else [self.world.rank]))
 
 

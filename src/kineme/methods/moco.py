@@ -146,7 +146,8 @@ class MoCo(Method):
         self._check(len(views[0]) * at.world.size)
         queries = {name: self.branch(name).query(self._stream(views[0], name)) for name in self.streams}
         keys = {name: self.branch(name).key(self._stream(views[1], name)) for name in self.streams}
-        return self.objective(queries, keys, at)
+        with torch.autocast(self.branch(self.streams[0]).queue.keys.device.type, enabled=False):  # losses stay fp32
+            return self.objective(queries, keys, at)
 
     def objective(
         self, queries: dict[str, Tensor], keys: dict[str, Tensor], at: At

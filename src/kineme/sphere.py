@@ -1,0 +1,272 @@
+"""The unit sphere: great circles, hallucinated positives on them, and spherical k-means."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+EDGE = 1e-6  # cosines nearer to -1 or 1 have no great circle of their own
+FIXED = 1000.0  # the value of lambda that stands for "a hundredth before the limit" (spec halp.md, 5.4)
+RELEASED = 1e-8  # added to denominators by the released code
+
+# ---- great circles
+
+
+def limit(near: Tensor, far: Tensor, between: Tensor, faithful: bool = False) -> Tensor:
+    """How far a point may go towards another prototype before that becomes as near as its own: t_max in [0, 1].
+
+    ``t_max = atan2(a sin(O), (1 - c) + a cos(O)) / O`` with ``a = z.(p0 - ps)``, ``c = p0.ps``, ``O = arccos(z.ps)``
+    (spec halp.md, 5.3). 0 where anchor and target coincide or are opposite.
+
+    Args:
+        near: z.p0, cosine of anchor and its own prototype, any shape.
+        far: z.ps, cosine of anchor and target.
+        between: p0.ps.
+        faithful: the released arctangent of a quotient, unclamped; it is negative where (1 - c) + a cos(O) < 0.
+    """
+    lead = near - far
+    if faithful:
+        omega = far.arccos()
+        ratio = (1 - between) / (lead + RELEASED)
+        return (omega.sin() / (ratio + far + RELEASED)).atan() / (omega + RELEASED)
+    cosine = far.clamp(EDGE - 1, 1 - EDGE)
+    omega = cosine.arccos()
+    t = torch.atan2(lead * omega.sin(), (1 - between) + lead * cosine) / omega
+    return torch.where(cosine == far, t.clamp(0, 1), 0.0)
+
+
+def mixture(omega: Tensor, t: Tensor, faithful: bool = False) -> tuple[Tensor, Tensor]:
+    """Weights (alpha, beta) of anchor and target at ``t``: ``g(t) = alpha z + beta ps`` (spec halp.md, 5.3)."""
+    sine = omega.sin() + (RELEASED if faithful else 0.0)
+    return ((1 - t) * omega).sin() / sine, (t * omega).sin() / sine
+
+
+def slerp(z: Tensor, p: Tensor, t: Tensor) -> Tensor:
+    """Points ``[..., D]`` on the great circle from unit ``z [..., D]`` to unit ``p [..., D]`` at ``t [...]``, unit."""
+    omega = (z * p).sum(-1).clamp(EDGE - 1, 1 - EDGE).arccos()
+    alpha, beta = mixture(omega, t)
+    return F.normalize(alpha[..., None] * z + beta[..., None] * p, dim=-1)
+
+
+# ---- hallucinated positives
+
+
+class Draw(NamedTuple):
+    """What is random in the positives of a batch: ``choice [B, N]`` places among an anchor's candidates, ``u [B, N]``
+    uniform on [0, lambda), or None for a fixed distance before the limit.
+    """
+
+    choice: Tensor
+    u: Tensor | None
+
+
+class Plan(NamedTuple):
+    """Where the positives of a batch lie, in scalars.
+
+    Attributes:
+        nearest: ``[B]`` prototype p0 of each anchor.
+        candidates: ``[B, n]`` prototypes that may be targets, from the least similar to the most similar.
+        target: ``[B, N]`` prototype ps of each positive.
+        omega: ``[B, N]`` angle between anchor and target, radians.
+        limit: ``[B, N]`` t_max.
+        t: ``[B, N]`` how far along.
+        alpha, beta: ``[B, N]`` weights of anchor and target.
+        kept: ``[B, N]`` bool: the nearest of all prototypes is still p0.
+    """
+
+    nearest: Tensor
+    candidates: Tensor
+    target: Tensor
+    omega: Tensor
+    limit: Tensor
+    t: Tensor
+    alpha: Tensor
+    beta: Tensor
+    kept: Tensor
+
+
+def draw(rows: int, count: int, candidates: int, lam: float, gen: torch.Generator) -> Draw:
+    """Draw ``count`` targets for each of ``rows`` anchors, with replacement, and their hardness (spec halp.md, 5.4).
+
+    Args:
+        candidates: how many candidates an anchor has.
+        lam: u is uniform on [0, lam): larger is a wider range, easy positives included; 1000 fixes the distance.
+        gen: on the CPU, so that every device sees the same draws.
+    """
+    choice = torch.randint(candidates, (rows, count), generator=gen)
+    return Draw(choice, None if lam == FIXED else torch.rand(rows, count, generator=gen) * lam)
+
+
+def plan(
+    anchors: Tensor, prototypes: Tensor, draw: Draw, ignore: int = 20, skip: int = 1, faithful: bool = False
+) -> Plan:
+    """Choose targets and distances, and say which positives pass the rank filter; nothing of size B x N x D is made.
+
+    Args:
+        anchors: ``[B, D]`` unit vectors.
+        prototypes: ``[P, D]`` unit vectors.
+        draw: from :func:`draw`.
+        ignore: how many of the closest remaining prototypes are kept as candidates (the option's name says otherwise).
+        skip: how many of the closest are dropped, at least 1.
+        faithful: see :func:`limit`.
+    """
+    similar, between = anchors @ prototypes.T, prototypes @ prototypes.T
+    order = similar.argsort(dim=1)
+    last = len(prototypes) - skip
+    candidates, nearest = order[:, max(0, last - ignore) : last], order[:, -1]
+    target = candidates.gather(1, draw.choice)
+    far = similar.gather(1, target)
+    near = similar.gather(1, nearest[:, None])
+    bound = limit(near, far, between[nearest[:, None], target], faithful)
+    t = bound - 0.01 if draw.u is None else (1 - draw.u) * bound
+    if faithful:
+        omega = far.arccos()
+    else:
+        t = t.clamp(min=0)
+        omega = far.clamp(EDGE - 1, 1 - EDGE).arccos()
+    alpha, beta = mixture(omega, t, faithful)
+    # products of every positive with every prototype, from those of its anchor and its target
+    products = torch.addcmul(alpha[..., None] * similar[:, None], beta[..., None], between[target])
+    own = products.gather(2, nearest[:, None, None].expand(-1, target.shape[1], 1))[..., 0]
+    kept = own >= products.amax(2) - (0.0 if faithful else EDGE)  # at the limit itself rounding must not decide
+    return Plan(nearest, candidates, target, omega, bound, t, alpha, beta, kept)
+
+
+def positives(anchors: Tensor, prototypes: Tensor, plan: Plan) -> Tensor:
+    """The positives themselves, ``[B, N, D]`` unit vectors: the explicit form of what :func:`pull` adds up."""
+    points = plan.alpha[..., None] * anchors[:, None] + plan.beta[..., None] * prototypes[plan.target]
+    return F.normalize(points, dim=2)
+
+
+def pull(anchors: Tensor, prototypes: Tensor, plan: Plan) -> Tensor:
+    """The sum of each anchor's kept positives, ``[B, D]``.
+
+    A positive is a combination of its anchor and one prototype, so their sum is one of the anchor and the P
+    prototypes: weights are added, not vectors.
+    """
+    alpha, beta = plan.alpha * plan.kept, plan.beta * plan.kept
+    shares = alpha.new_zeros(len(anchors), len(prototypes)).scatter_add_(1, plan.target, beta)
+    return alpha.sum(1, keepdim=True) * anchors + shares @ prototypes
+
+
+# ---- k-means
+
+
+class Seeds(NamedTuple):
+    """What is random in a clustering: ``u [P]`` uniform, one for each centre in turn; ``spare [R, P]`` points that take
+    the place of empty clusters.
+    """
+
+    u: Tensor
+    spare: Tensor
+
+
+def draw_seeds(points: int, centres: int, gen: torch.Generator, rounds: int = 100) -> Seeds:
+    """Draw what :func:`seed` and :func:`kmeans` need for so many points and centres."""
+    return Seeds(torch.rand(centres, generator=gen), torch.randint(points, (rounds, centres), generator=gen))
+
+
+def seed(points: Tensor, seeds: Seeds, power: float = 2.0) -> Tensor:
+    """k-means++ on the sphere: each next centre is a point drawn in proportion to its distance to the centres so far.
+
+    Args:
+        points: ``[n, D]`` unit vectors.
+        seeds: from :func:`draw_seeds`.
+        power: of the arc length: 2 as published for k-means++ (Arthur and Vassilvitskii 2007), 1 as in geomstats,
+            which the released HaLP uses.
+
+    Returns:
+        ``[P, D]`` centres, all of them points.
+    """
+    distances = (points @ points.T).clamp(-1, 1).arccos().pow(power).fill_diagonal_(0)
+    u = seeds.u.to(points)
+    chosen = [(u[:1] * len(points)).long().clamp(max=len(points) - 1)]
+    nearest = distances[chosen[0]][0]
+    for value in u[1:].split(1):
+        sums = nearest.cumsum(0)
+        place = torch.searchsorted(sums, value * sums[-1], right=True).clamp(max=len(points) - 1)
+        chosen.append(place)
+        nearest = torch.minimum(nearest, distances[place][0])
+    return points[torch.cat(chosen)]
+
+
+def kmeans(
+    points: Tensor,
+    centres: Tensor,
+    seeds: Seeds | None = None,
+    mean: Literal["intrinsic", "normalised"] = "intrinsic",
+    tolerance: float = 1e-3,
+    rounds: int = 100,
+) -> tuple[Tensor, Tensor]:
+    """Spherical k-means: nearest centre by arc length, then the mean of each cluster on the sphere, until the centres
+    move by less than ``tolerance`` on average or ``rounds`` are over (spec halp.md, 5.1).
+
+    Args:
+        points: ``[n, D]`` unit vectors.
+        centres: ``[P, D]`` unit vectors to start from.
+        seeds: points that take the place of empty clusters; without them an empty cluster keeps its centre.
+        mean: ``intrinsic`` (Frechet mean of the arc length) or ``normalised`` (arithmetic mean, put back on the
+            sphere).
+
+    Returns:
+        centres ``[P, D]``, and the cluster of each point ``[n]``; no gradient.
+    """
+    points, centres = points.detach(), centres.detach()
+    done = torch.zeros((), dtype=torch.bool, device=points.device)
+    check = 1 if points.device.type == "cpu" else 10  # elsewhere a look at the device costs more than a round
+    for number in range(rounds):
+        members, counts = _members(points, centres)
+        new = intrinsic_means(points, members) if mean == "intrinsic" else _normalised_means(points, members)
+        spare = centres if seeds is None else points[seeds.spare[number % len(seeds.spare)].to(points.device)]
+        new = torch.where(counts[:, None] > 0, new, spare)
+        moved = _arc(new, centres).mean()
+        centres = torch.where(done, centres, new)
+        done = done | (moved < tolerance)
+        if number % check == check - 1 and bool(done):
+            break
+    return centres, (points @ centres.T).argmax(1)
+
+
+def intrinsic_means(points: Tensor, members: Tensor, rounds: int = 20, tolerance: float = 1e-5) -> Tensor:
+    """Frechet mean of each cluster: the point from which the mean of the logarithms is zero (Karcher's iteration,
+    started at the normalised mean).
+
+    Args:
+        points: ``[n, D]`` unit vectors.
+        members: ``[P, n]``, 1 where a point belongs to a cluster, else 0.
+
+    Returns:
+        ``[P, D]`` unit vectors; those of empty clusters mean nothing.
+    """
+    centres = _normalised_means(points, members)
+    shares = members / members.sum(1, keepdim=True).clamp(min=1)
+    steps = rounds if points.device.type == "cpu" else 5  # fixed where every look costs: the start is within 1e-2
+    for _ in range(steps):
+        cosine = ((members.T @ centres) * points).sum(1).clamp(-1, 1)
+        angle = cosine.arccos()
+        stretch = torch.where(angle > 1e-4, angle / angle.sin().clamp(min=1e-12), 1.0)  # log: stretch (x - cos m)
+        tangent = shares @ (stretch[:, None] * points) - (shares @ (stretch * cosine))[:, None] * centres
+        size = tangent.norm(dim=1, keepdim=True)
+        centres = F.normalize(size.cos() * centres + torch.sinc(size / torch.pi) * tangent, dim=1)
+        if points.device.type == "cpu" and bool((size < tolerance).all()):
+            break
+    return centres
+
+
+def _members(points: Tensor, centres: Tensor) -> tuple[Tensor, Tensor]:
+    """``[P, n]`` memberships and ``[P]`` sizes."""
+    labels = (points @ centres.T).argmax(1)
+    members = F.one_hot(labels, len(centres)).T.to(points.dtype)
+    return members, members.sum(1)
+
+
+def _normalised_means(points: Tensor, members: Tensor) -> Tensor:
+    return F.normalize(members @ points, dim=1)
+
+
+def _arc(a: Tensor, b: Tensor) -> Tensor:
+    """Arc length of unit vectors by the chord: exact for small angles, where the cosine is not."""
+    return 2 * ((a - b).norm(dim=-1) / 2).clamp(max=1).arcsin()
