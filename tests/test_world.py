@@ -16,25 +16,30 @@ WORKER = """
 import sys
 import torch
 import torch.distributed as dist
-from kineme import train, world
+from kineme import encoders, train, world
 from kineme.augment import ViewSettings
 from kineme.batch import Batch
 from kineme.encoders.recurrent import Recurrent
 from kineme.methods import At
+from kineme.methods.cmd import CMD
+from kineme.methods.halp import HaLP
 from kineme.methods.moco import MoCo
 from kineme.skeleton import layout
 
-cell, out = sys.argv[1], sys.argv[2]
+cell, kind, out = sys.argv[1:]
 torch.set_num_threads(1)
 here = world.start()
 torch.manual_seed(0)
 joints = layout("kinect20")
-method = MoCo(MoCo.Settings(dim=8, queue=20, temperature=0.2, momentum=0.9, views=ViewSettings(frames=6)),
-              lambda: Recurrent(Recurrent.Settings(cell, 5, 2, 2), joints, 3))
+cls = {"moco": MoCo, "cmd": CMD, "halp": HaLP, "halp with cmd": HaLP}[kind]
+more = {"prototypes": 4, "recent": 20, "positives": 6, "every": 1} if cls is HaLP else {}
+more |= {"cmd": True} if kind == "halp with cmd" else {}
+method = cls(cls.Settings(dim=8, queue=20, temperature=0.2, momentum=0.9, views=ViewSettings(frames=6), **more),
+             lambda: encoders.build("recurrent", Recurrent.Settings(cell, 5, 2, 2), joints, 3, 2))
 optimiser = torch.optim.SGD(method.groups()["loss"], lr=0.1, momentum=0.9)
 gen = torch.Generator().manual_seed(1)
 log = {}
-for step in range(3):
+for step in range(4):
     whole = [torch.randn(12, 6, 2, 20, 3, generator=gen) for _ in range(2)]
     share = 12 // here.size
     mine = slice(here.rank * share, (here.rank + 1) * share)
@@ -55,7 +60,7 @@ world.stop()
 """
 
 
-def launch(tmp_path: Path, size: int, cell: str) -> dict:
+def launch(tmp_path: Path, size: int, cell: str, kind: str = "moco") -> dict:
     """Run the worker in `size` processes; what rank 0 saw."""
     script = tmp_path / "worker.py"
     script.write_text(WORKER)
@@ -72,7 +77,7 @@ def launch(tmp_path: Path, size: int, cell: str) -> dict:
                 "MASTER_PORT": port,
                 "LOCAL_RANK": str(rank),
             }
-        processes.append(subprocess.Popen([sys.executable, str(script), cell, str(out)], env=env))
+        processes.append(subprocess.Popen([sys.executable, str(script), cell, kind, str(out)], env=env))
     try:
         assert [p.wait(timeout=120) for p in processes] == [0] * size
     finally:
@@ -85,11 +90,15 @@ def launch(tmp_path: Path, size: int, cell: str) -> dict:
     return logs[0]
 
 
-@pytest.mark.parametrize("cell", ["gru", "lstm"])
-def test_two_processes_equal_one_with_the_joint_batch(tmp_path, cell):
-    one, two = launch(tmp_path, 1, cell), launch(tmp_path, 2, cell)
+@pytest.mark.parametrize(
+    ("cell", "kind"), [("gru", "moco"), ("lstm", "moco"), ("gru", "cmd"), ("gru", "halp"), ("gru", "halp with cmd")]
+)
+def test_two_processes_equal_one_with_the_joint_batch(tmp_path, cell, kind):
+    one, two = launch(tmp_path, 1, cell, kind), launch(tmp_path, 2, cell, kind)
     assert one.keys() == two.keys()
-    assert sum("running" in name for name in one) == 4
+    assert sum("running" in name for name in one) == 4 * (3 if "cmd" in kind else 1)
+    if "halp" in kind:  # the queue was full in time: the positives took part
+        assert all(bool(value.any()) for name, value in one.items() if "prototypes" in name)
     for name in one:
         torch.testing.assert_close(
             two[name], one[name], atol=1e-5, rtol=1e-4, msg=lambda text, name=name: f"{name}: {text}"

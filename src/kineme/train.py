@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -112,7 +111,7 @@ def pretrain(
                 run,
                 "a run with other settings",
                 f"method {card['method']}, seed {card['seed']} and no settings",
-                "Resuming takes the recorded settings; leave --set, --epochs, --init away, or start a new run with --out",
+                "Resuming takes the recorded settings; leave --set, --epochs, --init away, or choose a new --out",
             )
         if [s.hash for s in opened] != [s["hash"] for s in card["stores"]]:
             raise InputError(
@@ -173,14 +172,20 @@ class Training:
         self.sums: dict[str, Tensor] = {}  # of the log, over the epoch under way
         self.tensorboard, self.progress = tensorboard, progress and here.rank == 0
         self.log = run / "log.jsonl"
+        init = card.get("init")
+        self.begun = runs.Start(Path(init["run"]), init["epochs"]) if init else None
+        if self.begun and not (run / "resume" / "state.safetensors").exists():
+            self._take_over(self.begun)
 
     def go(self) -> None:
         """Train to the last epoch, writing the log, resumable states and at the end the model."""
         state = self.run / "resume" / "state.safetensors"
         if state.exists():
             self._restore(state)
-        elif self.card["init"]:
-            self._take_over(runs.Start(Path(self.card["init"]["run"]), self.card["init"]["epochs"]))
+        elif self.begun:
+            if self.here.rank == 0:  # its encoder before any training stays the one to compare with
+                self.log.write_text("")
+                shutil.copyfile(self.begun.untrained, self.run / "initial.safetensors")
         else:
             before = copy.deepcopy(self.method.encoder())
             # every process takes part, since batch norm asks all of them
@@ -308,11 +313,11 @@ class Training:
 
     def _take_over(self, begun: runs.Start) -> None:
         """Begin where another run ended: its weights, queues, optimisers and number of epochs; what only this method
-        has (prototypes) keeps its beginning. Its encoder before training stays the one to compare with.
+        has (prototypes) keeps its beginning.
         """
         if sha256(begun.state) != self.card["init"]["hash"]:
             raise InputError(begun.path, "another training state than when this run began", "the run as it was")
-        tensors, card = checkpoint.load(begun.state)
+        tensors, _ = checkpoint.load(begun.state)
         own = self.method.state_dict()
         weights = {name for name, _ in self.method.named_parameters()}
         taken = checkpoint.part(tensors, "method/")
@@ -320,9 +325,6 @@ class Training:
         checkpoint.restore(self.method, {**taken, **fresh}, begun.path)
         checkpoint.restore_optimisers(self.optimisers, checkpoint.part(tensors, "optimiser/"))
         self.step = begun.epochs * self.per_epoch
-        if self.here.rank == 0:
-            self.log.write_text("")
-            shutil.copyfile(begun.untrained, self.run / "initial.safetensors")
 
     def _restore(self, path: Path) -> None:
         tensors, card = checkpoint.load(path)

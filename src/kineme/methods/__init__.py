@@ -33,9 +33,9 @@ class At:
         """Number of the step inside its epoch, from 0."""
         return self.step - self.epoch * (self.steps // self.epochs)
 
-    def generator(self, word: str, shared: bool = False) -> torch.Generator:
-        """A generator for what ``losses`` and ``after_step`` draw: by word and step, and by process unless shared."""
-        return generator(self.seed, word, self.step, *([] if shared else [self.world.rank]))
+    def generator(self, word: str) -> torch.Generator:
+        """A generator for what ``losses`` and ``after_step`` draw at this step: by word, the same in every process."""
+        return generator(self.seed, word, self.step)
 
 
 def generator(*words: object) -> torch.Generator:

@@ -43,7 +43,7 @@ def distil(
     for name, key in keys.items():
         near, entries = (key.detach() @ queues[name].T / teacher).topk(top, dim=1)
         wanted = near.log_softmax(1)
-        for other in learned.keys() - {name}:
+        for other in (each for each in learned if each != name):  # not a set: its order changes between processes
             given = learned[other].gather(1, entries).log_softmax(1)
             terms.append(F.kl_div(given, wanted, reduction="batchmean", log_target=True))
     return torch.stack(terms).sum()

@@ -122,12 +122,11 @@ class HaLP(MoCo):
         return {"loss": total}, log
 
     def draw(self, name: str, rows: int, at: At) -> sphere.Draw:
-        """Targets and hardness of a stream's positives in this step."""
-        s = self.settings
-        candidates = min(s.ignore, s.prototypes - s.skip)
-        drawn = sphere.draw(rows, s.positives, candidates, s.lam, at.generator(f"positives {name}"))
-        device = self.prototypes(name).device
-        return sphere.Draw(drawn.choice.to(device), None if drawn.u is None else drawn.u.to(device))
+        """Targets and hardness of a stream's positives in this step: drawn for all processes, this one's rows taken."""
+        s, size, device = self.settings, at.world.size, self.prototypes(name).device
+        gen = at.generator(f"positives {name}")
+        drawn = sphere.draw(rows * size, s.positives, min(s.ignore, s.prototypes - s.skip), s.lam, gen)
+        return sphere.Draw(*(None if x is None else x.chunk(size)[at.world.rank].to(device) for x in drawn))
 
     def plan(self, name: str, key: Tensor, draw: sphere.Draw) -> sphere.Plan:
         """Where the positives of the anchors ``key [B, dim]`` lie, and which of them pass the rank filter."""
@@ -156,7 +155,7 @@ class HaLP(MoCo):
         s = self.settings
         for name in self.streams:
             points = self.branch(name).queue.newest(s.recent)
-            seeds = sphere.draw_seeds(s.recent, s.prototypes, at.generator(f"{word} {name}", shared=True))
+            seeds = sphere.draw_seeds(s.recent, s.prototypes, at.generator(f"{word} {name}"))
             if s.faithful and s.cmd:
                 start = points[seeds.spare[0].to(points.device)]
             else:
