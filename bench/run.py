@@ -20,14 +20,16 @@ from pathlib import Path
 
 import numpy as np
 import reference
+import reference_halp
 import reference_step
 import torch
 from measure import BF16, FP32, Case, cells, compare, measure, record, table
 from rich.console import Console
 from rich.live import Live
 from torch import Tensor, nn
+from torch.nn import functional
 
-from kineme import augment, machine, normalise, readers, recipe, skeleton, store, synth, train, world
+from kineme import augment, machine, normalise, readers, recipe, skeleton, sphere, store, synth, train, world
 from kineme.batch import Batch
 from kineme.encoders.recurrent import Recurrent, from_released
 from kineme.evaluate import knn as nearest
@@ -54,12 +56,15 @@ class Sizes:
     queries: int = 1024
     dim: int = 2048
     classes: int = 60
+    prototypes: int = 20
+    positives: int = 100
+    recent: int = 256
 
 
 SMALL = Sizes()
 PUBLISHED = Sizes(hidden=1024, layers=3, queue=16384, gallery=40_000)
 QUICK = Sizes(clips=20, batches=(8,), hidden=8, layers=2, queue=24, frames=6, samples=5, gallery=64, queries=16,
-              dim=8, classes=4)
+              dim=8, classes=4, prototypes=5, positives=6, recent=40)
 
 
 class Bench:
@@ -183,6 +188,55 @@ def step(bench: Bench) -> Iterator[Case]:
                    largest(np.array(losses), *off), bound, "step", flops=flops, path=path)
 
 
+def positives(bench: Bench) -> Iterator[Case]:
+    """HaLP's positives and loss, forward, on keys with some structure, against positives laid out one by one."""
+    s = bench.sizes
+    rows, drawn = s.batches[0], torch.Generator().manual_seed(0)
+    keys, centres = clustered(drawn, rows, s.prototypes)
+    query = functional.normalize(keys + 0.3 * torch.randn(keys.shape, generator=drawn), dim=1)
+    draw = sphere.draw(rows, s.positives, s.prototypes - 1, 0.8, drawn)
+    assert draw.u is not None
+
+    def ours() -> Tensor:
+        plan = sphere.plan(keys, centres, draw, ignore=s.prototypes)
+        return -(query * sphere.pull(keys, centres, plan)).sum() / (0.07 * (plan.kept.sum() + 1e-8))
+
+    def theirs() -> Tensor:
+        return reference_halp.positives_and_loss(query, keys, centres, draw.choice, draw.u, ignore=s.prototypes)
+
+    made, plain = ours(), theirs()
+    for threads in sorted({1, min(2, bench.threads)}):
+        yield Case(f"positives and loss, {rows} x {s.positives}", threads, ours, theirs, largest(made - plain), 1e-4,
+                   "batch")
+
+
+def prototypes(bench: Bench) -> Iterator[Case]:
+    """Spherical k-means of the newest keys, seeding included, against a general one, cluster by cluster.
+
+    Compared is the inertia from the same start: how much ours is above the reference's, as a share; not when below.
+    """
+    s, gen = bench.sizes, torch.Generator().manual_seed(0)
+    points, _ = clustered(gen, s.recent, s.prototypes, spread=0.7)
+    plain, seeds = points.double().numpy(), sphere.draw_seeds(s.recent, s.prototypes, gen)
+
+    def inertia(centres: Tensor) -> float:
+        return float((points.double() @ centres.double().T).amax(1).clamp(-1, 1).arccos().square().sum())
+
+    start = sphere.seed(points, seeds, power=1.0)
+    wanted = inertia(torch.from_numpy(reference_halp.kmeans(plain, start.double().numpy(), np.random.default_rng(0))))
+    for mean in ("intrinsic", "normalised"):
+        above = inertia(sphere.kmeans(points, start, seeds, mean)[0]) / wanted - 1
+
+        def ours(mean: str = mean) -> Tensor:
+            return sphere.kmeans(points, sphere.seed(points, seeds), seeds, mean)[0]  # type: ignore[arg-type]
+
+        def theirs() -> np.ndarray:
+            return reference_halp.kmeans(plain, None, np.random.default_rng(0), s.prototypes)
+
+        yield Case(f"prototypes, {s.prototypes} of {s.recent}, {mean} mean", 1, ours, theirs, max(0.0, above), 0.02,
+                   "clustering")
+
+
 def reader(bench: Bench) -> Iterator[Case]:
     """NTU RGB+D text to coordinates, against a parser line by line."""
     n, rng = bench.sizes.frames, np.random.default_rng(0)
@@ -233,7 +287,8 @@ def knn(bench: Bench) -> Iterator[Case]:
 
 
 PARTS: dict[str, Callable[[Bench], Iterator[Case]]] = {
-    "pipeline": pipeline, "encoder": encoder, "step": step, "reader": reader, "normalise": normaliser, "knn": knn}
+    "pipeline": pipeline, "encoder": encoder, "step": step, "positives": positives,
+    "prototypes": prototypes, "reader": reader, "normalise": normaliser, "knn": knn}
 
 
 # ---- what the parts are made of
@@ -288,6 +343,14 @@ def encoder_flops(sizes: Sizes, batch: int) -> float:
     """Of the recurrent encoder, forward: two stacks in each layer, three gates, input and recurrent products."""
     widths = [INPUTS] + [2 * sizes.hidden] * (sizes.layers - 1)
     return sum(2 * 2 * batch * FRAMES * 3 * sizes.hidden * (width + sizes.hidden) for width in widths)
+
+
+def clustered(gen: torch.Generator, rows: int, count: int, dim: int = 128,
+              spread: float = 0.5) -> tuple[Tensor, Tensor]:
+    """Unit vectors ``[rows, dim]`` around ``[count, dim]`` centres that lie in one half of the sphere, as keys do."""
+    centres = functional.normalize(torch.randn(count, dim, generator=gen) + 0.1, dim=1)
+    noise = functional.normalize(torch.randn(rows, dim, generator=gen), dim=1)
+    return functional.normalize(centres[torch.arange(rows) % count] + spread * noise, dim=1), centres
 
 
 def largest(*differences: np.ndarray | Tensor) -> float:

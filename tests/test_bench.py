@@ -45,7 +45,9 @@ def test_every_part_runs_and_its_sides_agree(run, measure, monkeypatch, tmp_path
     monkeypatch.setattr(machine, "bf16", lambda: False)
     found = rows(run, tmp_path)
     assert {row["part"] for row in found} == set(run.PARTS)
-    assert all(row["equal"] and row["difference"] <= row["bound"] <= 1e-4 for row in found)
+    assert all(row["equal"] and row["difference"] <= row["bound"] for row in found)
+    # a clustering is compared by its inertia: another draw of equal worth is no fault
+    assert all(row["bound"] <= (0.02 if row["part"] == "prototypes" else 1e-4) for row in found)
     assert all(row["difference"] == 0 for row in found if row["part"] in ("reader", "knn"))
     assert len({measure._key(row) for row in found}) == len(found)
     for row in found:

@@ -50,12 +50,14 @@ ORDER = [
     "figures",
     "draw",
     "evaluate",
+    "reproduce",
     "demo",
     "cli",
 ]
 SIBLINGS = {
     "methods": ["moco", "cmd", "halp"],
     "encoders": ["recurrent", "bidirectional"],
+    "evaluate": ["knn", "linear", "fusion"],
 }  # one way only, in this order
 LIGHT = ("torch", "sklearn", "pyarrow", "scipy", "matplotlib", "rich")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -73,9 +74,10 @@ def test_every_recipe_loads_and_its_header_says_what_it_gives(path):
     text = path.read_text(encoding="utf-8")
     header = [line for line in text.splitlines() if line.startswith("#")]
     assert all(any(word in line.lower() for line in header) for word in ("score", "spread", "time", "device"))
-    method = next(name for name in registry.names("methods") if path.stem.startswith(name))
-    made = recipe.load(method, 1000, recipe=path.stem)
+    tables = tomllib.loads(text)
+    made = recipe.load(tables["method"]["name"], 1000, recipe=path.stem)
     assert made.preset == path.stem
+    assert path.stem.startswith(made.method_name)
 
 
 def test_a_recipe_file_of_ones_own(tmp_path):

@@ -174,21 +174,32 @@ def test_kmeans_finds_clusters_from_its_own_start():
 
 def test_intrinsic_mean_is_where_the_logarithms_vanish():
     points = F.normalize(torch.tensor([1.0, 0, 0]) + 0.6 * unit(50, 3).float(), dim=1).double()
-    mean = sphere.intrinsic_means(points, torch.ones(1, 50, dtype=torch.float64))[0]
-    cosine = points @ mean
-    logs = (cosine.arccos() / cosine.arccos().sin())[:, None] * (points - cosine[:, None] * mean)
-    torch.testing.assert_close(logs.mean(0), torch.zeros(3, dtype=torch.float64), atol=1e-5, rtol=0)
+    for start in (points[:1], unit(1, 3, seed=5)):
+        mean = sphere.kmeans(points, start, tolerance=1e-9)[0][0]
+        cosine = points @ mean
+        logs = (cosine.arccos() / cosine.arccos().sin())[:, None] * (points - cosine[:, None] * mean)
+        torch.testing.assert_close(logs.mean(0), torch.zeros(3, dtype=torch.float64), atol=1e-8, rtol=0)
     three = torch.eye(3, dtype=torch.float64)  # by symmetry
     torch.testing.assert_close(
-        sphere.intrinsic_means(three, torch.ones(1, 3).double())[0], torch.full((3,), 3**-0.5, dtype=torch.float64)
+        sphere.kmeans(three, three[:1])[0][0], torch.full((3,), 3**-0.5, dtype=torch.float64)
     )
+
+
+def test_the_two_means_differ_and_each_is_the_best_of_its_kind():
+    """The intrinsic mean has the least sum of squared arcs, the normalised one the largest sum of cosines."""
+    points = F.normalize(torch.tensor([[1.0, 0, 0]]) + 1.2 * unit(40, 3, seed=4).float(), dim=1).double()
+    both = [sphere.kmeans(points, points[:1], mean=mean, tolerance=1e-9)[0][0] for mean in ("intrinsic", "normalised")]
+    assert float((both[0] - both[1]).norm()) > 1e-3
+    arcs, cosines = zip(*(((points @ m).arccos().square().sum(), (points @ m).sum()) for m in both))
+    assert arcs[0] < arcs[1]
+    assert cosines[1] > cosines[0]
 
 
 def test_an_empty_cluster_takes_the_point_that_was_drawn_for_it():
     points, _, centres = clusters(count=4)
     start = torch.cat([centres, -centres.mean(0, keepdim=True)])  # nobody is near the last
     spare = sphere.Seeds(torch.zeros(5), torch.full((100, 5), 17))
-    made, labels = sphere.kmeans(points, F.normalize(start, dim=1), spare, rounds=1)
+    made, labels = sphere.kmeans(points, F.normalize(start, dim=1), spare, "normalised", rounds=1)
     torch.testing.assert_close(made[4], points[17])
     assert len(labels) == len(points)
     alone, _ = sphere.kmeans(points, F.normalize(start, dim=1))

@@ -110,6 +110,17 @@ def test_what_is_held_out(table, rows, expected):
     assert splits.split(opened, "part=t+val").test.tolist() == expected
 
 
+def test_five_folds_hold_out_every_subject_once(real):
+    opened = real("nw_ucla")
+    whole, subject = splits.split(opened, "xview"), opened.column("subject")
+    folds = [splits.split(opened, f"xview+val{k}") for k in range(1, 6)]
+    assert [set(subject[fold.test]) for fold in folds] == [{1, 6}, {2, 7}, {3, 8}, {4, 9}, {5, 10}]
+    assert sorted(np.concatenate([fold.test for fold in folds])) == whole.train.tolist()
+    assert folds[4].test.tolist() == splits.split(opened, "xview+val").test.tolist()
+    with pytest.raises(InputError, match=r"\+val1 to \+val5"):
+        splits.split(opened, "xview+val6")
+
+
 def test_nothing_to_hold_out(table):
     with pytest.raises(InputError, match="test part has no clip"):
         splits.split(table([{"part": "t"}, {"part": "u"}]), "part=t+val")
@@ -135,7 +146,7 @@ def test_ntu_first_edition(table):
 
 
 def test_ntu_second_edition(table):
-    opened = table(ntu_rows(range(1, 107)))
+    opened = table(ntu_rows(range(1, 107)) + ntu_rows([1, 3], setups=(18,)))  # old subjects in a new setup
     subject = opened.column("subject")
     made = splits.split(opened, "xsub")
     assert len(set(subject[made.train])) == len(set(subject[made.test])) == 53
@@ -145,7 +156,8 @@ def test_ntu_second_edition(table):
     assert sizes(opened, "xsub60") == (120, 120)
     assert subject[first.test].max() == 40
     assert subject[splits.split(opened, "xview").train].max() == 40
-    assert sizes(opened, "xset") == (318, 318)
+    assert not (opened.column("setup")[np.concatenate([first.train, first.test])] > 17).any()
+    assert sizes(opened, "xset") == (324, 318)
 
 
 def test_sets_without_a_published_protocol(table):

@@ -20,6 +20,8 @@ _WORDS = {
     "load": ("embed", "load"),
     "Model": ("embed", "Model"),
     "evaluate": ("evaluate", "evaluate"),
+    "import_weights": ("weights", "import_weights"),
+    "reproduce": ("reproduce", "reproduce"),
     "InputError": ("errors", "InputError"),
 }
 __all__ = ["__version__", *_WORDS]

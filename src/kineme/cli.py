@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -134,12 +135,12 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("store", metavar="STORE")
     sub.add_argument("--out", metavar="FOLDER", required=True)
 
-    sub = verb("import-weights", "Turn a checkpoint that the authors of HaLP or CMD distribute into a run.", import_weights)
+    sub = verb("import-weights", "Turn a checkpoint of the authors of HaLP or CMD into a run.", import_weights)
     sub.add_argument("file", metavar="FILE", help="a .pth.tar file; nothing in it is executed")
     sub.add_argument("--as", dest="kind", choices=("halp", "cmd"), required=True, help="whose it is")
     sub.add_argument("--out", metavar="RUN", help="folder to write (default: runs/KIND-FILE)")
     sub.add_argument("--layout", default="ntu25", help="joints of its input (default: %(default)s)")
-    sub.add_argument("--coords", type=int, choices=(2, 3), default=3, help="coordinates of a joint (default: %(default)s)")
+    sub.add_argument("--coords", type=int, default=3, help="coordinates of a joint (default: %(default)s)")
     sub.add_argument(
         "--stream",
         choices=("joint", "bone", "motion"),
@@ -152,6 +153,23 @@ def parser() -> argparse.ArgumentParser:
         default="ntu",
         help="how its training data were prepared (default: %(default)s, as published)",
     )
+
+    sub = verb("reproduce", "From raw files to a published figure: prepare, train, score; again to go on.", reproduce)
+    sub.add_argument("name", metavar="NAME", help="a recipe with a table [reproduce], e.g. halp_ntu60_xsub")
+    sub.add_argument("--raw", metavar="DIR", required=True, help="folder of raw files")
+    sub.add_argument("--out", metavar="FOLDER", default="reproduced", help="folder to write (default: %(default)s)")
+    sub.add_argument("--seed", type=int, default=0)
+    sub.add_argument("--labels", metavar="FOLDER", help="PKU-MMD: folder of label files, where it lies elsewhere")
+    sub.add_argument("--device", help="cpu, cuda, cuda:1 ... (default: CUDA where there is one)")
+    sub.add_argument("--jobs", type=int, default=0, help="processes that prepare (default: one per core)")
+    sub.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="e.g. loop.epochs=3 (every training), reproduce.init_epochs=1, linear.epochs=3",
+    )
+    sub.set_defaults(resume_hint=_again)
 
     verb("methods", "List methods, encoders, readers, protocols, layouts and recipes.", methods)
     sub = verb("bench", "Measure speed against plain reference implementations (from a checkout).", bench)
@@ -324,6 +342,33 @@ def import_weights(args: argparse.Namespace) -> None:
     )
     print(weights.report(run))
     print(f"Run written to {run}. Next: kineme evaluate {run} STORE --split NAME")
+
+
+def reproduce(args: argparse.Namespace) -> None:
+    from rich.console import Console
+
+    from . import reproduce as room
+
+    result = room.reproduce(
+        args.name,
+        args.raw,
+        args.out,
+        seed=args.seed,
+        overrides=args.set,
+        labels=args.labels,
+        device=args.device,
+        jobs=args.jobs or os.cpu_count() or 1,
+        progress=True,
+    )
+    Console(width=None if sys.stdout.isatty() else 140).print(room.table(result))
+    print(f"Figures written to {Path(args.out) / result['recipe']}-s{result['seed']}.json")
+
+
+def _again(args: argparse.Namespace) -> str:
+    words = ["kineme", "reproduce", args.name, "--raw", args.raw, "--out", args.out, "--seed", str(args.seed)]
+    more = {"--labels": [args.labels], "--device": [args.device], "--set": args.set}
+    pairs = [(flag, value) for flag, values in more.items() for value in values if value]
+    return shlex.join([*words, *(word for pair in pairs for word in pair)])
 
 
 def methods(args: argparse.Namespace) -> None:

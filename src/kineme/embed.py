@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -16,6 +18,7 @@ from . import checkpoint, normalise, recipe, skeleton
 from .augment import Crop, centre_crop, draw_crop
 from .batch import Source
 from .encoders import Encoder
+from .encoders.streams import MultiStream
 from .errors import InputError
 from .files import atomic, read_json, sha256, write_json
 from .methods import generator
@@ -36,6 +39,17 @@ def load(run: str | Path, device: str | None = None) -> Model:
         InputError: no run there, unfinished, weights that do not fit, or damaged ones.
     """
     return Model.open(Path(run), device)
+
+
+def load_any(run: str | Path, device: str | None = None) -> Model | Fused:
+    """Open what one word of the command line names: a run, or several joined by commas.
+
+    Raises:
+        InputError: see :func:`load`.
+    """
+    names = [str(run)] if Path(run).exists() else str(run).strip(",").split(",")
+    models = [load(name, device) for name in names]
+    return Fused(models) if len(models) > 1 else models[0]
 
 
 class Model:
@@ -88,6 +102,13 @@ class Model:
     @property
     def dim(self) -> int:
         return self.encoder.dim
+
+    @property
+    def streams(self) -> dict[str, slice]:
+        """The columns of each stream in a vector; an encoder that is not made of streams is a single one, ``all``."""
+        if not isinstance(self.encoder, MultiStream):
+            return {"all": slice(0, self.dim)}
+        return _columns({name: e.dim for name, e in cast(Mapping[str, Encoder], self.encoder.encoders).items()})
 
     def embed(
         self,
@@ -152,12 +173,14 @@ class Model:
             raise InputError(
                 where,
                 f"layout {clips.layout.name} ({len(clips.layout)} joints)",
-                f"the run's layout {self.layout.name} ({len(self.layout)} joints)",
+                f"layout {self.layout.name} ({len(self.layout)} joints) as in {self.path or 'the model'}",
                 f"Prepare it with: kineme prepare SRC DEST --layout {self.layout.name}",
             )
         if clips.frames.shape[3] != self.card["coords"]:
             raise InputError(
-                where, f"{clips.frames.shape[3]} coordinates per joint", f"{self.card['coords']} as in the run"
+                where,
+                f"{clips.frames.shape[3]} coordinates per joint",
+                f"{self.card['coords']} as in {self.path or 'the model'}",
             )
         if isinstance(clips, Store):
             has, wants = (
@@ -167,7 +190,7 @@ class Model:
                 raise InputError(
                     where,
                     f"normalised by {has[0]!r} {has[1] or ''}",
-                    f"{wants[0]!r} {wants[1] or ''} as in the run",
+                    f"{wants[0]!r} {wants[1] or ''} as in {self.path or 'the model'}",
                     f"Prepare it with: kineme prepare SRC DEST --normalise {wants[0]}",
                 )
 
@@ -196,6 +219,63 @@ class Model:
         if crop is None or gen is None:
             return centre_crop(lengths, self.card["crop"]["ratio"])
         return draw_crop(lengths, gen, crop[0], crop[1], least=self.card["crop"]["frames"])
+
+
+class Fused:
+    """Several runs in the place of one model: their vectors side by side. Late fusion of streams that were trained
+    separately is this under the protocol ``fusion``.
+
+    Args:
+        models: opened runs that take the same clips (each refuses those of another layout, number of coordinates or
+            normalisation than its own). Each keeps its own crop and number of frames.
+
+    Attributes:
+        path: the runs' folders, joined by commas.
+        streams: the columns of each stream in a vector; of two with one name the second is called ``joint 2``.
+
+    Raises:
+        InputError: no model.
+    """
+
+    def __init__(self, models: Sequence[Model]):
+        if not models:
+            raise InputError("models to fuse", "none", "at least one")
+        self.models = list(models)
+        self.path = ",".join(str(model.path or model.hash) for model in models)
+        widths, count = {}, Counter[str]()
+        for stream, columns in (item for model in models for item in model.streams.items()):
+            count[stream] += 1
+            widths[f"{stream} {count[stream]}" if count[stream] > 1 else stream] = columns.stop - columns.start
+        self.streams = _columns(widths)
+
+    def random(self) -> Fused:
+        """The runs' own encoders before training."""
+        return Fused([model.random() for model in self.models])
+
+    @property
+    def dim(self) -> int:
+        return sum(model.dim for model in self.models)
+
+    def embed(
+        self,
+        what: Store | Motion | Sequence[Motion] | np.ndarray,
+        rows: Sequence[int] | np.ndarray | None = None,
+        *,
+        crop: RandomCrop | None = None,
+        batch: int = 256,
+        progress: bool = False,
+    ) -> np.ndarray:
+        """One vector per clip, ``[N, D]``: see :meth:`Model.embed`. All runs see the same random crops, but for clips
+        that are too short for the frames of one of them.
+        """
+        found = [m.embed(what, rows, crop=crop, batch=batch, progress=progress) for m in self.models]
+        return np.concatenate(found, axis=1)
+
+
+def _columns(widths: Mapping[str, int]) -> dict[str, slice]:
+    """Where each of these stands when they are put side by side."""
+    ends = itertools.accumulate(widths.values())
+    return {name: slice(end - width, end) for (name, width), end in zip(widths.items(), ends)}
 
 
 @dataclass

@@ -117,6 +117,7 @@ def load(
         preset = recipe or ("small" if clips < SMALL or not gpu else "published")
         low = cls.small if preset == "small" else {"loop": cls.loop}
         tables = {"method": dict(low.get("method", {})), "loop": dict(low.get("loop", {}))}
+    tables.pop("reproduce", None)  # what `kineme reproduce` needs beside the training
     tables = settings.override(tables, overrides)
     for name in tables:
         if name not in ("method", "encoder", "loop"):

@@ -181,15 +181,14 @@ def seed(points: Tensor, seeds: Seeds, power: float = 2.0) -> Tensor:
     Returns:
         ``[P, D]`` centres, all of them points.
     """
-    distances = (points @ points.T).clamp(-1, 1).arccos().pow(power).fill_diagonal_(0)
+    cosines = (points @ points.T).clamp_(-1, 1)
     u = seeds.u.to(points)
     chosen = [(u[:1] * len(points)).long().clamp(max=len(points) - 1)]
-    nearest = distances[chosen[0]][0]
+    nearest = cosines[chosen[0]][0]  # of each point to the centres so far, as a cosine
     for value in u[1:].split(1):
-        sums = nearest.cumsum(0)
-        place = torch.searchsorted(sums, value * sums[-1], right=True).clamp(max=len(points) - 1)
-        chosen.append(place)
-        nearest = torch.minimum(nearest, distances[place][0])
+        sums = nearest.arccos().pow(power).cumsum(0)
+        chosen.append(torch.searchsorted(sums, value * sums[-1]))
+        nearest = torch.maximum(nearest, cosines.index_select(0, chosen[-1])[0])
     return points[torch.cat(chosen)]
 
 
@@ -204,6 +203,9 @@ def kmeans(
     """Spherical k-means: nearest centre by arc length, then the mean of each cluster on the sphere, until the centres
     move by less than ``tolerance`` on average or ``rounds`` are over (spec halp.md, 5.1).
 
+    Intrinsic means are reached in two stages: with normalised means until these rest, since they are near and cheap,
+    then by Karcher's iteration, one step in each round.
+
     Args:
         points: ``[n, D]`` unit vectors.
         centres: ``[P, D]`` unit vectors to start from.
@@ -215,58 +217,42 @@ def kmeans(
         centres ``[P, D]``, and the cluster of each point ``[n]``; no gradient.
     """
     points, centres = points.detach(), centres.detach()
-    done = torch.zeros((), dtype=torch.bool, device=points.device)
-    check = 1 if points.device.type == "cpu" else 10  # elsewhere a look at the device costs more than a round
-    for number in range(rounds):
-        members, counts = _members(points, centres)
-        new = intrinsic_means(points, members) if mean == "intrinsic" else _normalised_means(points, members)
-        spare = centres if seeds is None else points[seeds.spare[number % len(seeds.spare)].to(points.device)]
-        new = torch.where(counts[:, None] > 0, new, spare)
-        moved = _arc(new, centres).mean()
-        centres = torch.where(done, centres, new)
-        done = done | (moved < tolerance)
-        if number % check == check - 1 and bool(done):
-            break
+    numbers = torch.arange(len(centres), device=points.device)[:, None]
+    check = 1 if points.device.type == "cpu" else 8  # elsewhere a look at the device costs more than a round
+    for step in (normalised_mean, karcher_step)[: 2 if mean == "intrinsic" else 1]:
+        for number in range(rounds):
+            members = ((points @ centres.T).argmax(1) == numbers).to(points.dtype)
+            counts = members.sum(1, keepdim=True)
+            new = step(points, members / counts.clamp(min=1), centres)
+            spare = centres if seeds is None else points[seeds.spare[number % len(seeds.spare)].to(points.device)]
+            new = torch.where(counts > 0, new, spare)
+            moved = (new - centres).norm(dim=1).mean()  # the chord: equal to the arc where it matters
+            centres = new
+            if number % check == check - 1 and bool(moved < tolerance):
+                break
     return centres, (points @ centres.T).argmax(1)
 
 
-def intrinsic_means(points: Tensor, members: Tensor, rounds: int = 20, tolerance: float = 1e-5) -> Tensor:
-    """Frechet mean of each cluster: the point from which the mean of the logarithms is zero (Karcher's iteration,
-    started at the normalised mean).
+def normalised_mean(points: Tensor, shares: Tensor, centres: Tensor) -> Tensor:
+    """Arithmetic mean of each cluster, put back on the sphere: ``[P, D]``.
 
     Args:
         points: ``[n, D]`` unit vectors.
-        members: ``[P, n]``, 1 where a point belongs to a cluster, else 0.
-
-    Returns:
-        ``[P, D]`` unit vectors; those of empty clusters mean nothing.
+        shares: ``[P, n]`` weights of the points in each cluster, of sum 1.
+        centres: not used; the argument is that of :func:`karcher_step`.
     """
-    centres = _normalised_means(points, members)
-    shares = members / members.sum(1, keepdim=True).clamp(min=1)
-    steps = rounds if points.device.type == "cpu" else 5  # fixed where every look costs: the start is within 1e-2
-    for _ in range(steps):
-        cosine = ((members.T @ centres) * points).sum(1).clamp(-1, 1)
-        angle = cosine.arccos()
-        stretch = torch.where(angle > 1e-4, angle / angle.sin().clamp(min=1e-12), 1.0)  # log: stretch (x - cos m)
-        tangent = shares @ (stretch[:, None] * points) - (shares @ (stretch * cosine))[:, None] * centres
-        size = tangent.norm(dim=1, keepdim=True)
-        centres = F.normalize(size.cos() * centres + torch.sinc(size / torch.pi) * tangent, dim=1)
-        if points.device.type == "cpu" and bool((size < tolerance).all()):
-            break
-    return centres
+    return F.normalize(shares @ points, dim=1)
 
 
-def _members(points: Tensor, centres: Tensor) -> tuple[Tensor, Tensor]:
-    """``[P, n]`` memberships and ``[P]`` sizes."""
-    labels = (points @ centres.T).argmax(1)
-    members = F.one_hot(labels, len(centres)).T.to(points.dtype)
-    return members, members.sum(1)
+def karcher_step(points: Tensor, shares: Tensor, centres: Tensor) -> Tensor:
+    """One step towards the Frechet mean of each cluster: along the mean of the logarithms (Karcher's iteration).
 
-
-def _normalised_means(points: Tensor, members: Tensor) -> Tensor:
-    return F.normalize(members @ points, dim=1)
-
-
-def _arc(a: Tensor, b: Tensor) -> Tensor:
-    """Arc length of unit vectors by the chord: exact for small angles, where the cosine is not."""
-    return 2 * ((a - b).norm(dim=-1) / 2).clamp(max=1).arcsin()
+    Arguments and result as :func:`normalised_mean`; at the mean the step is zero.
+    """
+    cosine = ((shares > 0).to(points).T @ centres).mul(points).sum(1).clamp(-1, 1)
+    angle = cosine.arccos()
+    stretch = torch.where(angle > 1e-4, angle / angle.sin().clamp(min=1e-12), 1.0)  # log_m(x) = stretch (x - cos m)
+    weights = shares * stretch
+    tangent = weights @ points - (weights @ cosine)[:, None] * centres
+    size = tangent.norm(dim=1, keepdim=True)
+    return F.normalize(size.cos() * centres + torch.sinc(size / torch.pi) * tangent, dim=1)

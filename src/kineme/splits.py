@@ -12,7 +12,7 @@ A split is asked for by name:
 * ``file:PATH``: a list of names as PKU-MMD and NTU publish them.
 
 ``NAME+val`` cuts the training part of NAME once more: every fifth subject becomes the test part. Settings are chosen
-there.
+there. ``NAME+val1`` to ``NAME+val5`` hold out each fifth in turn (``+val5`` is ``+val`` where there are five subjects).
 Clips without a label belong to a split as all others do; whoever scores leaves them out.
 """
 
@@ -64,10 +64,10 @@ def split(store: Store, name: str, seed: int = 0) -> Split:
     Raises:
         InputError: no such split here (the message lists those there are), or a part of it is empty.
     """
-    base, val, _ = name.rpartition("+val") if name.endswith("+val") else (name, "", "")
-    train, test = _masks(store, base, seed)
-    if val:
-        test = train & _held_out(store, train)
+    inner = re.fullmatch(r"(.+)\+val([1-5]?)", name)
+    train, test = _masks(store, inner[1] if inner else name, seed)
+    if inner:
+        test = train & _held_out(store, train, int(inner[2]) - 1 if inner[2] else None)
         train = train & ~test
     for part, mask in (("training", train), ("test", test)):
         if not mask.any():
@@ -161,7 +161,8 @@ def _masks(store: Store, name: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
         return _by_value(store, name, column, values.split(","))
     listed = names(store)
     raise InputError(f"split {name!r} of {store.path}", "no such split",
-                     f"one of {', '.join(listed)}, each also with +val; or COLUMN=VALUE,VALUE; or file:LIST.txt",
+                     f"one of {', '.join(listed)}, each also with +val, or +val1 to +val5; "
+                     "or COLUMN=VALUE,VALUE; or file:LIST.txt",
                      did_you_mean(name, listed))
 
 
@@ -186,9 +187,9 @@ def _known(store: Store) -> Masks:
 
 
 def _ntu(store: Store, mine: np.ndarray) -> Masks:
-    """NTU RGB+D 60 and 120; the first edition is subjects 1 to 40."""
+    """NTU RGB+D 60 and 120; the first edition is setups 1 to 17 (some of its 40 subjects act in later ones as well)."""
     subject, camera, setup = (_numbers(store, name) for name in ("subject", "camera", "setup"))
-    first, known = subject <= 40, subject > 0
+    first, known = (subject <= 40) & ~(setup > 17), subject > 0
     trains60, trains120 = np.isin(subject, NTU60_SUBJECTS), np.isin(subject, NTU120_SUBJECTS)
     xsub60, xsub120 = (first & trains60, first & known & ~trains60), (trains120, known & ~trains120)
     return {"xsub": xsub120 if (subject[mine] > 40).any() else xsub60, "xsub60": xsub60, "xsub120": xsub120,
@@ -277,8 +278,11 @@ def _names_of(clip: str | None) -> set[str]:
     return {clip, file, last.name, last.stem}
 
 
-def _held_out(store: Store, train: np.ndarray) -> np.ndarray:
-    """Every fifth subject of the training part, at least one; performances or clips where no two subjects are known."""
+def _held_out(store: Store, train: np.ndarray, fold: int | None) -> np.ndarray:
+    """Every fifth subject of the training part; performances or clips where no two subjects are known.
+
+    Fold 0 begins with the first, 4 with the fifth; None is the last of these that holds anything.
+    """
     dataset = _codes(store.column("dataset")) if datasets(store) else np.zeros(len(store), np.int64)
     for name in ("subject", "performance"):
         groups = _codes(store.column(name), train)
@@ -286,11 +290,11 @@ def _held_out(store: Store, train: np.ndarray) -> np.ndarray:
         groups = _codes(groups + (dataset + 1) * (groups.max() + 1), groups >= 0)
         count = groups.max() + 1
         if count > 1:
-            return (groups >= 0) & (groups % 5 == min(4, count - 1))
+            return (groups >= 0) & (groups % 5 == (min(4, count - 1) if fold is None else fold))
     rows = np.flatnonzero(train)
     rows = rows[np.argsort(_codes(store.column("label"))[rows], kind="stable")]
     held = np.zeros(len(store), bool)
-    held[rows[min(4, len(rows) - 1)::5]] = len(rows) > 1
+    held[rows[(min(4, len(rows) - 1) if fold is None else fold)::5]] = len(rows) > 1
     return held
 
 

@@ -23,7 +23,7 @@ def blobs(n: int, dim: int, classes: int, seed: int = 0, apart: float = 0.7):
 
 
 def by_another_solver(train, labels, test, C):
-    """The same minimum by another road: torch L-BFGS in float64 on the sum of losses + |w|^2 / (2 C).
+    """Class scores of the same minimum by another road: torch L-BFGS in float64 on the sum of losses + |w|^2 / (2 C).
 
     Of two classes scikit-learn gives weights to one only; as two opposite halves they have half the square.
     """
@@ -43,7 +43,11 @@ def by_another_solver(train, labels, test, C):
         return value
 
     solver.step(loss)
-    return (z @ weight.T + bias).argmax(1).numpy()
+    return (z @ weight.T + bias).detach().numpy()
+
+
+def last(looks):
+    return [*looks][-1]
 
 
 @pytest.mark.parametrize(("dim", "classes", "C"), [(5, 2, 0.05), (40, 6, 0.05), (40, 6, 1.0), (300, 10, 0.05)])
@@ -51,8 +55,34 @@ def test_logistic_is_the_minimum(dim, classes, C):
     features, labels = blobs(600, dim, classes)
     found = linear.logistic(features[:300], labels[:300], features[300:], C)
     expected = by_another_solver(features[:300], labels[:300], features[300:], C)
+    probabilities = (torch.as_tensor(scores).softmax(1) for scores in (found, expected))
+    np.testing.assert_allclose(*probabilities, atol=0.02)  # scikit-learn stops a little earlier
+    found, expected = found.argmax(1), expected.argmax(1)
     assert np.mean(found == expected) >= 0.996
     assert abs(np.mean(found == labels[300:]) - np.mean(expected == labels[300:])) < 4e-3
+
+
+@pytest.mark.parametrize("classes", [2, 5])
+def test_logistic_scores_give_its_probabilities(classes):
+    """Their highest is scikit-learn's label and their softmax its probability, also of two classes."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
+
+    features, labels = blobs(300, 12, classes)
+    scale = StandardScaler().fit(features[:150].astype(np.float64))
+    train, test = (scale.transform(side.astype(np.float64)) for side in (features[:150], features[150:]))
+    theirs = LogisticRegression(C=0.05, max_iter=10_000).fit(train, labels[:150])
+    found = linear.logistic(features[:150], labels[:150], features[150:])
+    np.testing.assert_array_equal(found.argmax(1), theirs.predict(test))
+    np.testing.assert_allclose(torch.as_tensor(found).softmax(1), theirs.predict_proba(test), atol=1e-9)
+
+
+def test_labels_that_do_not_occur_are_never_said():
+    features, labels = blobs(200, 12, 3)
+    found = linear.logistic(features[:100], 2 * labels[:100], features[100:])
+    assert found.shape == (100, 5)
+    assert np.isneginf(found[:, [1, 3]]).all()
+    np.testing.assert_array_equal(found[:, ::2], linear.logistic(features[:100], labels[:100], features[100:]))
 
 
 def test_logistic_is_standardised_and_draws_nothing():
@@ -61,15 +91,16 @@ def test_logistic_is_standardised_and_draws_nothing():
     first = linear.logistic(features[:200], labels[:200], features[200:])
     moved = features * np.geomspace(1e-3, 1e3, 20).astype(np.float32) + 5
     np.testing.assert_array_equal(first, linear.logistic(features[:200], labels[:200], features[200:]))
-    assert np.mean(first == linear.logistic(moved[:200], labels[:200], moved[200:])) > 0.99
+    again = linear.logistic(moved[:200], labels[:200], moved[200:])
+    assert np.mean(first.argmax(1) == again.argmax(1)) > 0.99
 
 
 def test_penalty_has_its_usual_sense():
     """A large C fits noise exactly, a small one does not."""
     rng = np.random.default_rng(0)
     features, labels = rng.normal(size=(60, 100)).astype(np.float32), rng.integers(0, 3, 60)
-    assert np.mean(linear.logistic(features, labels, features, 10.0) == labels) == 1
-    assert np.mean(linear.logistic(features, labels, features, 1e-6) == labels) < 0.9
+    assert np.mean(linear.logistic(features, labels, features, 10.0).argmax(1) == labels) == 1
+    assert np.mean(linear.logistic(features, labels, features, 1e-6).argmax(1) == labels) < 0.9
 
 
 def test_published_settings():
@@ -93,7 +124,7 @@ def test_descent_as_published(monkeypatch):
         return step(self, closure)
 
     monkeypatch.setattr(torch.optim.SGD, "step", watched)
-    linear.descend(features[None], labels, features, labels, replace(PUBLISHED["cmd"], epochs=8), 0)
+    last(linear.descend(features[None], labels, features, 5, replace(PUBLISHED["cmd"], epochs=8), 0))
     np.testing.assert_allclose([lr for lr, *_ in steps], [0.1] * 10 + [0.01] * 4 + [0.001] * 2, rtol=1e-9)  # 2 batches
     assert {(momentum, decay) for _, momentum, decay, _, _ in steps} == {(0.9, 0)}
     weight, bias = steps[0][3:]
@@ -103,7 +134,7 @@ def test_descent_as_published(monkeypatch):
 
 
 def test_descent_by_hand():
-    """One full batch: the labels after one step are those of w0 - lr * gradient."""
+    """One full batch: the outputs after one step are those of w0 - lr * gradient."""
     features, labels = blobs(200, 10, 3)
     how = replace(PUBLISHED["hico"], epochs=1, every=1)
     weight = torch.empty(3, 10).normal_(0, 0.01, generator=torch.Generator().manual_seed(4)).requires_grad_()
@@ -111,8 +142,8 @@ def test_descent_by_hand():
     x, y = torch.as_tensor(features), torch.as_tensor(labels)
     torch.nn.functional.cross_entropy(x @ weight.T + bias, y).backward()
     logits = x @ (weight - 2.0 * weight.grad).T + bias - 2.0 * bias.grad
-    expected = float((logits.argmax(1) == y).double().mean())
-    assert linear.descend(features[None], labels, features, labels, how, 4) == pytest.approx([expected], abs=0.006)
+    found, = linear.descend(features[None], labels, features, 3, how, 4)
+    np.testing.assert_allclose(found, logits.detach(), atol=1e-5)
 
 
 def test_every_view_is_used():
@@ -120,19 +151,24 @@ def test_every_view_is_used():
     features, labels = blobs(300, 10, 2, apart=2.0)
     features -= features.mean(0)
     how = replace(PUBLISHED["halp"], epochs=20)
-    alone = linear.descend(features[None], labels, features, labels, how, 0)
-    both = linear.descend(np.stack([features, -features]), labels, features, labels, how, 0)
-    assert alone[-1] > 0.98
-    assert both[-1] < 0.8
+    alone = last(linear.descend(features[None], labels, features, 2, how, 0))
+    both = last(linear.descend(np.stack([features, -features]), labels, features, 2, how, 0))
+    assert np.mean(alone.argmax(1) == labels) > 0.98
+    assert np.mean(both.argmax(1) == labels) < 0.8
 
 
 def test_descent_is_made_by_its_seed():
     features, labels = blobs(300, 30, 6, apart=0.2)
     how = replace(PUBLISHED["halp"], epochs=10, every=1)
-    runs = [linear.descend(features[None, :200], labels[:200], features[200:], labels[200:], how, seed)
+    runs = [np.stack([*linear.descend(features[None, :200], labels[:200], features[200:], 6, how, seed)])
             for seed in (0, 0, 1)]
-    assert runs[0] == runs[1] != runs[2]
-    assert len(runs[0]) == 10
+    assert runs[0].shape == (10, 100, 6)  # a look after every epoch
+    assert np.array_equal(runs[0], runs[1])
+    assert not np.array_equal(runs[0], runs[2])
+    assert not np.array_equal(runs[0][0], runs[0][1])
+    looks = {every: len([*linear.descend(features[None], labels, features[:5], 6, replace(how, every=every), 0)])
+             for every in (4, 5)}
+    assert looks == {4: 3, 5: 2}  # the last epoch is always looked at
 
 
 @pytest.fixture

@@ -41,7 +41,10 @@ Row = dict[str, Any]
 
 
 class Embedder(Protocol):
-    """What a task asks of a model; :class:`kineme.embed.Model` has it."""
+    """What a task asks of a model; :class:`kineme.embed.Model` and :class:`kineme.embed.Fused` have it.
+
+    One whose vectors are made of several streams also has ``streams``: see :attr:`Task.streams`.
+    """
 
     def embed(self, what: Store, rows: np.ndarray | None = None, *, crop: Any = None) -> np.ndarray:
         """float32 ``[n, D]``, one vector for each of ``rows`` (default all) in their order.
@@ -80,6 +83,11 @@ class Task:
     def unseen(self) -> list[str]:
         """Classes of the test side that do not occur in training; their clips count as errors."""
         return [self.classes[i] for i in np.setdiff1d(self.labels[self.test], self.labels[self.train])]
+
+    @property
+    def streams(self) -> dict[str, slice]:
+        """The columns of each stream in the model's features; of a model that does not tell, all are one stream."""
+        return getattr(self.model, "streams", None) or {"all": slice(None)}
 
     def features(self, rows: np.ndarray) -> np.ndarray:
         """float32 ``[len(rows), D]`` of the model's deterministic crop; a clip is embedded once for all protocols.

@@ -123,10 +123,11 @@ class HaLP(MoCo):
 
     def draw(self, name: str, rows: int, at: At) -> sphere.Draw:
         """Targets and hardness of a stream's positives in this step: drawn for all processes, this one's rows taken."""
-        s, size, device = self.settings, at.world.size, self.prototypes(name).device
+        s, device = self.settings, self.prototypes(name).device
         gen = at.generator(f"positives {name}")
-        drawn = sphere.draw(rows * size, s.positives, min(s.ignore, s.prototypes - s.skip), s.lam, gen)
-        return sphere.Draw(*(None if x is None else x.chunk(size)[at.world.rank].to(device) for x in drawn))
+        drawn = sphere.draw(rows * at.world.size, s.positives, min(s.ignore, s.prototypes - s.skip), s.lam, gen)
+        mine = slice(rows * at.world.rank, rows * (at.world.rank + 1))
+        return sphere.Draw(drawn.choice[mine].to(device), None if drawn.u is None else drawn.u[mine].to(device))
 
     def plan(self, name: str, key: Tensor, draw: sphere.Draw) -> sphere.Plan:
         """Where the positives of the anchors ``key [B, dim]`` lie, and which of them pass the rank filter."""

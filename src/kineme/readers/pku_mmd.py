@@ -30,7 +30,7 @@ suffixes = (".txt",)
 
 WHAT = "PKU-MMD skeleton text (150 numbers on each line)"
 ROW = "2 bodies x 25 joints x 3 coordinates"
-NAME = re.compile(r"(?P<video>\d{4})-(?P<camera>[LMR])")
+NAME = re.compile(r"(?P<video>\d{4}|A\d+N\d+)-(?P<camera>[LMR])")  # part I, part II
 LABEL = re.compile(rb"\d+(\.0*)?,\d+(\.0*)?,\d+(\.0*)?(,.*)?")
 PLACES = ("labels/{}", "../Train_Label_PKU_final/{}", "../Label/Train_Label_PKU_final/{}")
 SPLITS = {"xsub": ("cross-subject.txt", "cross_subject.txt", "cross_subject_v2.txt"),
