@@ -55,8 +55,8 @@ ORDER = [
     "cli",
 ]
 SIBLINGS = {
-    "methods": ["moco", "cmd", "halp"],
-    "encoders": ["recurrent", "bidirectional"],
+    "methods": ["moco", "cmd", "halp", "hico"],
+    "encoders": ["recurrent", "bidirectional", "hierarchical"],
     "evaluate": ["knn", "linear", "fusion"],
 }  # one way only, in this order
 LIGHT = ("torch", "sklearn", "pyarrow", "scipy", "matplotlib", "rich")

@@ -26,7 +26,9 @@ from .store import Store
 if TYPE_CHECKING:
     from rich.table import Table
 
-STORES = {"ntu60": "ntu", "ntu120": "ntu", "pku2": "pku2"}  # NTU RGB+D 60 is a part of 120: its splits find it there
+# NTU RGB+D 60 is a part of 120: its splits find it in the same store
+STORES = {"ntu60": "ntu", "ntu120": "ntu", "pku2": "pku2", "nw_ucla": "nw_ucla"}
+NORMALISE = {"nw_ucla": "general"}  # the others: ntu, as published
 BEST = " at the best test epoch"  # what released code reports, under the name of what it stands for
 Result = dict[str, Any]
 
@@ -45,7 +47,7 @@ class Settings:
         clips: how many the training and the test part have as published, for a warning where they differ.
     """
 
-    data: Literal["ntu60", "ntu120", "pku2"]
+    data: Literal["ntu60", "ntu120", "pku2", "nw_ucla"]
     split: str
     protocols: tuple[str, ...] = ("knn", "linear")
     init: str | None = None
@@ -133,7 +135,7 @@ def reproduce(
 
     folder = out / STORES[plan.settings.data]
     say(1, f"prepare {raw} -> {folder}")
-    data = _prepared(raw, folder, plan.settings.faithful, labels, jobs, progress)
+    data = _prepared(raw, folder, plan.settings, labels, jobs, progress)
     split = splits.split(data, plan.settings.split)
     clips = (len(split.train), len(split.test))
     for number, stage in enumerate(plan.stages, 2):
@@ -175,7 +177,7 @@ def read(name: str, out: Path, seed: int, overrides: Sequence[str] = ()) -> Plan
         raise InputError(path, "a recipe without a table [reproduce]", "one that says data, split and protocols")
     wanted = dict(settings.override({"reproduce": tables["reproduce"]}, _of(overrides, "reproduce"))["reproduce"])
     published = dict(wanted.pop("published", {}))
-    source = str(published.pop("source", "no source given"))
+    source = str(published.pop("source", "nothing"))
     protocols = registry.names("evaluate")
     given = {word: wanted.pop(word) for word in protocols if word in wanted}
     chosen = settings.make(Settings, wanted, "reproduce")
@@ -201,15 +203,16 @@ def read(name: str, out: Path, seed: int, overrides: Sequence[str] = ()) -> Plan
 
 
 def _prepared(
-    raw: str | os.PathLike, folder: Path, faithful: bool, labels: str | os.PathLike | None, jobs: int, progress: bool
+    raw: str | os.PathLike, folder: Path, how: Settings, labels: str | os.PathLike | None, jobs: int, progress: bool
 ) -> Store:
     with Bar("prepare", 0, progress) as bar:
 
         def tick(done: int, total: int, note: str) -> None:
             bar.update(done, note, total)
 
+        normalise = NORMALISE.get(how.data, "ntu")
         return prepare.prepare(
-            raw, folder, normalise="ntu", labels=labels, jobs=jobs, faithful=faithful, progress=tick
+            raw, folder, normalise=normalise, labels=labels, jobs=jobs, faithful=how.faithful, progress=tick
         )
 
 

@@ -187,5 +187,5 @@ def _described(plan: sphere.Plan, term: Tensor, prototypes: int) -> dict[str, Te
         "kept": plan.kept.float().mean(),
         "t": plan.t.mean(),
         "angle": (plan.t * plan.omega).mean(),
-        "in use": plan.nearest.bincount(minlength=prototypes).gt(0).sum().float(),
+        "in use": term.new_zeros(prototypes).index_fill_(0, plan.nearest, 1.0).sum(),
     }
