@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 import re
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from training import kineme, make_store, one_paragraph
 
-from kineme import checkpoint, embed, encoders, settings, sphere, train
+from kineme import checkpoint, embed, encoders, evaluate, settings, sphere, train
 from kineme.encoders.recurrent import Recurrent
 from kineme.errors import InputError
 from kineme.methods import At
 from kineme.methods.halp import HaLP
 from kineme.methods.moco import MoCo
 from kineme.skeleton import layout
+from kineme.splits import Split
 from kineme.world import World
 
 SMALL = {"dim": 6, "queue": 20, "recent": 12, "prototypes": 4, "positives": 9, "every": 3}
@@ -172,11 +174,15 @@ def test_impossible_settings_are_refused_by_name(table, word):
         settings.make(HaLP.Settings, {**SMALL, **table})
 
 
-def test_settings_are_sized_to_a_small_set():
-    made = HaLP.sized({}, 100)
-    assert made["recent"] <= made["queue"] <= 50
-    assert made["prototypes"] <= made["recent"]
+@pytest.mark.parametrize("clips", [1, 5, 8, 30, 100, 2000])
+def test_settings_are_sized_to_a_small_set(clips):
+    made = HaLP.sized({}, clips)
+    assert made["recent"] <= made["queue"] <= max(4, clips // 2)
+    assert 2 <= made["prototypes"] <= made["recent"]
     settings.make(HaLP.Settings, made)
+
+
+def test_settings_of_a_large_set_are_the_published_ones():
     assert HaLP.sized({}, 100_000) == {"queue": 16384, "recent": 256, "prototypes": 20}
 
 
@@ -260,3 +266,21 @@ def test_what_cannot_begin_a_run(store, baseline, tmp_path, changed, epochs, wor
 def test_the_command_line_says_what_is_no_run(store, tmp_path):
     words = ("pretrain", "halp", store.path, "--out", tmp_path / "no", "--init", store.path, "--epochs", 5)
     one_paragraph(kineme(*words, check=False), "swing", "a finished run")
+
+
+def test_a_clip_is_its_own_nearest_neighbour(store, baseline):
+    """Retrieval with k = 1 on the training clips themselves finds every one (section 11, item 17)."""
+    rows = np.arange(len(store))
+    found = evaluate.run(embed.load(baseline), store, ["knn"], Split("all", rows, rows), settings={"knn": {"k": [1]}})
+    assert {row["score"] for row in found} == {1.0}
+
+
+@pytest.mark.parametrize("probe", ["halp", "cmd", "logistic"])
+def test_a_probe_leaves_the_encoder_as_it_was(store, baseline, probe):
+    """Weights and batch-norm statistics, bit for bit (section 11, item 18)."""
+    model = embed.load(baseline)
+    before = {name: value.clone() for name, value in model.encoder.state_dict().items()}
+    evaluate.run(model, store, ["linear"], "random", settings={"linear": {"probe": probe, "epochs": 3}}, random=False)
+    after = model.encoder.state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(after[name], value) for name, value in before.items())

@@ -85,8 +85,8 @@ class HaLP(MoCo):
 
     @classmethod
     def sized(cls, settings: dict[str, Any], clips: int) -> dict[str, Any]:
-        """MoCo's queue; the recent keys and the prototypes are no more than it holds."""
-        settings = super().sized(settings, clips)
+        """MoCo's queue, of 4 keys at least; the recent keys and the prototypes are no more than it holds."""
+        settings = super().sized(settings, max(8, clips))
         recent = min(cls.Settings.recent, settings["queue"])
         return {"recent": recent, "prototypes": max(2, min(cls.Settings.prototypes, recent // 4)), **settings}
 
