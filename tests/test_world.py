@@ -19,10 +19,12 @@ import torch.distributed as dist
 from kineme import encoders, train, world
 from kineme.augment import ViewSettings
 from kineme.batch import Batch
+from kineme.encoders.hierarchical import Hierarchical
 from kineme.encoders.recurrent import Recurrent
 from kineme.methods import At
 from kineme.methods.cmd import CMD
 from kineme.methods.halp import HaLP
+from kineme.methods.hico import HiCo
 from kineme.methods.moco import MoCo
 from kineme.skeleton import layout
 
@@ -31,11 +33,14 @@ torch.set_num_threads(1)
 here = world.start()
 torch.manual_seed(0)
 joints = layout("kinect20")
-cls = {"moco": MoCo, "cmd": CMD, "halp": HaLP, "halp with cmd": HaLP}[kind]
+cls = {"moco": MoCo, "cmd": CMD, "halp": HaLP, "halp with cmd": HaLP, "hico": HiCo}[kind]
+name, shape = "recurrent", Recurrent.Settings(cell, 5, 2, 2)
+if kind == "hico":
+    name, shape = "hierarchical", Hierarchical.Settings(cell, 6, granularities=3, frames=6, persons=2)
 more = {"prototypes": 4, "recent": 20, "positives": 6, "every": 1} if cls is HaLP else {}
 more |= {"cmd": True} if kind == "halp with cmd" else {}
 method = cls(cls.Settings(dim=8, queue=20, temperature=0.2, momentum=0.9, views=ViewSettings(frames=6), **more),
-             lambda: encoders.build("recurrent", Recurrent.Settings(cell, 5, 2, 2), joints, 3, 2))
+             lambda: encoders.build(name, shape, joints, 3, 2))
 optimiser = torch.optim.SGD(method.groups()["loss"], lr=0.1, momentum=0.9)
 gen = torch.Generator().manual_seed(1)
 log = {}
@@ -91,12 +96,14 @@ def launch(tmp_path: Path, size: int, cell: str, kind: str = "moco") -> dict:
 
 
 @pytest.mark.parametrize(
-    ("cell", "kind"), [("gru", "moco"), ("lstm", "moco"), ("gru", "cmd"), ("gru", "halp"), ("gru", "halp with cmd")]
+    ("cell", "kind"),
+    [("gru", "moco"), ("lstm", "moco"), ("gru", "cmd"), ("gru", "halp"), ("gru", "halp with cmd"), ("lstm", "hico")],
 )
 def test_two_processes_equal_one_with_the_joint_batch(tmp_path, cell, kind):
     one, two = launch(tmp_path, 1, cell, kind), launch(tmp_path, 2, cell, kind)
     assert one.keys() == two.keys()
-    assert sum("running" in name for name in one) == 4 * (3 if "cmd" in kind else 1)
+    if kind != "hico":  # it has no batch norm
+        assert sum("running" in name for name in one) == 4 * (3 if "cmd" in kind else 1)
     if "halp" in kind:  # the queue was full in time: the positives took part
         assert all(bool(value.any()) for name, value in one.items() if "prototypes" in name)
     for name in one:

@@ -1,0 +1,238 @@
+"""The hierarchical encoder of HiCo: frames and joints as two token sequences, each at several granularities."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..batch import Batch
+from ..errors import InputError
+from ..settings import positive
+from ..skeleton import Layout
+from . import Encoder, Features
+from .recurrent import flatten
+
+KERNEL = 5  # tokens that the down-sampling looks at
+
+
+class Hierarchical(Encoder):
+    """Two branches over the same clip (Dong et al. 2023; spec ``hico.md``, section 4): ``time``, one token per frame,
+    and ``space``, one token per joint of a person with its whole trajectory. See :class:`Branch`.
+
+    ``Features.clip`` is ``[B, 2 G d]``, ``[v_T, v_S]``, not normalised; ``Features.frame`` is ``[B, frames, d]``, the
+    time branch at its finest granularity. ``Features.parts``: ``clip`` and ``part`` ``[B, G, d]`` (time and space, from
+    the finest granularity to the coarsest), ``temporal`` and ``spatial`` ``[B, G d]`` (the same, concatenated),
+    ``instance`` (what ``Features.clip`` is).
+
+    A joint's token is as long as the clip, so clips of another length are first resized in time to ``frames``.
+
+    Raises:
+        InputError: so many granularities that a sequence would be left without a token.
+
+    Attributes:
+        sizes: size of each of the ``parts``.
+    """
+
+    @dataclass(frozen=True)
+    class Settings:
+        """Published size: hidden 512, 4 granularities, 64 frames; the other settings of a Transformer are 1 layer, 4
+        heads and dropout 0.1.
+
+        Attributes:
+            cell: the sequence encoder; ``gru`` and ``lstm`` are bidirectional with half of ``hidden`` each way.
+            hidden: d, size of every token.
+            granularities: G. The shortest sequence keeps ``tokens // 2 ** (G - 1)`` tokens.
+            frames: T.
+            heads, dropout: of the Transformer only.
+            masked: the space branch leaves absent people out; else they are tokens of zeros, as released.
+            position: add a sinusoidal code of its place to every token that enters the sequence encoder.
+            apart: encode each person alone and take the maximum over the people who are there: their order and
+                their number do not matter.
+            confidence: ``seen`` as one more coordinate of every joint.
+        """
+
+        cell: Literal["gru", "lstm", "transformer"] = "gru"
+        hidden: int = 512
+        granularities: int = 4
+        frames: int = 64
+        layers: int = 1
+        heads: int = 4
+        dropout: float = 0.1
+        persons: int | None = None
+        masked: bool = True
+        position: bool = False
+        apart: bool = False
+        confidence: bool = False
+
+        def __post_init__(self):
+            positive(self, "encoder", "hidden", "granularities", "frames", "layers", "heads")
+            parts = self.heads if self.cell == "transformer" else 2
+            if self.hidden % parts or self.hidden % 2:
+                raise InputError("encoder.hidden", f"{self.hidden}", f"a multiple of 2 and of {parts} ({self.cell})")
+            if not 0 <= self.dropout < 1:
+                raise InputError("encoder.dropout", f"{self.dropout}", "0 or more, less than 1")
+
+    small = {"hidden": 128, "frames": 32}  # noqa: RUF012
+
+    def __init__(self, settings: Settings, layout: Layout, coords: int):
+        super().__init__()
+        self.settings, self.persons = settings, settings.persons or 1
+        self.coords, self.joints = coords + settings.confidence, len(layout)
+        together = 1 if settings.apart else self.persons
+        fewest = min(settings.frames, self.joints * (1 if settings.masked else together))
+        if not fewest >> settings.granularities - 1:
+            raise InputError(
+                "encoder.granularities",
+                f"{settings.granularities}",
+                f"at most {fewest.bit_length()}: each further one halves the tokens, of which there are {fewest}",
+            )
+        self.time = Branch(together * self.joints * self.coords, settings)
+        self.space = Branch(settings.frames * self.coords, settings)
+        wide = settings.granularities * settings.hidden
+        self.dim = 2 * wide
+        self.sizes = {"clip": settings.hidden, "part": settings.hidden}
+        self.sizes |= {"temporal": wide, "spatial": wide, "instance": self.dim}
+        for weight in self.parameters():
+            if weight.dim() == 2:
+                nn.init.xavier_uniform_(weight)
+
+    def forward(self, batch: Batch) -> Features:
+        joints, present = self._input(batch)
+        if self.settings.apart:
+            joints = joints.transpose(1, 2)[present].unsqueeze(2)  # every person a clip of its own
+            space = self.space(joint_tokens(joints))[0]
+        else:
+            space = self._space(joint_tokens(joints), present)
+        time, frame = self.time(joints.flatten(2))
+        if self.settings.apart:
+            time, frame, space = (_fused(x, present) for x in (time, frame, space))
+        temporal, spatial = time.flatten(1), space.flatten(1)
+        clip = torch.cat([temporal, spatial], 1)
+        parts = {"clip": time, "part": space, "temporal": temporal, "spatial": spatial, "instance": clip}
+        return Features(clip, frame, parts)
+
+    def _input(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Joints ``[B, frames, M, V, C]``, missing ones 0, and who is there, bool ``[B, M]``, never nobody."""
+        s = self.settings
+        if s.confidence:
+            batch = dataclasses.replace(batch, joints=torch.cat([batch.joints, batch.seen.unsqueeze(-1)], -1))
+        persons = batch.joints.shape[2] if s.apart else self.persons
+        x = flatten(batch, persons)
+        if x.shape[1] != s.frames:
+            x = F.interpolate(x.mT, s.frames, mode="linear", align_corners=False).mT
+        present = F.pad((batch.seen > 0).any(3).any(1), (0, persons - batch.seen.shape[2]))
+        present[:, 0] |= ~present.any(1)
+        return x.unflatten(2, (persons, self.joints, self.coords)), present
+
+    def _space(self, tokens: Tensor, present: Tensor) -> Tensor:
+        """``[B, M * V, T * C]`` -> ``[B, G, d]``; clips with the same number of people are encoded together.
+
+        The host looks at these numbers once; with one person, or without ``masked``, it does not wait for the device.
+        """
+        persons = present.shape[1]
+        if not self.settings.masked or persons == 1:
+            return self.space(tokens)[0]
+        by_person, clips = tokens.unflatten(1, (persons, -1)), torch.arange(len(tokens), device=tokens.device)
+        order = (~present).byte().argsort(dim=1, stable=True)  # those who are there come first
+        by_person = by_person[clips[:, None], order]
+        groups = [(many, (present.sum(1) == many).nonzero()[:, 0]) for many in range(1, persons + 1)]
+        found = [self.space(by_person[rows, :many].flatten(1, 2))[0] for many, rows in groups if len(rows)]
+        return torch.cat(found)[torch.cat([rows for _, rows in groups]).argsort()]
+
+
+class Branch(nn.Module):
+    """One token sequence at G granularities (spec ``hico.md``, section 4).
+
+    ``x_0 = embedding(tokens)``, ``x_g = down(x_{g-1})``, ``v_g = max over tokens of sequence(x_g)``; the same ``down``
+    and ``sequence`` at every granularity.
+
+    Args:
+        inputs: numbers in a token.
+        settings: those of :class:`Hierarchical`.
+    """
+
+    def __init__(self, inputs: int, settings: Hierarchical.Settings):
+        super().__init__()
+        self.granularities, self.position = settings.granularities, settings.position
+        d = settings.hidden
+        self.embedding = nn.Sequential(nn.Linear(inputs, d), nn.LayerNorm(d), nn.ReLU(), nn.Linear(d, d))
+        self.conv = nn.Conv1d(d, d, KERNEL, padding=KERNEL // 2, groups=d)
+        self.norm = nn.LayerNorm(d)
+        self.sequence = _sequence(settings)
+
+    def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """``[B, N, inputs]`` -> the maxima ``[B, G, d]``, finest first, and the finest sequence ``[B, N, d]``."""
+        x, found = self.embedding(tokens), []
+        for g in range(self.granularities):
+            x = self.down(x) if g else x
+            found.append(self._run(x + places(x, 1 << g) if self.position else x))
+        return torch.stack([out.max(1).values for out in found], 1), found[0]
+
+    def down(self, x: Tensor) -> Tensor:
+        """``[B, N, d]`` -> ``[B, N // 2, d]``: every channel's convolution, norm, ReLU, maximum of two neighbours."""
+        # in two dimensions, of which one is 1, the channels may stay last: on a CPU twice as fast, LayerNorm included
+        flat, weight = x.mT.unsqueeze(2), self.conv.weight.unsqueeze(2)
+        x = F.conv2d(flat, weight, self.conv.bias, padding=(0, KERNEL // 2), groups=len(weight)).squeeze(2).mT
+        return F.max_pool1d(self.norm(x).relu().mT, 2).mT
+
+    def _run(self, x: Tensor) -> Tensor:
+        out = self.sequence(x)
+        return out[0] if isinstance(out, tuple) else out  # recurrent networks also return their last state
+
+
+def _sequence(s: Hierarchical.Settings) -> nn.Module:
+    if s.cell == "transformer":
+        layer = nn.TransformerEncoderLayer(s.hidden, s.heads, s.hidden, s.dropout, batch_first=True)
+        return nn.TransformerEncoder(layer, s.layers, enable_nested_tensor=False)
+    cell = nn.GRU if s.cell == "gru" else nn.LSTM
+    return cell(s.hidden, s.hidden // 2, s.layers, batch_first=True, bidirectional=True)
+
+
+def joint_tokens(joints: Tensor) -> Tensor:
+    """``[B, T, M, V, C]`` -> ``[B, M * V, T * C]``, a joint's trajectory in each row (space-major, spec 2.7)."""
+    return joints.permute(0, 2, 3, 1, 4).flatten(3).flatten(1, 2)
+
+
+def places(x: Tensor, stride: int) -> Tensor:
+    """Sinusoidal codes ``[N, d]`` (Vaswani et al. 2017) of the tokens of ``x [B, N, d]``, each at the middle of the
+    ``stride`` finest tokens that it stands for.
+    """
+    count, width = x.shape[1:]
+    middle = (torch.arange(count, device=x.device) + 0.5) * stride - 0.5
+    rate = 1e4 ** (-torch.arange(0, width, 2, device=x.device) / width)
+    angle = middle[:, None] * rate
+    return torch.stack([angle.sin(), angle.cos()], 2).flatten(1).to(x.dtype)
+
+
+def _fused(x: Tensor, present: Tensor) -> Tensor:
+    """Rows of the people who are there ``[P, ...]`` -> the maximum over each clip's people ``[B, ...]``."""
+    apart = x.new_full((*present.shape, *x.shape[1:]), -torch.inf)
+    apart[present] = x
+    return apart.amax(1)
+
+
+RELEASED = {
+    "embedding": "embedding",
+    "downsample.conv.dw_conv": "conv",
+    "downsample.norm": "norm",
+    "encoder": "sequence",
+}
+NAME = re.compile(rf"hi_encoder\.([ts])_({'|'.join(map(re.escape, RELEASED))})\.(.+)")
+
+
+def from_released(arrays: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Weights under the released names (``hi_encoder.t_embedding.0.weight`` ...) -> the state of :class:`Hierarchical`.
+
+    The released code flattens as this package does (person, joint, axis; joints' trajectories frame by frame), so no
+    column moves. Names outside ``hi_encoder``, which are those of the projectors, are left aside.
+    """
+    found = ((NAME.fullmatch(name), value) for name, value in arrays.items())
+    return {
+        f"{'time' if name[1] == 't' else 'space'}.{RELEASED[name[2]]}.{name[3]}": value for name, value in found if name
+    }
