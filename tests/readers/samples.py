@@ -11,66 +11,15 @@ import json
 import re
 import zipfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from readers.detectors import COCO, MEDIAPIPE, OPENPOSE
+from readers.sample import Change, Sample, in_json, never, replace, spellings
 
-Change = Callable[[bytes], bytes]
 NTU_FILE, NW_FILE, BVH_FILE = "S001C002P003R002A013.skeleton", "a08_s02_e01_v03.json", "walk.bvh"
 PKU_FILE, PKU_LABELS = "0105-L.txt", "labels/0105-L.txt"
 NUMBER = re.compile(rb"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
-
-
-def never(good: bytes, cut: bytes) -> bool:
-    """A file of the kind that is incomplete as soon as more than blanks at its end is missing."""
-    return cut.rstrip() == good.rstrip()
-
-
-@dataclass(frozen=True)
-class Sample:
-    """How to make a file of one format.
-
-    Attributes:
-        unit: name of the file (or folder) to be read.
-        make: writes it and its side files into a folder.
-        faults: fault -> (file in the folder, change of its content). Every entry has "NaN", "infinity", "zero frames",
-            "10^9 frames" and "wrong variant"; further ones have names of their own.
-        complete: file -> whether what is left of it after a cut is a whole file again. Without a count of frames in
-            the file nothing can tell that something is missing, so such files say here when they read.
-        variants: good files in another spelling, (file, change); they read equal.
-    """
-
-    unit: str
-    make: Callable[[Path], None]
-    faults: Mapping[str, tuple[str, Change]]
-    complete: Mapping[str, Callable[[bytes, bytes], bool]]
-    variants: Mapping[str, tuple[str, Change]] = field(default_factory=dict)
-
-    def write(self, folder: Path) -> Path:
-        self.make(folder)
-        return folder / self.unit
-
-
-def replace(old: bytes, new: bytes) -> Change:
-    """Change the first occurrence."""
-
-    def change(data: bytes) -> bytes:
-        assert old in data
-        return data.replace(old, new, 1)
-
-    return change
-
-
-def spellings(name: str) -> dict[str, tuple[str, Change]]:
-    """What may differ in any text file."""
-    return {
-        "CR-LF": (name, lambda data: data.replace(b"\n", b"\r\n")),
-        "no final newline": (name, bytes.rstrip),
-        "blank lines at the end": (name, lambda data: data + b"\n \n"),
-        "byte-order mark": (name, lambda data: b"\xef\xbb\xbf" + data),
-    }
-
 
 # ------------------------------------------------------------------------------------------------------------ NTU
 
@@ -175,31 +124,22 @@ def _nw_ucla(folder: Path) -> None:
         json.dumps({"file_name": "a08_s02_e01_v03", "skeletons": skeletons, "label": 7}, indent=0) + "\n")
 
 
-def _json(change: Callable[[dict], None]) -> Change:
-    def changed(data: bytes) -> bytes:
-        content = json.loads(data)
-        change(content)
-        return json.dumps(content).encode()
-
-    return changed
-
-
 NW_UCLA = Sample(
     NW_FILE, _nw_ucla,
     faults={
-        "NaN": (NW_FILE, _json(lambda d: d["skeletons"][1][2].__setitem__(0, float("nan")))),
-        "infinity": (NW_FILE, _json(lambda d: d["skeletons"][1][2].__setitem__(0, float("-inf")))),
-        "zero frames": (NW_FILE, _json(lambda d: d.update(skeletons=[]))),
-        "10^9 frames": (NW_FILE, _json(lambda d: d.update(skeletons=10**9))),
-        "wrong variant": (NW_FILE, _json(lambda d: d.update(skeletons=[f[:15] for f in d["skeletons"]]))),
-        "a frame without a joint": (NW_FILE, _json(lambda d: d["skeletons"][1].pop())),
-        "text for a number": (NW_FILE, _json(lambda d: d["skeletons"][1][2].__setitem__(0, "x"))),
-        "an unknown label": (NW_FILE, _json(lambda d: d.update(label=11))),
-        "no skeletons": (NW_FILE, _json(lambda d: d.pop("skeletons"))),
+        "NaN": (NW_FILE, in_json(lambda d: d["skeletons"][1][2].__setitem__(0, float("nan")))),
+        "infinity": (NW_FILE, in_json(lambda d: d["skeletons"][1][2].__setitem__(0, float("-inf")))),
+        "zero frames": (NW_FILE, in_json(lambda d: d.update(skeletons=[]))),
+        "10^9 frames": (NW_FILE, in_json(lambda d: d.update(skeletons=10**9))),
+        "wrong variant": (NW_FILE, in_json(lambda d: d.update(skeletons=[f[:15] for f in d["skeletons"]]))),
+        "a frame without a joint": (NW_FILE, in_json(lambda d: d["skeletons"][1].pop())),
+        "text for a number": (NW_FILE, in_json(lambda d: d["skeletons"][1][2].__setitem__(0, "x"))),
+        "an unknown label": (NW_FILE, in_json(lambda d: d.update(label=11))),
+        "no skeletons": (NW_FILE, in_json(lambda d: d.pop("skeletons"))),
         "a list": (NW_FILE, lambda data: b"[1, 2]"),
         "deeper than any stack": (NW_FILE, lambda data: b"[" * 100_000),
         "a number of 5000 digits": (NW_FILE, replace(b'"label": 7', b'"label": ' + b"7" * 5000)),
-        "too large for float32": (NW_FILE, _json(lambda d: d["skeletons"][1][2].__setitem__(0, 1e39))),
+        "too large for float32": (NW_FILE, in_json(lambda d: d["skeletons"][1][2].__setitem__(0, 1e39))),
     },
     complete={NW_FILE: never},
     variants=spellings(NW_FILE) | {
@@ -292,12 +232,12 @@ ARRAYS = Sample(
         "python objects": ("set.npz", _npz(lambda a: a.update(labels=np.array([{}, {}], dtype=object)))),
         "confidence above 1": ("set.npz", _npz(lambda a: a.update(visibility=np.full((9, 4), 2)))),
         "confidence of another shape": ("set.npz", _npz(lambda a: a.update(visibility=np.ones((9, 3))))),
-        "joint names missing": ("set.json", _json(lambda d: d.pop("joint_names"))),
-        "parents that run in a circle": ("set.json", _json(lambda d: d.update(parents=[1, 0, 1, 0]))),
-        "an unknown unit": ("set.json", _json(lambda d: d.update(units="furlong"))),
-        "an unknown up axis": ("set.json", _json(lambda d: d.update(up=["+y"]))),
-        "a negative frame rate": ("set.json", _json(lambda d: d.update(fps=-30))),
-        "class names in numbers": ("set.json", _json(lambda d: d.update(class_names=[1, 2]))),
+        "joint names missing": ("set.json", in_json(lambda d: d.pop("joint_names"))),
+        "parents that run in a circle": ("set.json", in_json(lambda d: d.update(parents=[1, 0, 1, 0]))),
+        "an unknown unit": ("set.json", in_json(lambda d: d.update(units="furlong"))),
+        "an unknown up axis": ("set.json", in_json(lambda d: d.update(up=["+y"]))),
+        "a negative frame rate": ("set.json", in_json(lambda d: d.update(fps=-30))),
+        "class names in numbers": ("set.json", in_json(lambda d: d.update(class_names=[1, 2]))),
         "a list": ("set.json", lambda data: b"[]"),
     },
     complete={"set.npz": lambda good, cut: cut == good, "set.json": never},
@@ -376,4 +316,5 @@ BVH = Sample(
         "tabs": (BVH_FILE, lambda d: d.replace(b"Frames: ", b"Frames:\t").replace(b"Time: ", b"Time:\t")),
     })
 
-SAMPLES: dict[str, Sample] = {"ntu": NTU, "pku_mmd": PKU_MMD, "nw_ucla": NW_UCLA, "arrays": ARRAYS, "bvh": BVH}
+SAMPLES: dict[str, Sample] = {"ntu": NTU, "pku_mmd": PKU_MMD, "nw_ucla": NW_UCLA, "arrays": ARRAYS, "bvh": BVH,
+                              "openpose": OPENPOSE, "coco": COCO, "mediapipe": MEDIAPIPE}

@@ -14,8 +14,8 @@ the description. It defines
 and, where the format needs it,
 
 * ``own``: endings that no other format has. Such a file is taken for one of this format without a look inside;
-* ``folder = True``: a unit is a whole folder (one file per frame, say). Then ``sniff`` and ``read`` receive the folder,
-  ``head`` is empty, and nothing inside is looked at on its own;
+* ``folder = True``: a unit may be a whole folder (one file per frame, say). Then ``sniff`` and ``read`` receive folders
+  as well as files. For a folder ``head`` is empty; nothing inside one that is recognised is looked at on its own;
 * ``side(path, head) -> bool``: a file that belongs to the format but is no clip by itself (labels, a skeleton that the
   motion files share, split lists). ``prepare`` passes over it in silence; ``read`` finds its own with
   :func:`kineme.readers.text.near`;
@@ -78,7 +78,7 @@ def detect(path: str | os.PathLike) -> str:
     """
     path = Path(path)
     is_folder, ending = _is_folder(path), path.suffix.lower()
-    known = {name: reader for name, reader in readers().items() if getattr(reader, "folder", False) == is_folder}
+    known = {name: reader for name, reader in readers().items() if not is_folder or getattr(reader, "folder", False)}
     for name, reader in known.items():
         if ending in getattr(reader, "own", ()):
             return name
