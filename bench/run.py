@@ -1,6 +1,6 @@
 """``kineme bench``: the package beside plain reference implementations of the released code, in one process.
 
-    kineme bench [pipeline encoder step reader normalise knn] [--rounds N] [--json FILE]
+    kineme bench [pipeline encoder step hico positives prototypes reader normalise knn] [--rounds N] [--json FILE]
 
 A part is a function that yields cases; a case is the same work done by both sides, whose results are compared before
 any time is taken. The sides take turns, round by round, so that whatever else the machine does meets both. A figure is
@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import reference
 import reference_halp
+import reference_hico
 import reference_step
 import torch
 from measure import BF16, FP32, Case, cells, compare, measure, record, table
@@ -31,10 +32,12 @@ from torch.nn import functional
 
 from kineme import augment, machine, normalise, readers, recipe, skeleton, sphere, store, synth, train, world
 from kineme.batch import Batch
+from kineme.encoders.hierarchical import joint_tokens
 from kineme.encoders.recurrent import Recurrent, from_released
 from kineme.evaluate import knn as nearest
 from kineme.files import write_json
 from kineme.methods import At
+from kineme.methods import hico as hierarchy
 from kineme.motion import Motion
 
 PERSONS, JOINTS, COORDS, FRAMES = 2, 25, 3, 64  # of a view
@@ -59,12 +62,14 @@ class Sizes:
     prototypes: int = 20
     positives: int = 100
     recent: int = 256
+    hico_hidden: int = 512  # HiCo's step is affordable at the published size
+    hico_queue: int = 2048
 
 
 SMALL = Sizes()
 PUBLISHED = Sizes(hidden=1024, layers=3, queue=16384, gallery=40_000)
 QUICK = Sizes(clips=20, batches=(8,), hidden=8, layers=2, queue=24, frames=6, samples=5, gallery=64, queries=16,
-              dim=8, classes=4, prototypes=5, positives=6, recent=40)
+              dim=8, classes=4, prototypes=5, positives=6, recent=40, hico_hidden=8, hico_queue=24)
 
 
 class Bench:
@@ -100,10 +105,14 @@ class Bench:
     def training(self, precision: str = "fp32") -> train.Training:
         """A training with the settings of the reference step, before its first step."""
         s = self.sizes
-        settings = [f"method.queue={s.queue}", f"encoder.hidden={s.hidden}", f"encoder.layers={s.layers}",
-                    f"loop.batch={s.batches[0]}", f"loop.precision={precision}", "loop.optimiser=sgd", "loop.lr=0.01",
-                    "loop.momentum=0.9", "loop.weight_decay=1e-4", "loop.warmup=0", "loop.clip=0"]
-        chosen = recipe.load("moco", len(self.store), recipe="published", overrides=settings)
+        return self.trained("moco", precision, f"method.queue={s.queue}", f"encoder.hidden={s.hidden}",
+                            f"encoder.layers={s.layers}")
+
+    def trained(self, method: str, precision: str, *more: str) -> train.Training:
+        """A training of any method by plain SGD, before its first step; ``more`` are further settings."""
+        settings = [f"loop.batch={self.sizes.batches[0]}", f"loop.precision={precision}", "loop.optimiser=sgd",
+                    "loop.lr=0.01", "loop.momentum=0.9", "loop.weight_decay=1e-4", "loop.warmup=0", "loop.clip=0"]
+        chosen = recipe.load(method, len(self.store), recipe="published", overrides=[*settings, *more])
         rows = torch.arange(len(self.store))
         return train.Training(self.folder, {}, chosen, self.store, rows, 0, "cpu", world.World(), False, False)
 
@@ -186,6 +195,38 @@ def step(bench: Bench) -> Iterator[Case]:
         yield Case(f"MoCo step {s.layers} x {s.hidden}, batch {size}, {precision}", bench.threads, ours,
                    functools.partial(reference_step.step, theirs, sgd, query, key),
                    largest(np.array(losses), *off), bound, "step", flops=flops, path=path)
+
+
+def hico(bench: Bench) -> Iterator[Case]:
+    """A whole training step of HiCo at its published size on given views, against the released step.
+
+    Queues are as released on both sides. Compared without dropout; a Transformer's is on while time is taken.
+    """
+    s, size = bench.sizes, bench.sizes.batches[0]
+    for cell in ("gru", "transformer"):
+        for precision, path, bound in (("fp32", FP32, 1e-4), ("bf16", BF16, 0.1)):
+            if precision == "bf16" and not machine.bf16():
+                continue
+            training = bench.trained("hico", precision, f"encoder.cell={cell}", f"encoder.hidden={s.hico_hidden}",
+                                     f"method.queue={s.hico_queue}", "encoder.masked=false", "method.faithful=true")
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(0)  # where two tokens are all but equal, rounding decides which one is the maximum
+                theirs = reference_hico.HiCo(cell, hidden=s.hico_hidden, queue=s.hico_queue)
+            sgd = reference_step.optimiser(theirs)
+            training.method.load_state_dict(hico_state(theirs), strict=False)
+            views = training.method.views(training.source, bench.index(size), torch.Generator().manual_seed(0))
+            query, key = ((view.joints.flatten(2), joint_tokens(view.joints)) for view in views)
+            ours = step_of(training, views)
+            for side in (training.method, theirs):
+                drop(side, 0.0)
+            losses = [float(ours()["loss"]) - sum(reference_hico.step(theirs, sgd, query, key)[0]) for _ in range(2)]
+            own = training.method.state_dict()
+            off = [own[name] - value for name, value in hico_state(theirs).items()]
+            for side in (training.method, theirs):
+                drop(side, 0.1)
+            yield Case(f"HiCo step, {cell} {s.hico_hidden}, batch {size}, {precision}", bench.threads, ours,
+                       functools.partial(reference_hico.step, theirs, sgd, query, key),
+                       largest(np.array(losses), *off), bound, "step", flops=hico_flops(cell, s, size), path=path)
 
 
 def positives(bench: Bench) -> Iterator[Case]:
@@ -287,7 +328,7 @@ def knn(bench: Bench) -> Iterator[Case]:
 
 
 PARTS: dict[str, Callable[[Bench], Iterator[Case]]] = {
-    "pipeline": pipeline, "encoder": encoder, "step": step, "positives": positives,
+    "pipeline": pipeline, "encoder": encoder, "step": step, "hico": hico, "positives": positives,
     "prototypes": prototypes, "reader": reader, "normalise": normaliser, "knn": knn}
 
 
@@ -317,6 +358,27 @@ def released_state(model: reference_step.Moco) -> dict[str, Tensor]:
     return ours
 
 
+def hico_state(model: reference_hico.HiCo) -> dict[str, Tensor]:
+    """The state of the reference under the package's names."""
+    state, ours = model.state_dict(), {}
+    for side, room in (("encoder_q.", "query"), ("encoder_k.", "key")):
+        own = {name.removeprefix(side): value for name, value in state.items() if name.startswith(side)}
+        ours |= {f"{room}.{name}": value for name, value in hierarchy.from_released(own).items()}
+    for level, name in zip(reference_hico.LEVELS, hierarchy.PROJECTORS.values()):
+        ours[f"queues.{name}.keys"] = state[f"{level}_queue"].T
+        ours[f"queues.{name}.pointer"] = state[f"{level}_queue_ptr"][0]
+    return ours
+
+
+def drop(model: nn.Module, share: float) -> None:
+    """Set every dropout in it."""
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = share
+        elif isinstance(module, nn.MultiheadAttention):
+            module.dropout = share
+
+
 def plain_draw(draw: augment.ViewDraw, i: int) -> reference.Draw:
     """What was drawn for one clip of a batch, as the reference takes it."""
     assert draw.matrix is not None
@@ -343,6 +405,18 @@ def encoder_flops(sizes: Sizes, batch: int) -> float:
     """Of the recurrent encoder, forward: two stacks in each layer, three gates, input and recurrent products."""
     widths = [INPUTS] + [2 * sizes.hidden] * (sizes.layers - 1)
     return sum(2 * 2 * batch * FRAMES * 3 * sizes.hidden * (width + sizes.hidden) for width in widths)
+
+
+def hico_flops(cell: str, sizes: Sizes, batch: int, granularities: int = 4, dim: int = 128) -> float:
+    """Of a step of HiCo: query three times, key once; logits and their gradients twice."""
+    d, total = sizes.hico_hidden, 0.0
+    for tokens, inputs in ((FRAMES, INPUTS), (PERSONS * JOINTS, FRAMES * COORDS)):
+        total += tokens * (inputs + d) * d
+        for count in (tokens >> granularity for granularity in range(granularities)):
+            total += count * (4.5 * d * d if cell == "gru" else 6 * d * d + 2 * count * d)
+    wide = granularities * d
+    total += 2 * granularities * (d + dim) * d + 2 * (wide + dim) * d + (2 * wide + dim) * d
+    return 2 * batch * (4 * total + 2 * (2 * granularities + 3) * sizes.hico_queue * dim)
 
 
 def clustered(gen: torch.Generator, rows: int, count: int, dim: int = 128,

@@ -55,7 +55,7 @@ def test_every_part_runs_and_its_sides_agree(run, measure, monkeypatch, tmp_path
         assert np.isfinite(values).all()
         assert min(values) > 0
     with_products = {row["part"] for row in found if row["share_of_limit"]}
-    assert with_products == {"encoder", "step", "knn"}
+    assert with_products == {"encoder", "step", "hico", "knn"}
     assert any(row["share_of_step"] for row in found if row["part"] == "pipeline")
     text = capsys.readouterr().out
     assert all(row["name"] in text for row in found)
@@ -64,9 +64,19 @@ def test_every_part_runs_and_its_sides_agree(run, measure, monkeypatch, tmp_path
 
 def test_bf16_only_where_the_processor_has_it(run, measure, monkeypatch, tmp_path):
     monkeypatch.setattr(machine, "bf16", lambda: True)
-    names = [row["name"] for row in rows(run, tmp_path, "step")]
-    assert len(names) == 2
-    assert names[1].endswith("bf16")
+    names = [row["name"] for row in rows(run, tmp_path, "step", "hico")]
+    assert [name.rpartition(", ")[2] for name in names] == ["fp32", "bf16"] * 3
+    assert len({name.rpartition(", ")[0] for name in names}) == 3
+
+
+@pytest.mark.parametrize(("place", "wanted"), [(0, set()), (1, {0.1})], ids=["gru", "transformer"])
+def test_a_step_of_hico_is_compared_without_dropout_but_timed_with_it(run, monkeypatch, tmp_path, place, wanted):
+    monkeypatch.setattr(machine, "bf16", lambda: False)
+    case = list(run.hico(run.Bench(run.QUICK, tmp_path)))[place]
+    assert case.difference <= case.bound == 1e-4  # with dropout on either side it would be thousands of times as much
+    for side in (case.ours.func.__self__.method, case.reference.args[0]):
+        assert {part.p for part in side.modules() if isinstance(part, torch.nn.Dropout)} == wanted
+        assert {part.dropout for part in side.modules() if isinstance(part, torch.nn.MultiheadAttention)} == wanted
 
 
 def test_one_and_two_threads(run, measure, monkeypatch, tmp_path):

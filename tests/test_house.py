@@ -46,6 +46,7 @@ ORDER = [
     "checkpoint",
     "train",
     "embed",
+    "released",
     "weights",
     "figures",
     "draw",

@@ -21,7 +21,7 @@ def load(name):
     return module
 
 
-reference, reference_step = load("reference"), load("reference_step")
+reference, reference_step, reference_hico = load("reference"), load("reference_step"), load("reference_hico")
 
 
 def test_parser_agrees_with_the_reader(golden, golden_dir):
@@ -101,3 +101,47 @@ def test_training_steps(golden):
     np.testing.assert_allclose(losses, arrays["losses"], atol=1e-3)
     for name, value in model.state_dict().items():
         np.testing.assert_allclose(value, arrays[f"after/{name}"], atol=1e-3, err_msg=name)
+
+
+def hico_views(x):
+    """``[B, T, M, V, C]`` -> time-major and space-major, as the released loaders give them."""
+    return x.flatten(2), x.permute(0, 2, 3, 1, 4).flatten(3).flatten(1, 2)
+
+
+@pytest.mark.parametrize("cell", ["gru", "lstm", "transformer"])
+def test_hico_encoder(golden, cell):
+    arrays = {key: torch.from_numpy(np.asarray(value)) for key, value in golden(f"hico_encoder_{cell}").items()}
+    granularities, _, _, _, hidden, heads, layers, out = arrays["hyper_G_V_M_T_hidden_heads_layers_outdim"].tolist()
+    if layers != 1:
+        pytest.skip("the reference step has one layer, as published")
+    views = arrays["x_time_major"], arrays["x_space_major"]
+    model = reference_hico.Projected(hidden, granularities, out, cell=cell, time=views[0].shape[2],
+                                     space=views[1].shape[2], heads=heads, dropout=0.1).eval()
+    model.load_state_dict({key[2:]: value for key, value in arrays.items() if key.startswith("w/")})
+    with torch.no_grad():
+        made = dict(zip(("v_clip", "v_part"), model.hi_encoder(views)))
+        levels = ("clip", "part", "temporal", "spatial", "instance")
+        made |= {f"z_{name}": z for name, z in zip(levels, model(views).values())}
+    for name, value in made.items():
+        np.testing.assert_allclose(value, arrays[name], atol=2e-5, rtol=1e-5, err_msg=name)
+
+
+def test_hico_training_steps(golden):
+    """The released step to the last weight and pointer: losses, queues as released, both encoders."""
+    arrays = {key: torch.from_numpy(np.asarray(value)) for key, value in golden("hico_train_steps").items()}
+    lr, momentum, decay, key_momentum, temperature = arrays["hyper_lr_sgdmomentum_weightdecay_keymomentum_T"].tolist()
+    _, _, _, hidden, granularities, out, queue = arrays["hyper_N_T_V_hidden_G_C_K"].tolist()
+    before = {key.removeprefix("before/"): value for key, value in arrays.items() if key.startswith("before/")}
+    recurrent = before["encoder_q.hi_encoder.t_encoder.weight_hh_l0"]
+    cell = {3: "gru", 4: "lstm"}[recurrent.shape[0] // recurrent.shape[1]]
+    time, space = (before[f"encoder_q.hi_encoder.{end}_embedding.0.weight"].shape[1] for end in "ts")
+    model = reference_hico.HiCo(cell, time, space, hidden, granularities, out, queue, key_momentum, temperature)
+    model.load_state_dict(before)
+    sgd = reference_step.optimiser(model, lr, momentum, decay)
+    losses = []
+    for k in itertools.takewhile(lambda k: f"s{k}_view1_NTMVC" in arrays, itertools.count()):
+        views = (hico_views(arrays[f"s{k}_view{i}_NTMVC"]) for i in (1, 2))
+        losses.append(reference_hico.step(model, sgd, *views)[0])
+    np.testing.assert_allclose(losses, arrays["losses_cptsi"], atol=1e-4)
+    for name, value in model.state_dict().items():
+        np.testing.assert_allclose(value, arrays[f"after/{name}"], atol=1e-4, err_msg=name)

@@ -24,6 +24,10 @@ TINY = [
     "method.prototypes=4", "method.top=12", "loop.batch=8", "loop.epochs=16", "loop.save_seconds=0",
     "reproduce.init_epochs=6",
 ]  # fmt: skip
+HICO = [
+    "encoder.hidden=8", "encoder.granularities=2", "encoder.frames=8", "method.views.frames=8", "method.queue=24",
+    "loop.batch=8", "loop.epochs=8", "loop.save_seconds=0",
+]  # fmt: skip
 PROBE = ["linear.epochs=3"]
 WHOLE = {name: path for name, path in recipe.known().items() if "reproduce" in tomllib.loads(path.read_text())}
 PUBLISHED = [path for name, path in WHOLE.items() if not name.endswith("_nwucla")]  # nothing is published for that set
@@ -145,28 +149,65 @@ def test_three_streams_and_the_public_word(raw, tmp_path):
     assert np.isfinite(model.embed(kineme.open(tmp_path / "ntu"))).all()
 
 
-def test_pku_mmd_part_two(tmp_path, capsys):
-    """Names, label files and split list of part II; clips are cut as the released code cuts them."""
-    raw, rng = tmp_path / "PKUMMDv2", np.random.default_rng(0)
-    for folder in ("skeletons", "label"):
+def test_hico_from_raw_files_to_the_figures_killed_in_the_training(raw, tmp_path, capsys):
+    name, out, cut = "hico_gru_ntu60_xsub", tmp_path / "whole", tmp_path / "cut"
+    assert main(words(name, raw, out, *HICO, *PROBE)) == 0
+    said = capsys.readouterr()
+    for word in ("Stage 1 of 3", f"{name}, 8 epochs", "Stage 3 of 3: knn, linear on xsub60"):
+        assert word in said.err
+    for word in ("80.6", "random weights", "23 training clips, 12 test clips", "encoder.granularities=2"):
+        assert word in said.out
+    whole = figures(out, name)
+    assert whole["linear accuracy"][2] == whole["linear accuracy at the best test epoch"][2] == 80.6
+    assert whole["linear accuracy"][0] <= whole["linear accuracy at the best test epoch"][0]
+    assert all(0 <= one <= 100 for ours, random, _ in whole.values() for one in (ours, random))
+    recorded = json.loads((out / f"{name}-s0" / "card.json").read_text())["recipe"]
+    assert (recorded["encoder"]["masked"], recorded["method"]["faithful"]) == (False, True)
+
+    command = words(name, raw, cut, *HICO, *PROBE)
+    killed(command, lambda: (cut / f"{name}-s0" / "resume" / "state.safetensors").exists())
+    assert not (cut / f"{name}-s0.json").exists()
+    assert main(command) == 0
+    assert figures(cut, name) == whole
+    one, other = (load_file(folder / f"{name}-s0" / "model.safetensors") for folder in (out, cut))
+    assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+@pytest.mark.parametrize(
+    ("name", "store", "recording", "beside", "labels", "frames", "few", "setting"),
+    [
+        ("halp_pku2_xsub", "pku2", "A{0:02d}N{1:02d}-{2}", "cross_subject_v2.txt", "label", 19,
+         [*TINY, "reproduce.init_epochs=1"], ("mu", 1)),  # cut as the released code cuts: a frame is lost
+        ("hico_transformer_pku1", "pku1", "0{0}{1:02d}-{2}", "cross-subject.txt", "Train_Label_PKU_final", 20,
+         HICO, ("temperature", 0.2)),
+    ],
+    ids=["part two", "part one"],
+)  # fmt: skip
+def test_pku_mmd(name, store, recording, beside, labels, frames, few, setting, tmp_path, capsys):
+    """Names, label files and split list of either part; labels in an unknown folder are named."""
+    raw, rng = tmp_path / "raw", np.random.default_rng(0)
+    for folder in ("skeletons", labels):
         (raw / folder).mkdir(parents=True)
-    names = [f"A{action:02d}N{person:02d}-{camera}" for action in (1, 2) for person in (1, 2) for camera in "LR"]
-    for name in names:
+    names = {  # of each person
+        person: [recording.format(action, person, camera) for action in (1, 2) for camera in "LR"] for person in (1, 2)
+    }
+    for video in (video for videos in names.values() for video in videos):
         joints = rng.normal(size=(1, 150)) + 0.1 * rng.normal(size=(60, 150)).cumsum(0)
-        np.savetxt(raw / "skeletons" / f"{name}.txt", joints, fmt="%.4f")
-        (raw / "label" / f"{name}.txt").write_text("3,1,20,2\n7,21,40,2\n9,41,60,1\n")
-    lists = [", ".join(name for name in names if f"N{person:02d}" in name) for person in (1, 2)]
-    (raw / "cross_subject_v2.txt").write_text("Training videos:\n{}\nValidation videos:\n{}\n".format(*lists))
-    few = [*TINY, "loop.batch=4", "loop.epochs=2", "reproduce.init_epochs=1", *PROBE]
-    assert main([*words("halp_pku2_xsub", raw, tmp_path / "out", *few), "--labels", str(raw / "label")]) == 0
-    said = capsys.readouterr().out
-    assert "43.5" in said
+        np.savetxt(raw / "skeletons" / f"{video}.txt", joints, fmt="%.4f")
+        (raw / labels / f"{video}.txt").write_text("3,1,20,2\n7,21,40,2\n9,41,60,1\n")
+    lists = [", ".join(videos) for videos in names.values()]
+    (raw / beside).write_text("Training videos:\n{}\nValidation videos:\n{}\n".format(*lists))
+    command = words(name, raw, tmp_path / "out", *few, "loop.batch=4", "loop.epochs=2", *PROBE)
+    assert main([*command, *(["--labels", str(raw / labels)] if labels == "label" else [])]) == 0
+    said, plan = capsys.readouterr().out, reproduce.read(name, tmp_path, 0)
+    assert str(plan.published["linear accuracy"]) in said
     assert "12 training clips, 12 test clips" in said
-    store = kineme.open(tmp_path / "out" / "pku2")
-    assert set(store.column("label")) == {"A003", "A007", "A009"}
-    assert set(store.lengths) == {19}
-    recorded = json.loads((tmp_path / "out" / "halp_pku2_xsub-s0" / "card.json").read_text())["recipe"]
-    assert recorded["method"]["mu"] == 1
+    data = kineme.open(tmp_path / "out" / store)
+    assert set(data.column("label")) == {"A003", "A007", "A009"}
+    assert set(data.lengths) == {frames}
+    recorded = json.loads((tmp_path / "out" / f"{name}-s0" / "card.json").read_text())
+    assert recorded["split"] == "xsub"
+    assert recorded["recipe"]["method"][setting[0]] == setting[1]
 
 
 def test_ctrl_c_says_how_to_go_on(raw, tmp_path):
@@ -213,6 +254,9 @@ def test_every_published_recipe_is_explicit(path, tmp_path):
     open_ended = {"views", "faithful"}
     named = set(whole["method"]) - {"name"}
     assert named | open_ended >= {word for word in last.chosen.method if word not in cmd_only(last.chosen.method)}
+    if last.chosen.encoder_name == "hierarchical":
+        without = {"persons"} | ({"heads", "dropout"} if last.chosen.encoder["cell"] != "transformer" else set())
+        assert set(whole["encoder"]) - {"name"} == set(last.chosen.encoder) - without
 
 
 def cmd_only(method: dict) -> set[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import zipfile
@@ -16,8 +17,10 @@ from kineme import skeleton
 from kineme.batch import Batch
 from kineme.cli import main
 from kineme.errors import InputError
+from kineme.motion import Motion
 from kineme.weights import import_weights, read, report
 
+FAULTS = ("missing", "extra", "longer", "another rank")
 ROOMS = {"joint": "encoder_q", "motion": "encoder_q_motion", "bone": "encoder_q_bone"}
 
 
@@ -75,6 +78,27 @@ def feature(encoder, golden):
         return encoder(x).clip.numpy()
 
 
+def hico(golden, cell="gru") -> dict[str, torch.Tensor]:
+    """A state_dict of HiCo with the released names: query and key encoder with projectors, five queues."""
+    arrays = golden(f"hico_encoder_{cell}")
+    own = {name[2:]: torch.from_numpy(value) for name, value in arrays.items() if name.startswith("w/")}
+    dim, granularities = arrays["z_clip"].shape[2], arrays["z_clip"].shape[1]
+    state = {f"encoder_{side}.{name}": value.clone() for side in "qk" for name, value in own.items()}
+    for level in "cptsi":
+        state[f"{level}_queue"] = torch.zeros(dim, 32 * (granularities if level in "cp" else 1))
+        state[f"{level}_queue_ptr"] = torch.zeros(1, dtype=torch.int64)
+    return state
+
+
+def hico_imported(file, golden, out, cell="gru", **options):
+    arrays = golden(f"hico_encoder_{cell}")
+    _, joints, persons, _, _, heads, _, _ = arrays["hyper_G_V_M_T_hidden_heads_layers_outdim"].tolist()
+    layout = skeleton.Layout("free", tuple(f"j{i}" for i in range(joints)), (-1, *range(joints - 1)))
+    coords = arrays["x_time_major"].shape[2] // (persons * joints)
+    given = {"layout": layout, "coords": coords, "heads": heads, "how": "none", **options}
+    return package.load(import_weights(file, "hico", out, **given), "cpu")
+
+
 @pytest.mark.parametrize("prefix", ["", "module."])
 @pytest.mark.parametrize("head", [1, 2])
 @pytest.mark.parametrize("form", ["zip", "old", "bare"])
@@ -125,7 +149,103 @@ def every_name(golden):
     return [name for name in released(golden) if name.startswith("encoder_q.")]
 
 
-@pytest.mark.parametrize("fault", ["missing", "extra", "longer", "another rank"])
+@pytest.mark.parametrize("form", ["zip", "old", "bare"])
+@pytest.mark.parametrize("cell", ["gru", "lstm", "transformer"])
+def test_hico_returns_the_stored_vectors_of_a_clip(golden, tmp_path, cell, form):
+    """Through the run's own crop and resize: settings, sizes and both branches have to be right."""
+    arrays, state = golden(f"hico_encoder_{cell}"), hico(golden, cell)
+    prefix = "module." if form == "old" else ""
+    file = save(tmp_path / "a.pth.tar", {prefix + name: value for name, value in state.items()}, form != "bare",
+                _use_new_zipfile_serialization=form != "old")
+    model = hico_imported(file, golden, tmp_path / "run", cell, stream="joint")
+    granularities, joints, persons, frames, hidden, heads, layers, dim = (
+        arrays["hyper_G_V_M_T_hidden_heads_layers_outdim"].tolist()
+    )
+    x = arrays["x_time_major"].reshape(-1, frames, persons, joints, model.card["coords"])
+    wanted = np.concatenate([arrays[f"v_{part}"].reshape(len(x), -1) for part in ("clip", "part")], 1)
+    found = model.embed([Motion(clip, model.layout) for clip in x])
+    np.testing.assert_allclose(found, wanted, atol=2e-5, rtol=1e-5)
+    assert np.abs(model.random().embed([Motion(x[0], model.layout)]) - wanted[0]).max() > 0.1
+    card, chosen = model.card, model.card["recipe"]
+    assert (card["method"], card["encoder"], card["status"]) == ("hico", "hierarchical", "done")
+    assert card["persons"] == persons
+    told = {"cell": cell, "hidden": hidden, "granularities": granularities, "frames": frames, "layers": layers}
+    told |= {"masked": False} | ({"heads": heads} if cell == "transformer" else {})
+    assert {name: chosen["encoder"][name] for name in told} == told
+    published = {"dim": dim, "faithful": True, "temperature": 0.2, "queue": 2048, "momentum": 0.999}
+    assert {name: chosen["method"][name] for name in published} == published
+    assert card["crop"]["frames"] == chosen["method"]["views"]["frames"] == frames
+    aside = card["imported"]["aside"]
+    assert aside["encoder_k"] == card["imported"]["mapped"] + 20  # five projectors of two layers
+    assert {"encoder_q.td_proj", "c_queue", "i_queue_ptr"} <= set(aside)
+    words = [f"{layers} layers of {cell}", f"{granularities} granularities of {frames} frames", "encoder_q -> joint"]
+    for word in [*words, "heads (not in the file)"] if cell == "transformer" else words:
+        assert word in report(tmp_path / "run")
+
+
+def test_hico_of_another_stream(golden, tmp_path):
+    model = hico_imported(save(tmp_path / "a.pth.tar", hico(golden)), golden, tmp_path / "run", stream="bone")
+    assert list(model.streams) == ["bone"]
+
+
+@pytest.mark.parametrize(("cell", "shift"), [("gru", 0), ("lstm", 1), ("transformer", 2)])
+def test_one_name_of_hico_that_does_not_fit_is_refused_and_named(golden, tmp_path, cell, shift):
+    whole = {name: value for name, value in hico(golden, cell).items() if name.startswith("encoder_q.")}
+    for name, fault in zip(whole, itertools.islice(itertools.cycle(FAULTS), shift, None)):
+        state, wrong = dict(whole), name
+        if fault == "missing":
+            del state[name]
+        elif fault == "extra":
+            wrong = f"{name}_more"
+            state[wrong] = state[name].clone()
+        elif fault == "longer":
+            state[name] = torch.cat([state[name], state[name][:1]])
+        else:
+            state[name] = state[name][None]
+        with pytest.raises(InputError) as caught:
+            hico_imported(save(tmp_path / "a.pth.tar", state, wrapped=False), golden, tmp_path / "run", cell)
+        assert wrong in str(caught.value), (fault, caught.value)
+        assert str(caught.value).count("encoder_q.") == 1, caught.value
+        assert not (tmp_path / "run").exists()
+
+
+def test_hico_files_that_do_not_fit(golden, tmp_path):
+    """All faults at once; another publication's names; inputs that the layout does not divide; heads; hostile ones."""
+    state = hico(golden)
+    state["encoder_q.hi_encoder.t_embedding.0.weight"] = torch.zeros(3)
+    state["encoder_q.td_proj.0.weight"] = torch.zeros(1, 1)
+    state["encoder_q_motion.clip_proj.0.bias"] = state["classifier.weight"] = torch.zeros(3)
+    del state["encoder_q.hi_encoder.s_downsample.norm.bias"], state["encoder_q.part_proj.2.bias"]
+    with pytest.raises(InputError) as caught:
+        hico_imported(save(tmp_path / "a.pth.tar", state), golden, tmp_path / "run")
+    for word in ("missing: encoder_q.hi_encoder.s_downsample.norm.bias, encoder_q.part_proj.2.bias",
+                 "classifier.weight", "encoder_q_motion.clip_proj.0.bias",
+                 "t_embedding.0.weight (3,) instead of (16, any)",
+                 "encoder_q.td_proj.0.weight (1, 1) instead of (16, 48)"):
+        assert word in str(caught.value), caught.value
+    for name, size in (("t", 31), ("s", 47)):
+        odd = hico(golden) | {f"encoder_q.hi_encoder.{name}_embedding.0.weight": torch.zeros(16, size)}
+        with pytest.raises(InputError, match=rf"{size} per joint|{size} numbers per frame.*multiple of 15"):
+            hico_imported(save(tmp_path / "b.pth.tar", odd), golden, tmp_path / "run")
+    with pytest.raises(InputError, match=r"no query encoder of hico.*--as"):
+        hico_imported(save(tmp_path / "c.pth.tar", released(golden)), golden, tmp_path / "run")
+    with pytest.raises(InputError, match=r"no query encoder of halp.*hico"):
+        imported(save(tmp_path / "d.pth.tar", hico(golden)), golden, tmp_path / "run")
+    with pytest.raises(InputError, match=r"encoder\.hidden.*multiple of"):
+        file = save(tmp_path / "e.pth.tar", hico(golden, "transformer"))
+        hico_imported(file, golden, tmp_path / "run", "transformer", heads=5)
+    endless = {name: value * torch.nan if name.endswith("t_encoder.bias_hh_l0") else value
+               for name, value in hico(golden).items()}
+    with pytest.raises(InputError, match=r"not finite in encoder_q\.hi_encoder\.t_encoder\.bias_hh_l0"):
+        hico_imported(save(tmp_path / "f.pth.tar", endless), golden, tmp_path / "run")
+    trap = hico(golden) | {"c_queue_ptr": Hostile(tmp_path / "executed")}
+    with pytest.raises(InputError, match="nothing was executed"):
+        hico_imported(save(tmp_path / "g.pth.tar", trap), golden, tmp_path / "run")
+    assert not (tmp_path / "executed").exists()
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("fault", FAULTS)
 def test_one_name_that_does_not_fit_is_refused_and_named(golden, tmp_path, fault):
     for number, name in enumerate(every_name(golden)):
         state = released(golden)
@@ -165,7 +285,7 @@ def test_all_faults_are_listed_and_the_list_stays_readable(golden, tmp_path):
         imported(save(tmp_path / "c.pth.tar", released(golden)), golden, tmp_path / "run", "cmd")
     with pytest.raises(InputError, match="encoder_q_bone"):
         imported(save(tmp_path / "d.pth.tar", released(golden, ("joint", "motion"))), golden, tmp_path / "run")
-    with pytest.raises(InputError, match="no recurrent query encoder"):
+    with pytest.raises(InputError, match="no query encoder of halp"):
         imported(save(tmp_path / "e.pth.tar", {"conv1.weight": torch.zeros(3, 3)}), golden, tmp_path / "run")
     endless = released(golden)
     endless["encoder_q.input_norm.bias"] = endless["encoder_q.input_norm.bias"].clone().fill_(float("nan"))
@@ -253,7 +373,7 @@ def test_cell_and_column_order_on_the_published_input(tmp_path, cell):
         torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-5)
 
 
-def test_the_command_line_from_file_to_scores(tmp_path, capsys, monkeypatch):
+def test_the_command_line_from_file_to_scores(golden, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     store = str(make_store(tmp_path / "swing", 24, "ntu25", persons=2).path)
     file = str(save(tmp_path / "joint.pth.tar", published(150)))
@@ -275,4 +395,6 @@ def test_the_command_line_from_file_to_scores(tmp_path, capsys, monkeypatch):
     assert "exists" in said("import-weights", file, "--as", "halp", "--out", "plain", code=2)
     assert "51" in said("import-weights", file, "--as", "halp", "--layout", "coco17", "--out", "no", code=2)
     one_paragraph(kineme("import-weights", file, "--as", "cmd", "--out", "no", check=False), "encoder_q_motion")
+    five = str(save(tmp_path / "five.pth.tar", hico(golden, "transformer")))  # of five joints
+    assert "48 per joint" in said("import-weights", five, "--as", "hico", "--heads", "2", "--out", "no", code=2)
     assert not (tmp_path / "no").exists()

@@ -135,9 +135,9 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("store", metavar="STORE")
     sub.add_argument("--out", metavar="FOLDER", required=True)
 
-    sub = verb("import-weights", "Turn a checkpoint of the authors of HaLP or CMD into a run.", import_weights)
+    sub = verb("import-weights", "Turn a checkpoint of the authors of HaLP, CMD or HiCo into a run.", import_weights)
     sub.add_argument("file", metavar="FILE", help="a .pth.tar file; nothing in it is executed")
-    sub.add_argument("--as", dest="kind", choices=("halp", "cmd"), required=True, help="whose it is")
+    sub.add_argument("--as", dest="kind", choices=("halp", "cmd", "hico"), required=True, help="whose it is")
     sub.add_argument("--out", metavar="RUN", help="folder to write (default: runs/KIND-FILE)")
     sub.add_argument("--layout", default="ntu25", help="joints of its input (default: %(default)s)")
     sub.add_argument("--coords", type=int, default=3, help="coordinates of a joint (default: %(default)s)")
@@ -146,6 +146,9 @@ def parser() -> argparse.ArgumentParser:
         choices=("joint", "bone", "motion"),
         default="joint",
         help="what a file with one encoder was trained on, which it does not say (default: %(default)s)",
+    )
+    sub.add_argument(
+        "--heads", type=int, default=4, help="of a Transformer, which its file does not say (default: %(default)s)"
     )
     sub.add_argument(
         "--normalise",
@@ -338,6 +341,7 @@ def import_weights(args: argparse.Namespace) -> None:
         layout=args.layout,
         coords=args.coords,
         stream=args.stream,
+        heads=args.heads,
         how=args.normalise,
     )
     print(weights.report(run))

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 # NTU RGB+D 60 is a part of 120: its splits find it in the same store
-STORES = {"ntu60": "ntu", "ntu120": "ntu", "pku2": "pku2", "nw_ucla": "nw_ucla"}
+STORES = {"ntu60": "ntu", "ntu120": "ntu", "pku1": "pku1", "pku2": "pku2", "nw_ucla": "nw_ucla"}
 NORMALISE = {"nw_ucla": "general"}  # the others: ntu, as published
 BEST = " at the best test epoch"  # what released code reports, under the name of what it stands for
 Result = dict[str, Any]
@@ -47,7 +47,7 @@ class Settings:
         clips: how many the training and the test part have as published, for a warning where they differ.
     """
 
-    data: Literal["ntu60", "ntu120", "pku2", "nw_ucla"]
+    data: Literal["ntu60", "ntu120", "pku1", "pku2", "nw_ucla"]
     split: str
     protocols: tuple[str, ...] = ("knn", "linear")
     init: str | None = None

@@ -1,4 +1,4 @@
-"""Weights that others published -> a run: the ``.pth.tar`` files of HaLP and CMD, read without executing a pickle."""
+"""Weights that others published -> a run: ``.pth.tar`` files of HaLP, CMD and HiCo, read without executing a pickle."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import re
 import zipfile
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,16 +17,14 @@ import torch
 from torch import Tensor
 
 from . import checkpoint, normalise, registry, runs, settings, skeleton, train
-from .encoders.recurrent import from_released
 from .errors import InputError
 from .files import atomic_folder, sha256, write_json
 from .recipe import Loop, Recipe
+from .released import KINDS, Form, Shape
 from .skeleton import Layout
 
-KINDS = ("halp", "cmd")
-STREAMS = {"encoder_q": "joint", "encoder_q_motion": "motion", "encoder_q_bone": "bone"}  # released name -> stream
-ASIDE = re.compile(r"(encoder_k(?:_motion|_bone)?)\..+|((?:queue|queue_ptr|prototypes)(?:_motion|_bone)?)")
-CELLS = {3: "gru", 4: "lstm"}  # gates -> cell
+STREAMS = ("joint", "motion", "bone")
+QUEUE = re.compile(r"(?:[cptsi]_)?queue(?:_motion|_bone)?")
 MOST_BYTES = 16 << 30  # of a file; the published ones have at most 2 GB
 SHOWN = 24  # names in a message
 
@@ -39,22 +37,25 @@ def import_weights(
     layout: str | Layout = "ntu25",
     coords: int = 3,
     stream: str = "joint",
+    heads: int = 4,
     how: str = "ntu",
 ) -> Path:
-    """Turn a checkpoint that the authors of HaLP or CMD distribute into a run, for ``evaluate`` and ``embed``.
+    """Turn a checkpoint that the authors of HaLP, CMD or HiCo distribute into a run, for ``evaluate`` and ``embed``.
 
     The file is a ``torch.save`` of ``{epoch, state_dict, optimizer}`` or of a bare ``state_dict``. The weights are
     those of the query encoders ``encoder_q.``, and with three streams ``encoder_q_motion.`` and ``encoder_q_bone.``
-    (anshulbshah/HaLP, maoyunyao/CMD; spec ``halp.md``, section 3), with or without ``module.`` before every name.
-    Hidden size, layers, cell and persons come from the arrays.
+    (anshulbshah/HaLP, maoyunyao/CMD, HuiGuanLab/HiCo; spec ``halp.md``, section 3, ``hico.md``, section 4), with or
+    without ``module.`` before every name. Hidden size, layers, cell, persons, and HiCo's granularities and frames come
+    from the arrays.
 
     Args:
         file: the checkpoint.
-        kind: ``halp`` (one stream, or three: HaLP with CMD) or ``cmd`` (three streams).
+        kind: ``halp`` (one stream, or three: HaLP with CMD), ``cmd`` (three streams) or ``hico`` (one).
         out: folder of the run, by default ``runs/KIND-FILE``; an existing run is never overwritten.
         layout: joints of the input.
         coords: coordinates of a joint.
         stream: what a file with one encoder was trained on; the file does not say.
+        heads: of a Transformer; the file does not say.
         how: the normalisation of the training data (:mod:`kineme.normalise`).
 
     Returns:
@@ -66,28 +67,28 @@ def import_weights(
     """
     file, joints = Path(file), skeleton.layout(layout) if isinstance(layout, str) else layout
     out = Path(out) if out is not None else Path("runs") / f"{kind}-{file.name.split('.')[0]}"
-    for name, word, known in (("kind", kind, KINDS), ("stream", stream, tuple(STREAMS.values()))):
+    for name, word, known in (("kind", kind, tuple(KINDS)), ("stream", stream, STREAMS)):
         if word not in known:
             raise InputError(name, repr(word), f"one of {', '.join(known)}", registry.did_you_mean(word, known))
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(out, "exists already", "a new folder", "Name another with --out; runs are never overwritten")
     arrays, rest = read(file)
-    released = _sorted(file, arrays, kind)
-    streams = {name: STREAMS[name] if len(released.encoders) > 1 else stream for name in released.encoders}
-    persons, over = divmod(released.sizes.inputs, len(joints) * coords)
-    if over or not persons:
+    found = _sorted(file, arrays, kind)
+    streams = {name: KINDS[kind].streams[name] if len(found.encoders) > 1 else stream for name in found.encoders}
+    persons = found.form.persons(len(joints), coords)
+    if not persons:
         raise InputError(
             file,
-            f"an input of {released.sizes.inputs} numbers per frame",
+            f"an input of {found.form.input}",
             f"a multiple of {len(joints) * coords} ({len(joints)} joints of {joints.name}, {coords} coordinates each)",
             "Name the layout with --layout",
         )
     state = {
         f"encoders.{streams[name]}.{word}": value
-        for name, own in released.encoders.items()
-        for word, value in from_released(own, persons, len(joints), coords).items()
+        for name, own in found.encoders.items()
+        for word, value in found.form.state(own, persons, len(joints), coords).items()
     }
-    chosen = _recipe(kind, released, streams)
+    chosen = _recipe(kind, found.form, streams, coords, heads)
     encoder = train.new_method(chosen, joints, coords, persons, seed=0).encoder()
     before = {name: value.clone() for name, value in encoder.state_dict().items()}
     # what random weights are scored with: the released statistics of the input norm are those of the training clips
@@ -99,7 +100,7 @@ def import_weights(
         "epoch": rest.pop("epoch", None),
         "encoders": streams,
         "mapped": len(state),
-        "aside": released.aside | dict.fromkeys(rest, 1),
+        "aside": found.aside | dict.fromkeys(rest, 1),
     }
     normalised = {"normalise": normalise.describe(how, joints, coords)}
     data = SimpleNamespace(layout=joints, coords=coords, persons=persons, hash=None, card=normalised)
@@ -116,10 +117,14 @@ def report(run: str | os.PathLike) -> str:
     """What an imported run took from its file and what it left aside, for people."""
     card = json.loads((Path(run) / "card.json").read_bytes())
     made, encoder = card["imported"], card["recipe"]["encoder"]
+    more = " in each direction"
+    if "granularities" in encoder:
+        more = f", {encoder['granularities']} granularities of {encoder['frames']} frames"
+        more += f", {encoder['heads']} heads (not in the file)" if encoder["cell"] == "transformer" else ""
     lines = [
         f"{made['file']}: epoch {'unknown' if made['epoch'] is None else made['epoch']}, "
         f"{made['mapped']} tensors mapped, sha256 {made['sha256'][:12]}",
-        f"  {encoder['layers']} layers of {encoder['cell']}, hidden {encoder['hidden']} in each direction; "
+        f"  {encoder['layers']} layers of {encoder['cell']}, hidden {encoder['hidden']}{more}; "
         f"{card['persons']} persons of {len(card['layout']['joints'])} joints ({card['layout']['name']})",
         *(f"  {name} -> {stream}" for name, stream in made["encoders"].items()),
     ]
@@ -200,59 +205,43 @@ def _plain(value: Any) -> bool:
 
 
 @dataclass(frozen=True)
-class _Sizes:
-    """Sizes of the encoders of a file: numbers per frame, hidden size, layers, gates and the word of the cell."""
-
-    inputs: int
-    hidden: int
-    layers: int
-    gates: int
-    word: str
-
-
-@dataclass(frozen=True)
-class _Released:
-    """What a file holds: ``encoders`` released name -> its arrays without the head; size of the contrasted vectors;
-    number of names in each room that was left aside.
+class _Sorted:
+    """What a file holds: ``encoders`` released name -> its arrays without the head; their form; number of names in each
+    room that was left aside.
     """
 
     encoders: dict[str, dict[str, Tensor]]
-    sizes: _Sizes
-    dim: int
+    form: Form
     aside: dict[str, int]
 
 
-def _sorted(file: Path, arrays: dict[str, Tensor], kind: str) -> _Released:
+def _sorted(file: Path, arrays: dict[str, Tensor], kind: str) -> _Sorted:
     """Sort names into their rooms and check every name and shape of the query encoders."""
+    known = KINDS[kind]
     rooms: dict[str, dict[str, Tensor]] = {}
     aside: Counter[str] = Counter()
     unknown = []
     for name, value in arrays.items():
         room, _, rest = name.partition(".")
-        left = ASIDE.fullmatch(name)
-        if room in STREAMS and rest:
+        left = known.aside.fullmatch(name)
+        if room in known.streams and rest:
             rooms.setdefault(room, {})[rest] = value
         elif left:
             aside[left[1] or left[2]] += 1
         else:
             unknown.append(name)
-    wanted = list(STREAMS) if kind == "cmd" or len(rooms) > 1 else ["encoder_q"]
-    sizes = _sizes(file, rooms)
-    dim = _commonest(
-        len(value)
-        for name, value in arrays.items()
-        if value.dim() == 2 and re.fullmatch(r"encoder_q\w*\.fc(\.2)?\.weight|queue(_motion|_bone)?", name)
-    )
+    wanted = list(known.streams)[: None if known.every or len(rooms) > 1 else 1]
+    form = _form(file, arrays, rooms, kind)
     missing, shapes = [], []
     for room in wanted:
         own = rooms.get(room, {})
-        names = _shapes(sizes, dim or 0, two=any(name.startswith(("fc.0.", "fc.2.")) for name in own))
+        names = form.shapes(own)
         missing += [f"{room}.{name}" for name in names if name not in own]
         unknown += [f"{room}.{name}" for name in own if name not in names]
         shapes += [
-            f"{room}.{name} {tuple(own[name].shape)} instead of {shape}"
+            f"{room}.{name} {_shape(own[name].shape)} instead of {_shape(shape)}"
             for name, shape in names.items()
-            if name in own and own[name].shape != shape
+            if name in own and not _is(own[name].shape, shape)
         ]
     if missing or unknown or shapes:
         parts = (("missing", missing), ("unknown", unknown), ("of another shape", shapes))
@@ -262,83 +251,54 @@ def _sorted(file: Path, arrays: dict[str, Tensor], kind: str) -> _Released:
             f"{'three encoders' if len(wanted) > 1 else 'one encoder'} as {kind} has, each name with its shape",
             "A file with one encoder is imported with --as halp" if kind == "cmd" and len(rooms) == 1 else "",
         )
-    encoders = {
-        room: {name: value for name, value in rooms[room].items() if not name.startswith("fc.")} for room in wanted
-    }
+    encoders: dict[str, dict[str, Tensor]] = {room: {} for room in wanted}
+    for room in wanted:
+        for name, value in rooms[room].items():
+            if head := form.head(name):
+                aside[f"{room}.{head}"] += 1
+            else:
+                encoders[room][name] = value
     infinite = [f"{room}.{name}" for room, own in encoders.items() for name in own if not own[name].isfinite().all()]
     if infinite:
         raise InputError(file, f"values that are not finite in {_some(infinite)}", "finite weights")
-    aside.update({f"{room}.fc": sum(name.startswith("fc.") for name in rooms[room]) for room in wanted})
-    return _Released(encoders, sizes, dim or 1, dict(aside))
+    return _Sorted(encoders, form, dict(aside))
 
 
-def _sizes(file: Path, rooms: Mapping[str, Mapping[str, Tensor]]) -> _Sizes:
-    """By majority over all arrays, so that a single wrong one is found wrong."""
-    pattern = re.compile(r"encoder\.(\w+)\.((?:weight|bias)_[ih]h)_l(\d+)((?:_reverse)?)")
-    found = [
-        (room, parts, tuple(value.shape))
-        for room, own in rooms.items()
-        for name, value in own.items()
-        if (parts := pattern.fullmatch(name))
-    ]
-    square = [shape for _, parts, shape in found if parts[2] == "weight_hh" and len(shape) == 2 and shape[1]]
-    hidden = _commonest(shape[1] for shape in square)
-    gates = _commonest(shape[0] // shape[1] for shape in square)
-    layers = _commonest(Counter((room, parts[1], parts[2], parts[4]) for room, parts, _ in found).values())
-    inputs = _commonest(
-        [shape[1] for _, parts, shape in found if parts[2] == "weight_ih" and parts[3] == "0" and len(shape) == 2]
-        + [len(v) for own in rooms.values() for n, v in own.items() if n.startswith("input_norm.") and v.dim() == 1]
+def _form(file: Path, arrays: dict[str, Tensor], rooms: dict[str, dict[str, Tensor]], kind: str) -> Form:
+    queues = [len(value) for name, value in arrays.items() if value.dim() == 2 and QUEUE.fullmatch(name)]
+    if form := KINDS[kind].form.guess(rooms, queues):
+        return form
+    others = [other for other, known in KINDS.items() if known.form.guess(rooms, queues)]
+    raise InputError(
+        file,
+        f"no query encoder of {kind} in it",
+        f"{KINDS[kind].form.example} and so on",
+        f"Its names are those of {' or '.join(others)}: name that with --as" if others else "",
     )
-    word = _commonest(parts[1] for _, parts, _ in found)
-    if not (hidden and layers and inputs and word and gates in CELLS):
-        raise InputError(
-            file,
-            "no recurrent query encoder in it",
-            "encoder_q.encoder.gru.weight_ih_l0 and so on",
-            "Only weights of HaLP and CMD can be imported",
-        )
-    return _Sizes(inputs, hidden, layers, gates, word)
 
 
-def _shapes(sizes: _Sizes, dim: int, two: bool) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of one released query encoder with its head of one or two layers."""
-    wide, rows = 2 * sizes.hidden, sizes.gates * sizes.hidden
-    shapes: dict[str, tuple[int, ...]] = {
-        f"input_norm.{name}": (sizes.inputs,) for name in ("weight", "bias", "running_mean", "running_var")
-    }
-    shapes["input_norm.num_batches_tracked"] = ()
-    for layer in range(sizes.layers):
-        for end in (f"l{layer}", f"l{layer}_reverse"):
-            inner = {"weight_ih": (rows, wide if layer else sizes.inputs), "weight_hh": (rows, sizes.hidden)}
-            for name, shape in (inner | {"bias_ih": (rows,), "bias_hh": (rows,)}).items():
-                shapes[f"encoder.{sizes.word}.{name}_{end}"] = shape
-    head = {"fc.0": wide, "fc.2": dim} if two else {"fc": dim}
-    for name, out in head.items():
-        shapes |= {f"{name}.weight": (out, wide), f"{name}.bias": (out,)}
-    return shapes
-
-
-def _recipe(kind: str, released: _Released, streams: Mapping[str, str]) -> Recipe:
+def _recipe(kind: str, form: Form, streams: Mapping[str, str], coords: int, heads: int) -> Recipe:
     """Settings as far as the file tells them, the published ones otherwise."""
-    cls, sizes = registry.entry("methods", kind), released.sizes
-    method: dict[str, Any] = {"dim": released.dim}
-    if kind == "halp":
-        method |= {"cmd": True} if len(streams) > 1 else {"stream": next(iter(streams.values()))}
-    encoder = {"cell": CELLS[sizes.gates], "hidden": sizes.hidden, "layers": sizes.layers}
+    cls = registry.entry("methods", kind)
+    encoder = form.settings(coords) | ({} if form.gates else {"heads": heads})
+    method = form.method(coords)
+    method |= KINDS[kind].together if len(streams) > 1 else {"stream": next(iter(streams.values()))}
     return Recipe(
         kind,
-        "recurrent",
+        form.encoder,
         settings.as_dict(settings.make(cls.Settings, method, "method")),
-        settings.as_dict(settings.make(registry.entry("encoders", "recurrent").Settings, encoder, "encoder")),
+        settings.as_dict(settings.make(registry.entry("encoders", form.encoder).Settings, encoder, "encoder")),
         settings.make(Loop, cls.loop, "loop"),
         "imported",
     )
 
 
-def _commonest(values: Iterable[Any]) -> Any:
-    """The most frequent value, the first of several; None of none."""
-    counted = Counter(values).most_common(1)
-    return counted[0][0] if counted else None
+def _is(shape: Sequence[int], wanted: Shape) -> bool:
+    return len(shape) == len(wanted) and all(want in (have, None) for have, want in zip(shape, wanted))
+
+
+def _shape(shape: Shape) -> str:
+    return str(tuple("any" if size is None else size for size in shape)).replace("'", "")
 
 
 def _some(names: Sequence[str]) -> str:
