@@ -185,7 +185,9 @@ def step(bench: Bench) -> Iterator[Case]:
         training = bench.training(precision)
         views = training.method.views(training.source, bench.index(size), torch.Generator().manual_seed(0))
         query, key = map(released, views)
-        theirs = reference_step.Moco(INPUTS, s.hidden, s.layers, queue=s.queue)
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            theirs = reference_step.Moco(INPUTS, s.hidden, s.layers, queue=s.queue)
         sgd = reference_step.optimiser(theirs)
         training.method.load_state_dict(released_state(theirs), strict=False)
         ours = step_of(training, views)

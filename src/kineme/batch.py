@@ -200,11 +200,15 @@ class Memory:
     autograd keeps), is gone; so nobody has to observe how long a batch lives. Safe from several threads.
     """
 
-    KEPT = 8  # blocks; older ones are left to the garbage collector
+    KEPT = 8  # blocks, if not told otherwise; older ones are left to the garbage collector
 
-    def __init__(self) -> None:
+    def __init__(self, kept: int = KEPT) -> None:
+        self._kept = kept
         self._blocks: list[tuple[np.ndarray, weakref.ref]] = []
         self._lock = threading.Lock()
+
+    def __reduce__(self) -> tuple:
+        return Memory, (self._kept,)  # a copy, or what is sent elsewhere, gets memory of its own
 
     def empty(self, *shape: int) -> Tensor:
         """float32 tensor of this shape with whatever stood in its memory before."""
@@ -214,7 +218,7 @@ class Memory:
             found = next(free, None)
             block = _aligned(size) if found is None else self._blocks.pop(found)[0]
             lease = block[:]  # the tensor's storage will hold the only reference to this view
-            self._blocks = [*self._blocks, (block, weakref.ref(lease))][-self.KEPT:]
+            self._blocks = [*self._blocks, (block, weakref.ref(lease))][-self._kept:]
             return torch.from_numpy(lease).view(shape)
 
 

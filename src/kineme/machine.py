@@ -15,7 +15,7 @@ def describe() -> dict[str, str]:
     found = {
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "processor": f"{_processor()}, {os.cpu_count()} cores",
+        "processor": f"{processor()}, {os.cpu_count()} cores",
         "threads": str(torch.get_num_threads()),
         "bf16 instructions": "yes" if bf16() else "no (bf16 works, but is slower than fp32 here)",
         "GPU": ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())) or "none",
@@ -61,7 +61,7 @@ def gflops(multiply: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], size:
     return 2 * size**3 / best / 1e9
 
 
-def _processor() -> str:
+def processor() -> str:
     try:
         with open("/proc/cpuinfo", encoding="ascii", errors="ignore") as file:
             return next(line.split(":")[1].strip() for line in file if line.startswith("model name"))

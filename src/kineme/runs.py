@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from . import __version__, recipe, registry, world
+from .encoders import _products
 from .errors import InputError
 from .files import read_json
 from .recipe import Recipe
@@ -54,7 +55,7 @@ def card(
         "torch": torch.__version__,
         "device": torch.cuda.get_device_name() if device != "cpu" else "cpu",
         "threads": torch.get_num_threads(),
-        "matrix_product": "torch default" + (" (MKL)" if torch.backends.mkl.is_available() else ""),
+        "matrix_product": f"torch default; recurrences: {_products.path() if device == 'cpu' else 'cuDNN'}",
         "processes": world.current().size,
     }
 

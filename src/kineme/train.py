@@ -402,8 +402,8 @@ def average_gradients(groups: dict[str, list[nn.Parameter]], here: World) -> Non
 
 def _optimiser(params: list[nn.Parameter], loop: Loop) -> torch.optim.Optimizer:
     if loop.optimiser == "sgd":
-        return torch.optim.SGD(params, lr=loop.lr, momentum=loop.momentum, weight_decay=loop.weight_decay)
-    return torch.optim.AdamW(params, lr=loop.lr, weight_decay=loop.weight_decay)
+        return torch.optim.SGD(params, lr=loop.lr, momentum=loop.momentum, weight_decay=loop.weight_decay, fused=True)
+    return torch.optim.AdamW(params, lr=loop.lr, weight_decay=loop.weight_decay, fused=True)
 
 
 def _joined(opened: Sequence[Store], run: Path, layout: str | None, here: World) -> Store:

@@ -9,12 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..batch import Batch
+from ..batch import Batch, Memory
 from ..errors import InputError
 from ..norm import BatchNorm
 from ..settings import positive
 from ..skeleton import Layout
-from . import Encoder, Features
+from . import Encoder, Features, _recurrence
 
 
 class Recurrent(Encoder):
@@ -48,6 +48,7 @@ class Recurrent(Encoder):
         self.dim = 2 * settings.hidden
         features = self.persons * len(layout) * coords
         self.norm = BatchNorm(features)
+        self._memory = Memory(16)  # three layers, two stacks: what one step holds and works in
         self.layers = nn.ModuleList(self._layer(features if i == 0 else self.dim) for i in range(settings.layers))
         for weight in self.parameters():
             if weight.dim() == 2:
@@ -64,6 +65,8 @@ class Recurrent(Encoder):
         return self._features(x)
 
     def _run(self, layer: nn.Module, x: Tensor) -> Tensor:
+        if _recurrence.suits(x):
+            return _recurrence.run(layer, x, self._memory)  # type: ignore[arg-type]
         return torch.cat([stack(x)[0] for stack in layer], dim=2)  # type: ignore[attr-defined]
 
     def _features(self, x: Tensor) -> Features:
