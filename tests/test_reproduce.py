@@ -33,6 +33,15 @@ WHOLE = {name: path for name, path in recipe.known().items() if "reproduce" in t
 PUBLISHED = [path for name, path in WHOLE.items() if not name.endswith("_nwucla")]  # nothing is published for that set
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """As the processes that are started and killed: sums over two threads end in other digits."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="module")
 def raw(tmp_path_factory):
     """36 NTU files: six subjects (3 and 6 test), one action of two bodies, one file listed as without skeleton; and one
