@@ -211,6 +211,25 @@ def test_rows_are_the_clips_that_the_source_stands_for():
         Source(clips)
 
 
+@pytest.mark.parametrize("resident", [True, False])
+def test_single_frames_by_their_number(resident):
+    data = made([3, 1, 5, 2])
+    source = Source(data, resident=resident)
+    numbers = source.frame_numbers(torch.tensor([2, 0]))
+    assert numbers.tolist() == [4, 5, 6, 7, 8, 0, 1, 2]
+    joints, seen = source.poses(numbers.flip(0))
+    np.testing.assert_array_equal(joints.flip(0), data.frames[numbers])
+    np.testing.assert_array_equal(seen.flip(0), data.seen[numbers])
+
+
+@pytest.mark.parametrize(("up", "axis", "way"), [("+y", 1, 1), ("-y", 1, -1), ("+z", 2, 1), (None, 1, 1)])
+def test_which_way_is_up(up, axis, way):
+    data = made([2])
+    data.card = {"up": up}
+    source = Source(data)
+    assert (source.up, source.upward) == (axis, way)
+
+
 def test_a_store_on_disk_is_a_source(tmp_path):
     ntu = layout("ntu25")
     rng = np.random.default_rng(0)

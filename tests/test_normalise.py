@@ -434,3 +434,30 @@ def test_turning_helps_across_views(ucla):
     plain = [motion.with_(joints=motion.joints - motion.joints[:1, :, :1]) for motion in motions]
     published = neighbour_scores(data, [normalise.apply(motion, "ntu") for motion in motions])[0]
     assert published > neighbour_scores(data, plain)[0]
+
+
+def test_image_is_what_the_camera_of_a_sensor_saw():
+    motion = facing(np.random.default_rng(0), persons=1)
+    motion = motion.with_(joints=motion.joints - motion.joints.min((0, 1, 2)) + [-3, -3, 2])  # in front of it
+    seen = np.ones_like(motion.confidence)
+    seen[2, 0, 5] = 0
+    image = normalise.apply(motion.with_(confidence=seen), "image")
+    assert (image.coords, image.up) == (2, "-y")
+    x, y, z = np.moveaxis(motion.joints[0, 0], -1, 0)
+    np.testing.assert_allclose(image.joints[0, 0], np.stack([-x / z, -y / z], -1), rtol=1e-6)
+    assert (image.joints[2, 0, 5] == 0).all()
+    left, right = (image.joints[0, 0, NTU.joints.index(f"{side}_shoulder"), 0] for side in ("left", "right"))
+    assert left > right  # who faces the camera has the left hand on the right of the image
+    rows = image.joints[0, 0, :, 1]
+    assert rows[NTU.joints.index("head")] < rows[NTU.joints.index("left_foot")]  # rows run downwards
+    again = normalise.apply(image, normalise.describe("image", NTU, 2))
+    np.testing.assert_array_equal(again.joints, image.joints)
+    upright = image.with_(joints=image.joints * [1, -1], up="+y")
+    np.testing.assert_array_equal(normalise.apply(upright, "image").joints, image.joints)
+
+
+def test_image_refuses_what_no_camera_saw():
+    motion = clip(KINECT, np.random.default_rng(1))
+    for joints, up in ((motion.joints * [1, 1, 0], "+y"), (motion.joints * 0 + 1, "+z")):
+        with pytest.raises(InputError, match="frame of a sensor"):
+            normalise.apply(motion.with_(joints=joints, up=up), "image")

@@ -65,10 +65,25 @@ world.stop()
 """
 
 
-def launch(tmp_path: Path, size: int, cell: str, kind: str = "moco") -> dict:
+GATHERED = """
+import sys, torch
+from kineme import world
+torch.set_num_threads(1)
+here = world.start()
+whole = torch.arange(12.0).view(6, 2) / 10
+mine = whole.tensor_split(here.size)[here.rank].clone().requires_grad_()
+rows = here.gathered(mine)
+((rows @ rows.T).exp().log1p().sum() * (rows[:, 0] > 0.5).sum()).backward()  # every process the same loss
+grad = mine.grad / here.size  # as average_gradients would do
+torch.save({"rows": rows.detach(), "grad": here.gather(grad)}, f"{sys.argv[3]}.{here.rank}")
+world.stop()
+"""
+
+
+def launch(tmp_path: Path, size: int, cell: str, kind: str = "moco", worker: str = WORKER) -> dict:
     """Run the worker in `size` processes; what rank 0 saw."""
     script = tmp_path / "worker.py"
-    script.write_text(WORKER)
+    script.write_text(worker)
     out = tmp_path / f"log-{size}"
     port = str(20000 + os.getpid() % 20000 + size)
     processes = []
@@ -110,6 +125,13 @@ def test_two_processes_equal_one_with_the_joint_batch(tmp_path, cell, kind):
         torch.testing.assert_close(
             two[name], one[name], atol=1e-5, rtol=1e-4, msg=lambda text, name=name: f"{name}: {text}"
         )
+
+
+def test_rows_gathered_with_gradient_from_two_processes_equal_those_of_one(tmp_path):
+    one, two = launch(tmp_path, 1, "", worker=GATHERED), launch(tmp_path, 2, "", worker=GATHERED)
+    assert two["grad"].abs().min() > 0
+    for name in one:
+        torch.testing.assert_close(two[name], one[name])
 
 
 def test_torchrun_trains_one_run_with_two_processes(tmp_path):

@@ -91,10 +91,12 @@ class Source:
         resident: force the copy on the device (True) or the memory map (False); None decides by size.
 
     Attributes:
+        store: what it was made of.
         rows: int64 ``[n]`` on the CPU.
         lengths: int64 ``[N]`` on the CPU: frames of every clip of the store.
         layout, persons, coords: of the store.
-        up: number of the axis that points up (or down), as the store's card says; y if it does not.
+        up, upward: number of the axis that points up or down, and 1 or -1 for which of these, as the store's card says;
+            +y if it does not.
         device, resident: where batches are made; whether the store lies there whole.
 
     Raises:
@@ -103,12 +105,13 @@ class Source:
 
     def __init__(self, store: Clips, device: str | torch.device = "cpu",
                  rows: Sequence[int] | np.ndarray | Tensor | None = None, *, resident: bool | None = None):
-        self.device, self.layout = torch.device(device), store.layout
+        self.store, self.device, self.layout = store, torch.device(device), store.layout
         _, self.persons, joints, self.coords = store.frames.shape
         if joints != len(self.layout):
             raise InputError("store", f"frames of {joints} joints",
                              f"{len(self.layout)} joints of layout {self.layout.name}")
-        self.up = "xyz".index((getattr(store, "card", {}).get("up") or "+y")[-1])
+        up = getattr(store, "card", {}).get("up") or "+y"
+        self.up, self.upward = "xyz".index(up[-1]), -1 if up[0] == "-" else 1
         self.lengths = torch.from_numpy(np.array(store.lengths, np.int64))
         clips = len(self.lengths)
         given = np.arange(clips) if rows is None else rows.cpu().numpy() if isinstance(rows, Tensor) else rows
@@ -150,6 +153,24 @@ class Source:
         joints = self._blend(self._joints, pairs, weights).view(*shape, self.coords)
         seen = self._blend(self._seen, pairs, weights).view(shape)
         return Batch(joints, seen, index.to(self.device, non_blocking=True))
+
+    def frame_numbers(self, rows: Tensor) -> Tensor:
+        """Where the frames of some clips stand in the table of all frames, int64 ``[sum of lengths]`` on the CPU.
+
+        Args:
+            rows: int64 ``[n]`` rows of the clip table, on the CPU.
+        """
+        lengths = self.lengths[rows]
+        begin = self._offsets.cpu()[rows] - (lengths.cumsum(0) - lengths)
+        return torch.arange(int(lengths.sum())) + begin.repeat_interleave(lengths)
+
+    @torch.no_grad()
+    def poses(self, numbers: Tensor) -> tuple[Tensor, Tensor]:
+        """Single frames by their number: joints ``[B, M, V, C]`` and seen ``[B, M, V]``, on the device."""
+        numbers = numbers.to(self._joints.device, non_blocking=True)
+        shape = (len(numbers), self.persons, len(self.layout))
+        joints, seen = (table[numbers].to(self.device, non_blocking=True) for table in (self._joints, self._seen))
+        return joints.view(*shape, self.coords), seen.view(shape)
 
     def _blend(self, table: Tensor, pairs: Tensor, weights: Tensor) -> Tensor:
         """Weighted sum of two rows of the table for every row of ``pairs``, in one pass over memory."""

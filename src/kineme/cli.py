@@ -70,7 +70,9 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("dest", metavar="DEST", help="store to write")
     sub.add_argument("--format", help="take every file as this format (see `kineme methods`)")
     sub.add_argument(
-        "--normalise", choices=("none", "general", "ntu"), help="default: ntu for the ntu25 layout, general for others"
+        "--normalise",
+        choices=("none", "general", "ntu", "image"),
+        help="default: ntu for the ntu25 layout, general for others",
     )
     sub.add_argument(
         "--labels",

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from . import checkpoint, normalise, recipe, skeleton
 from .augment import Crop, centre_crop, draw_crop
-from .batch import Source
+from .batch import Batch, Source
 from .encoders import Encoder
 from .encoders.streams import MultiStream
 from .errors import InputError
@@ -135,12 +135,7 @@ class Model:
         Raises:
             InputError: another layout, number of coordinates or normalisation than the run's.
         """
-        if isinstance(what, np.ndarray):
-            what = Motion(what, self.layout)
-        if isinstance(what, Motion):
-            what = [what]
-        clips = what if isinstance(what, Store) else _gathered([self.fitted(m) for m in what], self.layout)
-        self._check(clips)
+        clips = self._clips(what)
         cached = self._cache(clips.hash, crop) if isinstance(clips, Store) else None
         if cached is not None and cached.exists():
             features = np.load(cached, mmap_mode="r")
@@ -154,6 +149,46 @@ class Model:
                 np.save(file, features)
         return features
 
+    def frames(
+        self, what: Store | Motion | Sequence[Motion], rows: Sequence[int] | np.ndarray | None = None, *,
+        part: str = "pose", batch: int = 4096,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """One code per recorded frame, of runs whose method looks at single frames (CV-MIM).
+
+        Args:
+            what: as in :meth:`embed`.
+            rows: rows of the store (default all, in order).
+            part: which of the encoder's codes: ``pose`` or ``view``.
+            batch: frames at a time.
+
+        Returns:
+            codes: float32 ``[F, D]``, the frames of one clip after those of the other; offsets: int64 ``[n + 1]``,
+            where each clip begins. Where nobody is seen a code says nothing.
+
+        Raises:
+            InputError: a run that has one vector per clip, no such code, or clips of another kind than the run's.
+        """
+        if self.card["unit"] != "frame":
+            raise InputError(
+                self.path or "the model",
+                f"a run of {self.card['method']}, which has one vector per clip",
+                "a run with a code for every frame (kineme pretrain cv_mim)",
+            )
+        clips = self._clips(what)
+        source = Source(clips, device=self.device)
+        chosen = torch.arange(len(clips.lengths)) if rows is None else torch.as_tensor(np.asarray(rows, np.int64))
+        offsets = np.concatenate([[0], clips.lengths[chosen.numpy()].cumsum()]).astype(np.int64)
+        found = [self._codes(source, numbers, part) for numbers in source.frame_numbers(chosen).split(batch)]
+        return np.concatenate(found), offsets
+
+    @torch.inference_mode()
+    def _codes(self, source: Source, numbers: Tensor, part: str) -> np.ndarray:
+        joints, seen = source.poses(numbers)
+        parts = self.encoder(Batch(joints[:, None], seen[:, None], numbers)).parts
+        if part not in parts:
+            raise InputError("part", repr(part), f"one of {', '.join(parts)}")
+        return parts[part][:, 0].float().cpu().numpy()
+
     def fitted(self, motion: Motion) -> Motion:
         """A motion in the run's layout, with the run's normalisation."""
         if motion.layout.joints != self.layout.joints:
@@ -166,6 +201,16 @@ class Model:
                 )
             motion = motion.to_layout(mapping)
         return normalise.apply(motion, self.card["normalise"])
+
+    def _clips(self, what: Store | Motion | Sequence[Motion] | np.ndarray) -> Any:
+        """What is to be embedded, as something that a source can be made of."""
+        if isinstance(what, np.ndarray):
+            what = Motion(what, self.layout)
+        if isinstance(what, Motion):
+            what = [what]
+        clips = what if isinstance(what, Store) else _gathered([self.fitted(m) for m in what], self.layout)
+        self._check(clips)
+        return clips
 
     def _check(self, clips: Any) -> None:
         where = getattr(clips, "path", "clips")

@@ -11,6 +11,9 @@
     3-D: origin in the root of person 0 in the first frame where it is seen (the way that the body travels stays),
     turned so that in that frame root to head is exactly +y and the left shoulder lies towards +x; the person looks
     along +z. 2-D: the same origin, +y up, divided by the length of the torso, for pixels differ from video to video.
+``image``
+    2-D as a camera sees it, y downwards: 2-D coordinates stay as they are, 3-D ones in the frame of a sensor (Kinect:
+    NTU RGB+D, PKU-MMD, N-UCLA; :mod:`kineme.camera`) are projected through that sensor, at focal length 1.
 
 Gaps are not filled: a joint with confidence 0 is 0 before and after, whatever moves around it, and under ``general``
 no other joint depends on it. Whoever wants them filled does it before. What could not be done to a clip (shoulders
@@ -25,11 +28,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from . import camera
 from .errors import InputError
 from .motion import Motion
 from .skeleton import Layout
 
-HOWS = ("none", "general", "ntu")
+HOWS = ("none", "general", "ntu", "image")
 NOTE = "normalise_note"
 SLOTS = 4  # bodies of a frame that the published selection looks at
 
@@ -89,7 +93,7 @@ def apply(motion: Motion, how: str | Mapping[str, Any], *, scale: bool | None = 
     Args:
         motion: any layout. Under ``ntu``, recordings by slots (NTU RGB+D; anything with more than two bodies) become
             two persons, the bodies of most energy, most energetic first (:func:`select_bodies`); other pairs stay.
-        how: one of ``none``, ``general``, ``ntu``, or what :func:`describe` wrote into a card.
+        how: one of ``none``, ``general``, ``ntu``, ``image``, or what :func:`describe` wrote into a card.
         scale: ``general`` only: divide by the length of the torso (root to the middle of the shoulders, median over
             the frames; where that is never seen, hip to shoulder of one side). By default in 2-D, not in 3-D.
         per_frame: ``general`` only: the root is the origin in every frame, so the body's travel is lost. Where the
@@ -100,7 +104,8 @@ def apply(motion: Motion, how: str | Mapping[str, Any], *, scale: bool | None = 
         at the start or the end are replaced as published (:func:`ntu_preprocess`), confidence with them.
 
     Raises:
-        InputError: an unknown name, ``ntu`` for 2-D motion or for a layout without spine or shoulders.
+        InputError: an unknown name, ``ntu`` for 2-D motion or for a layout without spine or shoulders, ``image`` for
+            3-D motion that does not lie before a sensor.
     """
     if isinstance(how, Mapping):
         options = how.get("options", {})
@@ -111,6 +116,8 @@ def apply(motion: Motion, how: str | Mapping[str, Any], *, scale: bool | None = 
         return motion
     if how == "ntu":
         return _ntu(motion)
+    if how == "image":
+        return _image(motion, where)
     return _general(motion, _scaled(scale, motion.coords), per_frame)
 
 
@@ -415,6 +422,19 @@ def _check(how: str, layout: Layout, coords: int, where: str = "normalise") -> N
     if not all(axes) or axes.base == axes.centre:
         raise InputError(where, f"layout {layout.name} lacks a spine or shoulders; normalisation `ntu` turns by both",
                          "a layout with a joint in the spine above the root, and two shoulders", mend)
+
+
+def _image(motion: Motion, where: str) -> Motion:
+    """What the camera of the motion saw, y downwards, 0 where nothing was seen."""
+    joints, seen = motion.joints, motion.confidence[..., None] > 0
+    if motion.coords == 2:
+        return motion.with_(joints=joints * np.array([1, -1], np.float32), up="-y") if motion.up == "+y" else motion
+    if motion.up not in ("+y", None) or (seen & (joints[..., 2:] <= 0)).any():
+        behind = "up is " + str(motion.up) if motion.up not in ("+y", None) else "joints behind the camera (z <= 0)"
+        raise InputError(where, f"3-D joints, {behind}", "joints in the frame of a sensor: y up, z away from it",
+                         "Motion capture has no camera of its own; train on it as it is (normalisation `none`)")
+    projected = np.where(seen, -camera.perspective(joints), 0).astype(np.float32)
+    return motion.with_(joints=projected, up="-y", unit="1")
 
 
 def _scaled(scale: bool | None, coords: int) -> bool:

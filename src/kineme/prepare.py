@@ -90,7 +90,8 @@ def prepare(src: str | os.PathLike, dest: str | os.PathLike, format: str | None 
         src: folder, searched with all folders in it, or file.
         dest: the store's folder.
         format: take every file as this format; by default each is recognised.
-        normalise: ``none``, ``general`` or ``ntu`` (:mod:`kineme.normalise`); by default what suits the layout.
+        normalise: ``none``, ``general``, ``ntu``, ``image`` (:mod:`kineme.normalise`); by default what suits the
+            layout.
         labels: a ``.csv`` or ``.tsv`` file (:mod:`kineme.labels`): one row for each clip with ``file`` (or ``source``,
             ``id``), ``label``, ``subject``, ``camera`` and any further column; rows with ``start`` and ``end`` cut the
             frames ``start .. end - 1`` out of a recording. Or the word ``folder``: a clip's label is the name of the

@@ -25,12 +25,13 @@ class Loop:
     ``batch`` is the global batch (all processes together). The learning rate is ``lr`` times a factor by epoch:
     ``step`` multiplies by ``gamma`` at every milestone (0-based epochs), ``cosine`` falls to 0 at the last epoch;
     ``warmup`` epochs rise linearly before. ``clip`` bounds the norm of each group's gradient (0 = off).
+    ``adagrad`` begins with accumulators of 0.1, as Keras does.
     ``save_seconds`` is the least time between two resumable states (0 = after every epoch).
     """
 
     epochs: int = 100
     batch: int = 64
-    optimiser: Literal["sgd", "adamw"] = "sgd"
+    optimiser: Literal["sgd", "adamw", "adagrad"] = "sgd"
     lr: float = 0.01
     momentum: float = 0.9
     weight_decay: float = 1e-4

@@ -14,11 +14,10 @@ from . import __version__, recipe, registry, world
 from .encoders import _products
 from .errors import InputError
 from .files import read_json
+from .methods import CROP
 from .recipe import Recipe
 from .store import Store
 from .world import World
-
-CROP = 0.95  # centre crop by which clips are embedded (spec hico.md, 2.6)
 
 
 def card(
@@ -31,7 +30,8 @@ def card(
         opened: the stores it was made of.
         clips: number of training clips.
     """
-    views = chosen.method.get("views")
+    views, method = chosen.method.get("views"), registry.entry("methods", chosen.method_name)
+    layout, coords, normalise = method.sees(data.layout, data.coords, data.card["normalise"])
     return {
         "kind": "run",
         "format": 1,
@@ -39,13 +39,13 @@ def card(
         "status": "running",
         "method": chosen.method_name,
         "encoder": chosen.encoder_name,
-        "unit": registry.entry("methods", chosen.method_name).unit,
+        "unit": method.unit,
         "seed": seed,
         "recipe": json.loads(json.dumps(dataclasses.asdict(chosen))),
-        "layout": data.layout.as_dict(),
-        "coords": data.coords,
+        "layout": layout.as_dict(),
+        "coords": coords,
         "persons": data.persons,
-        "normalise": data.card["normalise"],
+        "normalise": normalise,
         "crop": {"ratio": CROP, "frames": views["frames"] if isinstance(views, dict) and "frames" in views else 64},
         "stores": [{"name": s.path.name, "hash": s.hash} for s in opened],
         "data": data.hash,

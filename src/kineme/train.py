@@ -9,7 +9,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,8 +18,7 @@ from torch import Tensor, nn
 
 from . import checkpoint, encoders, recipe, registry, runs, settings, splits, world
 from . import store as stores
-from .augment import centre_crop
-from .batch import Source
+from .batch import Batch, Source
 from .encoders import Encoder
 from .errors import InputError
 from .files import sha256, write_json
@@ -94,7 +93,8 @@ def pretrain(
         data = _joined(opened, run, layout, here)
         rows = _rows(data, split)
         overrides = [*overrides, *([f"loop.epochs={epochs}"] if epochs is not None else [])]
-        chosen = recipe.load(method, len(rows), recipe=recipe_name, overrides=overrides, gpu=device != "cpu")
+        many = int(data.lengths[rows].sum()) if registry.entry("methods", method).unit == "frame" else len(rows)
+        chosen = recipe.load(method, many, recipe=recipe_name, overrides=overrides, gpu=device != "cpu")
         card = runs.card(chosen, data, opened, split, len(rows), seed, device)
         if init is not None:
             begun = runs.start(init, chosen)
@@ -152,21 +152,22 @@ class Training:
         self.device, self.here = torch.device(device), here
         self.source = Source(data, device=self.device, rows=rows)
         self.rows = rows
-        if self.loop.batch > len(rows):
+        self.method = new_method(chosen, data.layout, data.coords, data.persons, seed).to(self.device)
+        self.items = self.method.items(self.source, rows)
+        if self.loop.batch > len(self.items):
             raise InputError(
                 "loop.batch",
-                f"a batch of {self.loop.batch} from {len(rows)} training clips",
+                f"a batch of {self.loop.batch} from {len(self.items)} training {self.method.unit}s",
                 "a batch no larger than the set",
-                f"Use --set loop.batch={max(1, len(rows) // 2)}",
+                f"Use --set loop.batch={max(1, len(self.items) // 2)}",
             )
         if self.loop.batch % here.size:
             raise InputError(
                 "loop.batch", f"a batch of {self.loop.batch} for {here.size} processes", f"a multiple of {here.size}"
             )
-        self.method = new_method(chosen, data.layout, data.coords, data.persons, seed).to(self.device)
         self.groups = self.method.groups()
         self.optimisers = {name: _optimiser(params, self.loop) for name, params in self.groups.items()}
-        self.per_epoch = len(rows) // self.loop.batch
+        self.per_epoch = len(self.items) // self.loop.batch
         self.total = self.per_epoch * self.loop.epochs
         self.step, self.seconds = 0, 0.0
         self.sums: dict[str, Tensor] = {}  # of the log, over the epoch under way
@@ -189,7 +190,7 @@ class Training:
         else:
             before = copy.deepcopy(self.method.encoder())
             # every process takes part, since batch norm asks all of them
-            calibrate(before, self.source, self.rows, self.method.frames)
+            calibrate(before, self.method.look(self.source, self.rows))
             if self.here.rank == 0:
                 self.log.write_text("")
                 checkpoint.save(self.run / "initial.safetensors", before.state_dict())
@@ -200,7 +201,7 @@ class Training:
             while self.step < self.total:
                 epoch, within = divmod(self.step, self.per_epoch)
                 if within == 0 or self.step == first:
-                    order = self.rows[torch.randperm(len(self.rows), generator=generator(self.seed, "epoch", epoch))]
+                    order = self.items[torch.randperm(len(self.items), generator=generator(self.seed, "epoch", epoch))]
                 at = At(self.step, epoch, self.total, self.loop.epochs, self.here, self.seed)
                 logged = self._one(order[within * self.loop.batch :][: self.loop.batch], at)
                 for key, value in logged.items():
@@ -347,6 +348,7 @@ def new_method(chosen: Recipe, layout: Layout, coords: int, persons: int, seed: 
     encoder_settings = settings.make(
         registry.entry("encoders", chosen.encoder_name).Settings, chosen.encoder, "encoder"
     )
+    layout, coords, _ = cls.sees(layout, coords, {})
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return cls(
@@ -356,9 +358,8 @@ def new_method(chosen: Recipe, layout: Layout, coords: int, persons: int, seed: 
 
 
 @torch.no_grad()
-def calibrate(encoder: Encoder, source: Source, rows: Tensor, frames: int, batch: int = 256) -> None:
-    """Set batch-norm statistics from one pass over the clips ``rows`` (centre crop): what random weights are scored
-    with.
+def calibrate(encoder: Encoder, batches: Iterable[Batch]) -> None:
+    """Set batch-norm statistics from one pass over batches (:meth:`Method.look`): what random weights are scored with.
     """
     norms = [m for m in encoder.modules() if isinstance(m, (BatchNorm, nn.modules.batchnorm._BatchNorm))]
     if not norms:
@@ -369,10 +370,8 @@ def calibrate(encoder: Encoder, source: Source, rows: Tensor, frames: int, batch
         norm.running_mean.zero_(), norm.running_var.fill_(1), norm.num_batches_tracked.zero_()  # type: ignore[union-attr, operator]
         norm.momentum = None
         norm.train()
-    for index in rows.split(batch):
-        if len(index) > 1 or len(rows) == 1:
-            crop = centre_crop(source.lengths[index.to(source.lengths.device)], runs.CROP)
-            encoder(source.gather(index, crop.start, crop.length, frames))
+    for batch in batches:
+        encoder(batch)
     for norm, momentum in zip(norms, momenta):
         norm.momentum = momentum
     encoder.eval()
@@ -403,6 +402,9 @@ def average_gradients(groups: dict[str, list[nn.Parameter]], here: World) -> Non
 def _optimiser(params: list[nn.Parameter], loop: Loop) -> torch.optim.Optimizer:
     if loop.optimiser == "sgd":
         return torch.optim.SGD(params, lr=loop.lr, momentum=loop.momentum, weight_decay=loop.weight_decay, fused=True)
+    if loop.optimiser == "adagrad":  # Keras' beginning, not torch's (spec cv_mim.md, 3.5)
+        return torch.optim.Adagrad(params, lr=loop.lr, weight_decay=loop.weight_decay, initial_accumulator_value=0.1,
+                                   eps=1e-7)
     return torch.optim.AdamW(params, lr=loop.lr, weight_decay=loop.weight_decay, fused=True)
 
 

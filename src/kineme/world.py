@@ -26,6 +26,12 @@ class World:
         dist.all_gather(parts, rows)
         return torch.cat(parts)
 
+    def gathered(self, rows: Tensor) -> Tensor:
+        """:meth:`gather` with gradient. Every process is to compute the same loss from the result: the gradients that
+        they have for all rows are added up, so that their average over the processes is the loss' own gradient.
+        """
+        return _Gathered.apply(rows, self.rank, self.size) if self.size > 1 else rows
+
     def mean_(self, value: Tensor) -> Tensor:
         """Average over the processes, in place; no gradient."""
         if self.size > 1:
@@ -82,6 +88,23 @@ class _Sum(torch.autograd.Function):
         grad = grads[0].contiguous().clone()
         dist.all_reduce(grad)
         return grad
+
+
+class _Gathered(torch.autograd.Function):
+    """All-gather whose gradient is the all-reduced gradient of this process' rows."""
+
+    @staticmethod
+    def forward(ctx, rows: Tensor, rank: int, size: int) -> Tensor:
+        ctx.rank, ctx.rows = rank, len(rows)
+        parts = [torch.empty_like(rows) for _ in range(size)]
+        dist.all_gather(parts, rows.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx, *grads: Tensor) -> tuple[Tensor, None, None]:
+        grad = grads[0].contiguous().clone()
+        dist.all_reduce(grad)
+        return grad[ctx.rank * ctx.rows : (ctx.rank + 1) * ctx.rows], None, None
 
 
 def summed(value: Tensor) -> Tensor:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from ..augment import centre_crop
 from ..batch import Batch, Source
 from ..encoders import Encoder
+from ..skeleton import Layout
 from ..world import World
+
+CROP = 0.95  # centre crop by which clips are embedded (spec hico.md, 2.6)
+LOOK = 256  # clips at a time in `look`
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,29 @@ class Method(nn.Module):
     def frames(self) -> int:
         """Frames of a view, also used to embed clips."""
         return getattr(getattr(self.settings, "views", None), "frames", 64)
+
+    @classmethod
+    def sees(cls, layout: Layout, coords: int, normalise: dict[str, Any]) -> tuple[Layout, int, dict[str, Any]]:
+        """What the encoder is given of a store with this layout, number of coordinates and normalisation (as
+        :func:`kineme.normalise.describe` writes it); clips to be embedded must be of that kind. By default what the
+        store has.
+        """
+        return layout, coords, normalise
+
+    def items(self, source: Source, rows: Tensor) -> Tensor:
+        """What an epoch goes through: the clips ``rows`` (int64 on the CPU); of a method with another unit, numbers
+        that its ``views`` understands.
+        """
+        return rows
+
+    def look(self, source: Source, rows: Tensor) -> Iterator[Batch]:
+        """The clips ``rows`` as the encoder is to see them, without augmentation, in batches of at least two: the
+        batch-norm statistics of random weights are taken from these.
+        """
+        for index in rows.split(LOOK):
+            if len(index) > 1 or len(rows) == 1:
+                crop = centre_crop(source.lengths[index], CROP)
+                yield source.gather(index, crop.start, crop.length, self.frames)
 
     def views(self, source: Source, index: Tensor, gen: torch.Generator) -> tuple[Batch, ...]:
         """Draw and apply what the method sees of the clips ``index [B]``; no gradient."""
