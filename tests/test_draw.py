@@ -272,3 +272,26 @@ def test_nothing_global_is_touched(kick, tmp_path):
     code = ("import sys; from kineme import draw, synth; draw.strip(next(synth.generate(1)), sys.argv[1]); "
             "sys.exit('matplotlib.pyplot' in sys.modules)")
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "strip.svg")], check=True)
+
+
+def test_a_map_keeps_neighbours_and_shows_every_class(tmp_path):
+    rng = np.random.default_rng(0)
+    centres = np.eye(12, 40) * 8
+    owner = np.arange(120) % 12
+    points = draw.plane(centres[owner] + rng.normal(size=(120, 40)))
+    assert points.shape == (120, 2)
+    apart = np.linalg.norm(points[:, None] - points[None], axis=2) + 1e9 * np.eye(120)
+    assert (owner[apart.argmin(1)] == owner).mean() > 0.95
+    np.testing.assert_array_equal(points, draw.plane(centres[owner] + np.random.default_rng(0).normal(size=(120, 40))))
+    labels = [f"class {i}" for i in owner[:-2]] + [None, None]
+    draw.atlas(points, labels, tmp_path / "map.svg", "twelve", pale=owner < 3)
+    text = (tmp_path / "map.svg").read_text()
+    assert text.count('id="PathCollection_') >= 12 * 2 + 1
+    draw.atlas(points, labels, tmp_path / "map.png")
+    pixels = np.asarray(Image.open(tmp_path / "map.png").convert("RGB"), float).reshape(-1, 1, 3)
+    wanted = 255 * (0.9 * np.array(matplotlib.colormaps["tab10"].colors) + 0.1)  # a tenth of the paper shows
+    assert (np.abs(pixels - wanted).max(2).min(0) < 3).all()
+    with pytest.raises(InputError, match="3 labels"):
+        draw.atlas(points, labels[:3], tmp_path / "no.png")
+    with pytest.raises(InputError, match="at least 4"):
+        draw.plane(points[:3])

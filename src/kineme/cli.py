@@ -136,6 +136,8 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("run", metavar="RUN")
     sub.add_argument("store", metavar="STORE")
     sub.add_argument("--out", metavar="FOLDER", required=True)
+    sub.add_argument("--map", metavar="PICTURE", help="also draw a map of the vectors, its colours the labels")
+    sub.add_argument("--split", help="on the map, clips of the training part are pale")
 
     sub = verb("import-weights", "Turn a checkpoint of the authors of HaLP, CMD or HiCo into a run.", import_weights)
     sub.add_argument("file", metavar="FILE", help="a .pth.tar file; nothing in it is executed")
@@ -325,12 +327,22 @@ def evaluate(args: argparse.Namespace) -> None:
 
 
 def embed(args: argparse.Namespace) -> None:
-    from . import embed as room
-    from . import store
+    import numpy as np
 
-    model = room.load(args.run)
-    out = room.write(model, store.open(args.store), args.out, progress=True)
+    from . import embed as room
+    from . import splits, store
+
+    model, clips = room.load(args.run), store.open(args.store)
+    part = splits.split(clips, args.split) if args.split else None
+    out = room.write(model, clips, args.out, progress=True)
     print(f"{model.dim} numbers for each clip in {out}/Z.npy, clips in the same order in {out}/clips.parquet")
+    if args.map:
+        from . import draw
+
+        pale = np.isin(np.arange(len(clips)), part.train) if part else None
+        title = f"{model.card['method']}, {clips.path.name}" + (f"; pale: training part of {part.name}" if part else "")
+        draw.atlas(draw.plane(np.load(out / "Z.npy")), clips.column("label").tolist(), args.map, title, pale)
+        print(f"Map drawn: {args.map}")
 
 
 def import_weights(args: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""Motion drawn: strips of stick figures, films, a clip beside its nearest, the loss of a training.
+"""Motion drawn: strips of stick figures, films, a clip beside its nearest, the loss of a training, a map of vectors.
 
 What a figure looks like stands in :mod:`kineme.figures`. Pictures are ``.png``, ``.svg`` or ``.pdf``, films ``.gif``.
 Nothing here touches matplotlib's global state, so it can be called from a notebook, a server or a thread.
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
@@ -29,6 +30,7 @@ from .figures import INK, PALE, Figures, Line, ink
 from .motion import Motion
 
 BLACK, GREY, SAME, OTHER = "#1d1e22", "#6b6e76", "#23763f", "#b3362b"
+MARKS = "os^DvPX*"  # of a map: ten classes have one shape in ten colours, the next ten another
 CURVES = ("#2b7bba", "#e0642c", "#3f9467", "#8a62b0", "#a8862a", "#6b6e76")
 FRAMES = 8              # figures of a strip
 INCH, DPI = 1.25, 110   # inches that a body's height takes
@@ -153,6 +155,63 @@ def curve(logs: Mapping[str, Iterable[Mapping[str, Any]]] | str | Path, path: st
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if len(known) > 1:
         axes.legend(frameon=False, labelcolor=GREY)
+    _save(figure, path)
+
+
+def plane(features: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Vectors laid into the plane so that neighbours stay neighbours: t-SNE (van der Maaten, Hinton 2008) of their
+    directions, begun from their two main axes. Distances between groups mean little.
+
+    Args:
+        features: ``[N, D]``, at least four.
+
+    Returns:
+        float32 ``[N, 2]``
+    """
+    from sklearn.decomposition import PCA
+    from sklearn.manifold import TSNE
+
+    if len(features) < 4:
+        raise InputError("map", f"{len(features)} vectors", "at least 4")
+    lengths = np.linalg.norm(features, axis=1, keepdims=True).clip(min=1e-12)
+    few = PCA(min(50, *features.shape), svd_solver="randomized", random_state=seed).fit_transform(features / lengths)
+    perplexity = min(30, (len(features) - 1) / 3)
+    return TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(few)
+
+
+def atlas(points: np.ndarray, labels: Sequence[str | None], path: str | Path, title: str = "",
+          pale: np.ndarray | None = None) -> None:
+    """A map: one mark for each clip, its colour and shape the class.
+
+    Args:
+        points: ``[N, 2]``, e.g. from :func:`plane`.
+        labels: names; clips without one are grey dots.
+        path: picture to write.
+        title: what is shown.
+        pale: bool ``[N]``: clips drawn small and pale, e.g. those of the training part.
+
+    Raises:
+        InputError: not as many labels as points.
+    """
+    if len(labels) != len(points):
+        raise InputError("map", f"{len(labels)} labels", f"one for each of {len(points)} points")
+    pale = np.zeros(len(points), bool) if pale is None else np.asarray(pale, bool)
+    names, owner = sorted({name for name in labels if name is not None}), np.array(labels, object)
+    inks = colormaps["tab10"].colors
+    figure = Figure((8.2, 5.6), layout="constrained", dpi=DPI)
+    axes = figure.add_subplot(title=title)
+    axes.title.set_color(BLACK), axes.title.set_fontsize(10)
+    axes.scatter(*points[owner == None].T, s=8, color=PALE, linewidths=0)  # noqa: E711 - each element is compared
+    for number, name in enumerate(names):
+        look = {"color": inks[number % len(inks)], "marker": MARKS[number // len(inks) % len(MARKS)], "linewidths": 0}
+        mine = owner == name
+        axes.scatter(*points[mine & pale].T, s=10, alpha=0.22, **look)
+        axes.scatter(*points[mine & ~pale].T, s=20, alpha=0.9, **look, label=_short(name))
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_color(PALE)
+    if names:
+        figure.legend(loc="outside right center", frameon=False, labelcolor=GREY, fontsize=8,
+                      ncols=-(-len(names) // 24))
     _save(figure, path)
 
 
