@@ -132,9 +132,9 @@ def parser() -> argparse.ArgumentParser:
     )
     sub.add_argument("--json", metavar="FILE", help="write every row")
 
-    sub = verb("embed", "Write one vector per clip.", embed)
+    sub = verb("embed", "Write one vector per clip, or per frame where a run looks at single frames.", embed)
     sub.add_argument("run", metavar="RUN")
-    sub.add_argument("store", metavar="STORE")
+    sub.add_argument("store", metavar="STORE|FILES", help="a store, or motion files: prepared as the run's data were")
     sub.add_argument("--out", metavar="FOLDER", required=True)
     sub.add_argument("--map", metavar="PICTURE", help="also draw a map of the vectors, its colours the labels")
     sub.add_argument("--split", help="on the map, clips of the training part are pale")
@@ -332,13 +332,16 @@ def embed(args: argparse.Namespace) -> None:
     from . import embed as room
     from . import splits, store
 
-    model, clips = room.load(args.run), store.open(args.store)
-    part = splits.split(clips, args.split) if args.split else None
-    out = room.write(model, clips, args.out, progress=True)
+    model = room.load(args.run)
+    out = room.write(model, args.store, args.out, progress=True)
     print(f"{model.dim} numbers for each clip in {out}/Z.npy, clips in the same order in {out}/clips.parquet")
+    if (out / "codes.npy").exists():
+        print(f"One code for each frame in {out}/codes.npy, where each clip's begin in {out}/offsets.npy")
     if args.map:
         from . import draw
 
+        clips = store.open(out / "store" if (out / "store").exists() else args.store)
+        part = splits.split(clips, args.split) if args.split else None
         pale = np.isin(np.arange(len(clips)), part.train) if part else None
         title = f"{model.card['method']}, {clips.path.name}" + (f"; pale: training part of {part.name}" if part else "")
         draw.atlas(draw.plane(np.load(out / "Z.npy")), clips.column("label").tolist(), args.map, title, pale)

@@ -197,16 +197,17 @@ def atlas(points: np.ndarray, labels: Sequence[str | None], path: str | Path, ti
         raise InputError("map", f"{len(labels)} labels", f"one for each of {len(points)} points")
     pale = np.zeros(len(points), bool) if pale is None else np.asarray(pale, bool)
     names, owner = sorted({name for name in labels if name is not None}), np.array(labels, object)
-    inks = colormaps["tab10"].colors
+    inks: Sequence[Any] = colormaps["tab10"].colors  # type: ignore[attr-defined] # a list of colours
     figure = Figure((8.2, 5.6), layout="constrained", dpi=DPI)
-    axes = figure.add_subplot(title=title)
-    axes.title.set_color(BLACK), axes.title.set_fontsize(10)
-    axes.scatter(*points[owner == None].T, s=8, color=PALE, linewidths=0)  # noqa: E711 - each element is compared
+    axes = figure.add_subplot()
+    axes.set_title(title, color=BLACK, fontsize=10)
+    x, y = points[np.array([name is None for name in labels], bool)].T
+    axes.scatter(x, y, 8, color=PALE, linewidths=0)
     for number, name in enumerate(names):
-        look = {"color": inks[number % len(inks)], "marker": MARKS[number // len(inks) % len(MARKS)], "linewidths": 0}
-        mine = owner == name
-        axes.scatter(*points[mine & pale].T, s=10, alpha=0.22, **look)
-        axes.scatter(*points[mine & ~pale].T, s=20, alpha=0.9, **look, label=_short(name))
+        mine, colour, shape = owner == name, inks[number % len(inks)], MARKS[number // len(inks) % len(MARKS)]
+        for some, size, alpha, word in ((mine & pale, 10, 0.22, None), (mine & ~pale, 20, 0.9, _short(name))):
+            x, y = points[some].T
+            axes.scatter(x, y, size, color=colour, marker=shape, linewidths=0, alpha=alpha, label=word)
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_color(PALE)
     if names:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from . import checkpoint, normalise, recipe, skeleton
+from . import store as stores
 from .augment import Crop, centre_crop, draw_crop
 from .batch import Batch, Source
 from .encoders import Encoder
@@ -23,6 +24,7 @@ from .errors import InputError
 from .files import atomic, read_json, sha256, write_json
 from .methods import generator
 from .motion import Motion
+from .prepare import prepare
 from .progress import Bar
 from .store import Store
 from .train import new_method
@@ -354,19 +356,34 @@ def _gathered(motions: Sequence[Motion], layout: skeleton.Layout) -> _Clips:
     )
 
 
-def write(model: Model, data: Store, out: str | Path, progress: bool = False) -> Path:
+def write(model: Model, data: Store | str | Path, out: str | Path, progress: bool = False) -> Path:
     """Embed a store into a folder: ``Z.npy`` float32 ``[N, D]`` (memory-mappable), ``clips.parquet`` with the ids in
-    the same order, ``card.json``.
+    the same order, ``card.json``; of runs whose method looks at single frames also ``codes.npy`` float32 ``[F, D]``,
+    one code per frame, and ``offsets.npy`` int64 ``[N + 1]``, where each clip's begin.
+
+    Args:
+        data: a store, its folder, or a file or folder of raw motion, which is first prepared as the run's own data
+            were, into ``OUT/store``.
 
     Raises:
-        InputError: the folder exists.
+        InputError: the folder exists; nothing readable; clips that the run cannot take.
     """
     out = Path(out)
     if out.exists() and any(out.iterdir()):
         raise InputError(out, "the folder exists", "a new folder", "Name another with --out")
+    if not isinstance(data, Store):
+        layout = model.layout.name if model.layout.name in skeleton.layouts() else None
+        raw = not (Path(data) / "card.json").exists()
+        data = prepare(data, out / "store", normalise=model.card["normalise"]["how"], layout=layout) if raw else \
+            stores.open(data)
     features = model.embed(data, progress=progress)
     with atomic(out / "Z.npy") as temporary, open(temporary, "wb") as file:
         np.save(file, features)
+    if model.card["unit"] == "frame":
+        codes, offsets = model.frames(data)
+        for name, array in {"codes": codes, "offsets": offsets}.items():
+            with atomic(out / f"{name}.npy") as temporary, open(temporary, "wb") as file:
+                np.save(file, array)
     with atomic(out / "clips.parquet") as temporary:
         temporary.write_bytes((data.path / "clips.parquet").read_bytes())
     write_json(

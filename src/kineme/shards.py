@@ -71,7 +71,8 @@ class Options:
     def reader(self) -> readers.Options:
         """What the readers are told."""
         beside = None if self.labels == "folder" or self.label_table else self.labels
-        return readers.Options(labels=Path(beside) if beside else None, faithful=self.faithful)
+        table = {"landmarks": "image"} if self.normalise == "image" else None  # MediaPipe has both
+        return readers.Options(labels=Path(beside) if beside else None, faithful=self.faithful, table=table)
 
 
 def shard(paths: Sequence[str], options: Options, folder: str | os.PathLike) -> Path:
