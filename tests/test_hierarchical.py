@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from kineme import encoders
 from kineme.batch import Batch
+from kineme.encoders import _recurrence
 from kineme.encoders.hierarchical import Branch, Hierarchical, joint_tokens, places
 from kineme.errors import InputError
 from kineme.settings import make
@@ -50,8 +51,9 @@ def persons_of(batch, which):
 # ---- sizes
 
 
-def test_published_tokens():
+def test_published_tokens(monkeypatch):
     """64, 32, 16, 8 frames and 50, 25, 12, 6 joints; 2 G d numbers in the clip's vector."""
+    monkeypatch.setattr(_recurrence, "suits", lambda _: False)  # one granularity after the other, as on a GPU
     encoder = Hierarchical(Hierarchical.Settings(hidden=8, persons=2), layout("ntu25"), 3)
     counts = {"time": [], "space": []}
     for name, found in counts.items():
@@ -137,6 +139,21 @@ def test_both_branches_plainly(cell):
     rows = batch.joints.permute(0, 2, 3, 1, 4).reshape(4, 10, 24)
     torch.testing.assert_close(parts["clip"], plainly(encoder.time, batch.joints.reshape(4, 8, 30)))
     torch.testing.assert_close(parts["part"], plainly(encoder.space, rows))
+
+
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
+@pytest.mark.parametrize("more", [{}, {"apart": True}, {"layers": 2, "position": True}], ids=str)
+def test_granularities_together_and_one_by_one(cell, more, monkeypatch):
+    """The one pass of a CPU and torch's cells: the same vectors and gradients, and a state of the same names."""
+    encoder, batch, found = build(cell, **more), clips(5, absent=[(1, 1), (3, 0)]), []
+    for joined in (True, False):
+        monkeypatch.setattr(_recurrence, "joins", lambda *_, joined=joined: joined)
+        features = encoder(batch)
+        loss = features.clip.square().sum() + features.frame.sum()
+        found.append([features.clip, features.frame, *torch.autograd.grad(loss, list(encoder.parameters()))])
+    torch.testing.assert_close(*found, rtol=1e-9, atol=1e-10)
+    recurrent = {name for name in encoder.state_dict() if name.startswith("time.sequence")}
+    assert recurrent == {f"time.sequence.{name}" for name in encoder.time.sequence.state_dict()}
 
 
 def test_both_layouts_are_rearrangements_of_the_same_numbers():

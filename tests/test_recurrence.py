@@ -39,16 +39,53 @@ def own(layer, x, memory=None):
     return _recurrence.run(layer, x, memory or Memory())
 
 
-@pytest.fixture(params=["mkl", "onednn", "plain"])
+def replaced(module, name, weight):
+    """A tensor in the place of a parameter."""
+    module._parameters.pop(name, None)
+    module.__dict__[name] = weight
+
+
+def both_ways(cell, inputs, hidden, layers=1, dtype=torch.float32):
+    torch.manual_seed(0)
+    network = CELLS[cell](inputs, hidden, layers, batch_first=True, bidirectional=True)
+    for p in network.parameters():
+        nn.init.uniform_(p, -0.5, 0.5)  # biases too, and large enough for the states to remember
+    return network.to(dtype)
+
+
+def ragged(batch, lengths, inputs, dtype=torch.float32):
+    return [torch.randn(batch, n, inputs, dtype=dtype) for n in lengths]
+
+
+def together(network, sequences):
+    return _recurrence.bidirectional(network, sequences, Memory())
+
+
+def one_by_one(network, sequences):
+    return [network(x)[0] for x in sequences]
+
+
+def all_results(run, network, sequences, slopes):
+    """The outputs, and the gradients of all inputs and weights."""
+    sequences = [x.clone().requires_grad_() for x in sequences]
+    outs = run(network, sequences)
+    return [o.detach() for o in outs] + list(
+        torch.autograd.grad(outs, [*sequences, *network.parameters()], slopes, materialize_grads=True)
+    )
+
+
+@pytest.fixture(params=["mkl", "mkl small", "onednn", "plain"])
 def product(request, monkeypatch):
     """Each kind of product that this machine has."""
-    if request.param == "mkl" and not hasattr(torch.ops.mkl, "_mkl_linear"):
+    if request.param.startswith("mkl") and not hasattr(torch.ops.mkl, "_mkl_linear"):
         pytest.skip("this torch has no packed product of MKL")
     if request.param == "onednn" and not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
         pytest.skip("this torch has no packed product of oneDNN")
-    monkeypatch.setattr(_products, "_mkl", lambda: request.param == "mkl")
+    monkeypatch.setattr(_products, "_mkl", lambda: request.param.startswith("mkl"))
+    if request.param == "mkl":
+        monkeypatch.setattr(_products, "SMALL", 0)
     if request.param == "plain":
-        monkeypatch.setattr(_products, "_onednn", lambda w, _: lambda x, bias=None: nn.functional.linear(x, w, bias))
+        monkeypatch.setattr(_products, "_onednn", lambda weight: lambda x: x @ weight)
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -69,15 +106,14 @@ def test_equals_torch(cell, batch, frames, inputs, hidden):
 @pytest.mark.parametrize("count", [1, 2])
 def test_gradients_are_those_of_the_output(cell, count):
     layer, x = stacks(cell, 4, 3, count, torch.float64), torch.randn(2, 4, 4, dtype=torch.float64, requires_grad=True)
-    names = [(s, name) for s in range(count) for name in _recurrence.WEIGHTS]
+    names = [(s, name) for s, stack in enumerate(layer) for name, _ in stack.named_parameters()]
 
     def run(x, *weights):
-        made = [nn.Module() for _ in layer]
         for (s, name), weight in zip(names, weights):
-            setattr(made[s], name, weight)
-        return _recurrence._Layer.apply(getattr(_recurrence, f"_{cell.upper()}"), Memory(), True, x, *weights)
+            replaced(layer[s], name, weight)
+        return own(layer, x)
 
-    assert gradcheck(run, (x.transpose(0, 1), *(getattr(layer[s], name) for s, name in names)))
+    assert gradcheck(run, (x, *(getattr(layer[s], name).detach().requires_grad_() for s, name in names)))
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -137,3 +173,94 @@ def test_left_to_torch_on_other_devices_and_in_exported_programs():
     program = torch.export.export(layer, (x,))
     assert not any("mkl" in str(node.target) for node in program.graph.nodes)
     torch.testing.assert_close(program.module()(x), layer(x))
+
+
+# ---- sequences of several lengths, both ways through time
+
+
+LENGTHS = [[1], [5], [1, 1], [8, 4], [9, 4, 2], [7, 3, 1], [17, 8, 4, 2], [13, 6, 3, 1], [6, 6, 5, 5, 1]]
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("lengths", LENGTHS, ids=str)
+def test_several_lengths_equal_torch_one_by_one(cell, lengths):
+    network, sequences = both_ways(cell, 6, 5, dtype=torch.float64), ragged(3, lengths, 6, torch.float64)
+    slopes = [torch.randn(3, n, 10, dtype=torch.float64) for n in lengths]
+    wanted = all_results(one_by_one, network, sequences, slopes)
+    found = all_results(together, network, sequences, slopes)
+    for a, b in zip(found, wanted, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize(
+    ("batch", "lengths", "inputs", "hidden", "layers"),
+    [(64, [20, 10, 5, 2], 40, 32, 1), (1, [9, 4], 7, 33, 2), (4, [11, 5, 2], 70, 64, 3)],
+)
+@pytest.mark.usefixtures("product")
+def test_several_lengths_by_every_product(cell, batch, lengths, inputs, hidden, layers):
+    network, sequences = both_ways(cell, inputs, hidden, layers), ragged(batch, lengths, inputs)
+    slopes = [torch.randn(batch, n, 2 * hidden) for n in lengths]
+    exact = copy.deepcopy(network).double()
+    wanted = all_results(one_by_one, exact, [x.double() for x in sequences], [g.double() for g in slopes])
+    by_torch = off(all_results(one_by_one, network, sequences, slopes), wanted)
+    assert off(all_results(together, network, sequences, slopes), wanted) < max(5e-6, 2 * by_torch)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_gradients_over_several_lengths_are_those_of_the_outputs(cell):
+    network = both_ways(cell, 3, 2, dtype=torch.float64)
+    sequences = [x.requires_grad_() for x in ragged(2, [5, 2, 1], 3, torch.float64)]
+    names, weights = zip(*[(name, p.detach().requires_grad_()) for name, p in network.named_parameters()])
+
+    def run(*given):
+        for name, weight in zip(names, given):
+            replaced(network, name, weight)
+        return tuple(together(network, given[len(names):]))
+
+    assert gradcheck(run, (*weights, *sequences))
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_several_lengths_where_only_one_output_is_used(cell):
+    network, sequences = both_ways(cell, 4, 3, dtype=torch.float64), ragged(2, [7, 3, 1], 4, torch.float64)
+    found, wanted = (
+        torch.autograd.grad(run(network, sequences)[1].square().sum(), list(network.parameters()))
+        for run in (together, one_by_one)
+    )
+    torch.testing.assert_close(found, wanted)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_several_lengths_without_gradient(cell):
+    network, sequences = both_ways(cell, 6, 8), ragged(5, [6, 3, 1], 6)
+    for mode in (torch.no_grad, torch.inference_mode):
+        with mode():
+            found = together(network, sequences)
+            assert not any(out.requires_grad for out in found)
+            torch.testing.assert_close(found, one_by_one(network, sequences))
+    empty = together(network, ragged(0, [6, 3], 6))
+    assert [out.shape for out in empty] == [(0, 6, 16), (0, 3, 16)]
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("given", [torch.float32, torch.bfloat16])
+def test_several_lengths_under_autocast(cell, given):
+    """bf16 products of sequences of either type; what is summed, and what comes out, is fp32."""
+    network, sequences = both_ways(cell, 40, 32), [x.to(given) for x in ragged(8, [12, 6, 3], 40)]
+    slopes = [torch.randn(8, n, 64) for n in (12, 6, 3)]
+    wanted = all_results(one_by_one, network, [x.float() for x in sequences], slopes)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = all_results(together, network, sequences, slopes)
+    assert [t.dtype for t in found] == 3 * [torch.float32] + 3 * [given] + 8 * [torch.float32]
+    assert 1e-5 < off(found, wanted) < 0.05
+
+
+def test_several_lengths_are_joined_where_that_is_faster():
+    x, gru = torch.zeros(1, 1, 4), nn.GRU(4, 2)
+    lstm, wide = nn.LSTM(4, 2), nn.LSTM(4, _recurrence.FUSED)
+    joined = [_recurrence.joins(network, x) for network in (gru, lstm, wide, nn.Linear(4, 4))]
+    assert joined == [True, False, True, False]
+    with torch.no_grad():
+        assert [_recurrence.joins(network, x) for network in (gru, wide)] == [True, False]
+    assert not _recurrence.joins(gru, x.to("meta"))

@@ -6,26 +6,28 @@ import functools
 from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from .. import machine
 
-Product = Callable[..., Tensor]  # (x [rows, K], bias [N]) -> x @ weight.T + bias
+Product = Callable[[Tensor, Tensor], Tensor]  # (out [rows, N], x [rows, K]): out += x @ weight
+SMALL = 1 << 19  # numbers in a weight that MKL multiplies faster as it is, since it then adds to what is there
 
 
-def packed(weight: Tensor, rows: int) -> Product:
-    """``x [rows, K] @ weight.T + bias`` with ``weight [N, K]`` brought once into the order that the product reads.
+def adding(weight: Tensor) -> Product:
+    """``out += x @ weight``, with ``weight [K, N]`` brought once into the order that the product reads.
 
     The operators are those that torch's compiler emits for linear layers; the plain product where there are none.
     """
     if torch.is_autocast_enabled("cpu"):
         low = torch.get_autocast_dtype("cpu")
-        multiply = _onednn(weight.to(low), rows)
-        return lambda x, bias=0: multiply(x.to(low)).to(x.dtype) + bias
-    if weight.dtype == torch.float32 and _mkl():
-        packed = torch.ops.mkl._mkl_reorder_linear_weight(weight, rows)
-        return lambda x, bias=None: torch.ops.mkl._mkl_linear(x, packed, weight, bias, rows)
-    return _onednn(weight, rows)
+        multiply = _onednn(weight.to(low))
+        return lambda out, x: out.add_(multiply(x.to(low)))
+    if weight.dtype == torch.float32 and not (_mkl() and weight.numel() <= SMALL):
+        multiply = _packed(weight) if _mkl() else _onednn(weight)
+        return lambda out, x: out.add_(multiply(x))
+    plain = weight.contiguous()
+    return lambda out, x: out.addmm_(x, plain)
 
 
 def path() -> str:
@@ -35,11 +37,18 @@ def path() -> str:
     return "oneDNN, packed" if hasattr(torch.ops.mkldnn, "_linear_pointwise") else "torch default"
 
 
-def _onednn(weight: Tensor, rows: int) -> Product:
-    if weight.dtype == torch.float64 or not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
-        return lambda x, bias=None: nn.functional.linear(x, weight, bias)
-    packed = torch.ops.mkldnn._reorder_linear_weight(weight, rows)
-    return lambda x, bias=None: torch.ops.mkldnn._linear_pointwise(x, packed, bias, "none", [], "")
+def _packed(weight: Tensor) -> Callable[[Tensor], Tensor]:
+    """By MKL, which arranges the weight for a number of rows."""
+    by_column = weight.T.contiguous()
+    arranged = functools.cache(functools.partial(torch.ops.mkl._mkl_reorder_linear_weight, by_column))
+    return lambda x: torch.ops.mkl._mkl_linear(x, arranged(len(x)), by_column, None, len(x))
+
+
+def _onednn(weight: Tensor) -> Callable[[Tensor], Tensor]:
+    if not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+        return lambda x: x @ weight
+    packed = torch.ops.mkldnn._reorder_linear_weight(weight.T.contiguous())
+    return lambda x: torch.ops.mkldnn._linear_pointwise(x, packed, None, "none", [], "")
 
 
 @functools.cache

@@ -11,11 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..batch import Batch
+from ..batch import Batch, Memory
 from ..errors import InputError
 from ..settings import positive
 from ..skeleton import Layout
-from . import Encoder, Features
+from . import Encoder, Features, _recurrence
 from .recurrent import flatten
 
 KERNEL = 5  # tokens that the down-sampling looks at
@@ -165,25 +165,33 @@ class Branch(nn.Module):
         self.conv = nn.Conv1d(d, d, KERNEL, padding=KERNEL // 2, groups=d)
         self.norm = nn.LayerNorm(d)
         self.sequence = _sequence(settings)
+        self._memory = Memory()
 
     def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """``[B, N, inputs]`` -> the maxima ``[B, G, d]``, finest first, and the finest sequence ``[B, N, d]``."""
-        x, found = self.embedding(tokens), []
-        for g in range(self.granularities):
-            x = self.down(x) if g else x
-            found.append(self._run(x + places(x, 1 << g) if self.position else x))
+        levels = [self.embedding(tokens)]
+        for _ in range(1, self.granularities):
+            levels.append(self.down(levels[-1]))
+        if self.position:
+            levels = [x + places(x, 1 << g) for g, x in enumerate(levels)]
+        found = self._run(levels)
         return torch.stack([out.max(1).values for out in found], 1), found[0]
 
     def down(self, x: Tensor) -> Tensor:
         """``[B, N, d]`` -> ``[B, N // 2, d]``: every channel's convolution, norm, ReLU, maximum of two neighbours."""
-        # in two dimensions, of which one is 1, the channels may stay last: on a CPU twice as fast, LayerNorm included
-        flat, weight = x.mT.unsqueeze(2), self.conv.weight.unsqueeze(2)
-        x = F.conv2d(flat, weight, self.conv.bias, padding=(0, KERNEL // 2), groups=len(weight)).squeeze(2).mT
+        # in two dimensions, of which one is 1, the channels may stay last: on a CPU twice as fast, LayerNorm included;
+        # inside the convolution the gradient of the bias would cost as much as that of the weight
+        flat, weight, bias = x.mT.unsqueeze(2), self.conv.weight.unsqueeze(2), self.conv.bias
+        assert bias is not None
+        x = F.conv2d(flat, weight, padding=(0, KERNEL // 2), groups=len(weight)).squeeze(2).mT + bias
         return F.max_pool1d(self.norm(x).relu().mT, 2).mT
 
-    def _run(self, x: Tensor) -> Tensor:
-        out = self.sequence(x)
-        return out[0] if isinstance(out, tuple) else out  # recurrent networks also return their last state
+    def _run(self, levels: list[Tensor]) -> list[Tensor]:
+        if isinstance(self.sequence, nn.RNNBase):
+            if _recurrence.joins(self.sequence, levels[0]):
+                return _recurrence.bidirectional(self.sequence, levels, self._memory)
+            return [self.sequence(x)[0] for x in levels]
+        return [self.sequence(x) for x in levels]
 
 
 def _sequence(s: Hierarchical.Settings) -> nn.Module:
