@@ -18,8 +18,8 @@ ORDER = [
     "skeleton",
     "motion",
     "readers",
-    "normalise",
     "camera",
+    "normalise",
     "synth_body",
     "synth_act",
     "synth_actions",
@@ -35,9 +35,12 @@ ORDER = [
     "world",
     "batch",
     "augment",
+    "poses",
+    "pairs",
     "norm",
     "encoders",
     "contrast",
+    "mutual",
     "memory",
     "sphere",
     "methods",
@@ -56,9 +59,9 @@ ORDER = [
     "cli",
 ]
 SIBLINGS = {
-    "methods": ["moco", "cmd", "halp", "hico"],
-    "encoders": ["recurrent", "bidirectional", "hierarchical"],
-    "evaluate": ["knn", "linear", "fusion"],
+    "methods": ["moco", "cmd", "halp", "hico", "cv_mim"],
+    "encoders": ["recurrent", "bidirectional", "hierarchical", "temporal", "pose_mlp"],
+    "evaluate": ["knn", "linear", "fusion", "sequence", "cross_view", "viewpoint", "pose_retrieval"],
 }  # one way only, in this order
 LIGHT = ("torch", "sklearn", "pyarrow", "scipy", "matplotlib", "rich")
 

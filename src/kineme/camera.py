@@ -185,7 +185,7 @@ def pixels(points: Array, focal: float, size: tuple[int, int]) -> Array:
     return centre - focal * perspective(points)
 
 
-def default_camera(points: Array, distance: float = 2.0) -> Array:
+def default_camera(points: Array, distance: float | Array = 2.0) -> Array:
     """CV-MIM's fixed camera: stored order (a, b, c), c vertical -> (-c, a, b + distance) for :func:`perspective`.
 
     Points are normalised poses, [..., 3]; the result of the perspective division is (row, column).

@@ -138,8 +138,9 @@ def load(
         encoder_table = {**(encoder_cls.small if preset == "small" else {}), **encoder_table}
         loop_table.setdefault("batch", max(1, min(Loop.batch, clips // 2)))
     loop = settings.make(Loop, loop_table, "loop")
-    if preset == "small" and "epochs" not in loop_table:
-        loop = replace(loop, epochs=max(10, round(cls.small.get("steps", 1000) / max(1, clips // loop.batch))))
+    steps, least = {"small": (cls.small.get("steps", 1000), 10), "published": (cls.steps, 1)}.get(preset, (None, 1))
+    if steps and "epochs" not in loop_table:
+        loop = replace(loop, epochs=max(least, round(steps / max(1, clips // loop.batch))))
     return Recipe(
         method,
         encoder_name,

@@ -215,7 +215,7 @@ def recorded(folder, name: str, layout, up: str):
 
 def scores(store, labels, train, test) -> tuple[float, float]:
     """(1-NN by cosine on positions, linear on the reduced form), as the evaluation's floor rows have them."""
-    near, reduced = (_floor.make(form, store, train) for form in _floor.FORMS)
+    near, reduced = (_floor.make(form, store, train) for form in ("positions", "reduced"))
     first = knn.predict(near.embed(store, train), labels[train], near.embed(store, test), (1,))[1]
     second = linear.logistic(reduced.embed(store, train), labels[train], reduced.embed(store, test)).argmax(1)
     return float(np.mean(first == labels[test])), float(np.mean(second == labels[test]))

@@ -11,7 +11,10 @@ and, where they apply,
 * ``seeded(settings) -> bool``: whether the seed changes anything. Where it does not, a single seed is run, because a
   repeat is no measurement;
 * ``floor(settings) -> (form, settings)``: the form of hand-made features (``_floor.FORMS``) that stands beside, and the
-  settings for it. Without this function the protocol has no floor.
+  settings for it. Without this function the protocol has no floor;
+* ``fill(settings, task) -> settings``: puts in what follows from the kind of run and store, before anything is scored;
+* ``wants(metric) -> int``: 1 where more is better (the default), -1 where less is, 0 for a figure that only stands
+  beside, about which nothing is said.
 """
 
 from __future__ import annotations
@@ -53,6 +56,15 @@ class Embedder(Protocol):
         """
 
 
+class PerFrame(Protocol):
+    """What a task asks of a model whose unit is the frame; :class:`kineme.embed.Model` has it for such runs."""
+
+    def frames(self, what: Any, rows: np.ndarray | None = None, *, part: str = "pose") -> tuple[np.ndarray, np.ndarray]:
+        """float32 ``[F, D]``, one code for each recorded frame of each of ``rows`` (default all) of a store, or of a
+        motion; and where the clips begin, int64 ``[n + 1]``.
+        """
+
+
 @dataclass
 class Task:
     """One contestant on one split: what a protocol scores.
@@ -77,7 +89,7 @@ class Task:
     seed: int = 0
     unlabelled: int = 0
     name: str = "the model"
-    _known: dict[str, np.ndarray] = field(default_factory=dict, repr=False)  # features, shared by one model's protocols
+    _known: dict[str, Any] = field(default_factory=dict, repr=False)  # features, shared by one model's protocols
 
     @property
     def unseen(self) -> list[str]:
@@ -95,18 +107,38 @@ class Task:
         Raises:
             InputError: features that are not finite.
         """
-        if not self._known:
-            wanted = np.union1d(self.train, self.test)
-            # a model keeps the features of a whole store on disk, for other splits and protocols
-            whole = 2 * len(wanted) >= len(self.store.lengths)
-            wanted = np.arange(len(self.store.lengths)) if whole else wanted
-            features = self.model.embed(self.store, None if whole else wanted)
-            self._known.update(rows=wanted, features=self._checked(features, len(wanted)))
-        known = self._known["rows"]
+        if "clips" not in self._known:
+            wanted, asked = self._wanted()
+            self._known["clips"] = wanted, self._checked(self.model.embed(self.store, asked), len(wanted))
+        known, features = self._known["clips"]
         where = np.searchsorted(known, rows).clip(max=len(known) - 1)
         if not np.array_equal(known[where], rows):
             return self._checked(self.model.embed(self.store, rows), len(rows))
-        return self._known["features"][where]
+        return features[where]
+
+    def codes(self, rows: np.ndarray, part: str = "pose") -> tuple[np.ndarray, np.ndarray]:
+        """One code per recorded frame of each clip: float32 ``[F, D]`` and where the clips begin, int64 ``[n + 1]``; a
+        frame is encoded once for all protocols.
+
+        Args:
+            part: which of the model's codes.
+
+        Raises:
+            InputError: a model without a code for each frame, or codes that are not finite.
+        """
+        model = coder(self.model)
+        if f"frames {part}" not in self._known:
+            wanted, asked = self._wanted()
+            found, offsets = model.frames(self.store, asked, part=part)
+            self._known[f"frames {part}"] = wanted, self._checked(found, offsets[-1]), offsets
+        known, found, offsets = self._known[f"frames {part}"]
+        where = np.searchsorted(known, rows).clip(max=len(known) - 1)
+        if not np.array_equal(known[where], rows):
+            found, offsets = model.frames(self.store, rows, part=part)
+            return self._checked(found, offsets[-1]), offsets
+        ends = np.concatenate([[0], np.cumsum(self.store.lengths[rows])])
+        at = np.arange(ends[-1]) + np.repeat(offsets[where] - ends[:-1], self.store.lengths[rows])
+        return found[at], ends
 
     def views(self, rows: np.ndarray, n: int, low: float = 0.5, high: float = 1.0) -> np.ndarray:
         """float32 ``[n, len(rows), D]``: features of ``n`` random crops of each clip, drawn from the task's seed.
@@ -115,6 +147,13 @@ class Task:
         """
         crops = [(low, high, seed) for seed in range(self.seed * n, (self.seed + 1) * n)]
         return np.stack([self._checked(self.model.embed(self.store, rows, crop=crop), len(rows)) for crop in crops])
+
+    def _wanted(self) -> tuple[np.ndarray, np.ndarray | None]:
+        """Rows that protocols will ask for, and how to ask a model for them: where it is at least half of the store,
+        the whole store, whose features it keeps on disk for other splits.
+        """
+        wanted, clips = np.union1d(self.train, self.test), len(self.store.lengths)
+        return (np.arange(clips), None) if 2 * len(wanted) >= clips else (wanted, wanted)
 
     def _checked(self, features: np.ndarray, n: int) -> np.ndarray:
         where = f"features of {self.name}"
@@ -154,6 +193,25 @@ def task(model: Embedder, store: Store, split: str | Split, name: str = "the mod
     return Task(store, model, labels, classes.tolist(), kept["train"], kept["test"], unlabelled=unlabelled, name=name)
 
 
+def per_frame(model: Any) -> bool:
+    """Whether a model has a code for each frame."""
+    return hasattr(model, "frames") and getattr(model, "card", {}).get("unit") == "frame"
+
+
+def coder(model: Any) -> PerFrame:
+    """The model, if it has a code for each frame.
+
+    Raises:
+        InputError: it has not.
+    """
+    if not per_frame(model):
+        raise InputError(str(getattr(model, "path", None) or "the model"),
+                         "a run that gives one vector per clip, and no code for each frame",
+                         "a run of a method whose unit is the frame, such as cv_mim",
+                         "Score clips with knn, linear or cross_view")
+    return model
+
+
 def run(models: Any, store: Store, protocols: Sequence[str] = ("knn", "linear"), split: str | Split = "random",
         seeds: int = 1, settings: Mapping[str, Any] | None = None, random: bool = True, floor: bool = True,
         progress: bool = False) -> list[Row]:
@@ -172,8 +230,9 @@ def run(models: Any, store: Store, protocols: Sequence[str] = ("knn", "linear"),
 
     Returns:
         Plain rows: ``protocol``, ``probe``, ``metric``, ``split``, ``who`` (learned, random, hand-made), ``score``,
-        ``seed``, ``run`` (the run's folder), ``train`` and ``test`` (labelled clips), ``classes`` (in these clips),
-        ``unlabelled`` (clips left out), ``unseen`` (classes of the test side that training does not have).
+        ``seed``, ``run`` (the run's folder), ``wants`` (whether more is better), ``train`` and ``test`` (labelled
+        clips), ``classes`` (in these clips), ``unlabelled`` (clips left out), ``unseen`` (classes of the test side that
+        training does not have).
 
     Raises:
         InputError: an unknown protocol, setting or split; an empty side; what a protocol refuses.
@@ -184,8 +243,10 @@ def run(models: Any, store: Store, protocols: Sequence[str] = ("knn", "linear"),
                          "at least one of each")
     rooms = {name: registry.load("evaluate", name) for name in protocols}
     chosen = _settings(rooms, settings or {})
-    floors = {name: room.floor(chosen[name]) for name, room in rooms.items() if floor and hasattr(room, "floor")}
     base = task(models[0], store, split)
+    chosen = {name: rooms[name].fill(how, base) if hasattr(rooms[name], "fill") else how
+              for name, how in chosen.items()}
+    floors = {name: room.floor(chosen[name]) for name, room in rooms.items() if floor and hasattr(room, "floor")}
     common = {"split": split if isinstance(split, str) else split.name,
               "train": len(base.train), "test": len(base.test),
               "classes": len(np.unique(base.labels[np.concatenate([base.train, base.test])])),
@@ -196,8 +257,9 @@ def run(models: Any, store: Store, protocols: Sequence[str] = ("knn", "linear"),
             bar.update(done, f"{name}: {who}")
             for seed in range(seeds if getattr(rooms[name], "seeded", lambda _: True)(how) else 1):
                 scores = rooms[name].score(dataclasses.replace(given, seed=seed), how)
+                wants = getattr(rooms[name], "wants", lambda _: 1)
                 rows += [{"protocol": name, "probe": getattr(how, "probe", name), "metric": metric, "who": who,
-                          "score": float(score), "seed": seed, "run": given.name} | common
+                          "score": float(score), "seed": seed, "run": given.name, "wants": wants(metric)} | common
                          for metric, score in scores.items()]
             bar.update(done + 1)
     return rows
@@ -210,12 +272,12 @@ def summary(rows: Sequence[Row]) -> list[Row]:
 
     Returns:
         One row for each (protocol, probe, metric, split, who): ``mean``, ``spread`` (largest minus smallest), ``std``
-        (of the sample; 0 for a single score), ``n`` (number of scores), ``train``, ``test``, ``classes``.
+        (of the sample; 0 for a single score), ``n`` (number of scores), ``train``, ``test``, ``classes``, ``wants``.
     """
-    names = ("protocol", "probe", "metric", "split", "who", "train", "test", "classes")
+    names = ("protocol", "probe", "metric", "split", "who", "train", "test", "classes", "wants")
     groups: dict[tuple, list[float]] = {}
     for row in rows:
-        groups.setdefault(tuple(row[name] for name in names), []).append(row["score"])
+        groups.setdefault(tuple({"wants": 1, **row}[name] for name in names), []).append(row["score"])
     return [dict(zip(names, key)) | {"mean": float(np.mean(scores)), "spread": max(scores) - min(scores),
                                      "std": float(np.std(scores, ddof=1)) if len(scores) > 1 else 0.0, "n": len(scores)}
             for key, scores in groups.items()]
@@ -225,11 +287,18 @@ def verdicts(rows: Sequence[Row]) -> list[str]:
     """What was won and what was not, in sentences, and which clips are not what they seem.
 
     Learned features win against random weights only if the means differ by more than the larger of the two spreads.
+    Where less is better, the figures are only named.
     """
     means = summary(rows)
     said = []
-    for learned in (mean for mean in means if mean["who"] == LEARNED):
+    for learned in (mean for mean in means if mean["who"] == LEARNED and mean["wants"]):
         figure = f"{learned['protocol']} {learned['metric']} on {learned['split']}: learned {learned['mean']:.3f}"
+        if learned["wants"] < 0:
+            others = {"random weights": RANDOM, "hand-made features": FLOOR}
+            beside = [f"{name} {mean['mean']:.3f}" for name, who in others.items()
+                      if (mean := _beside(means, learned, who))]
+            said.append(f"{figure}; the less the better{''.join(f', {figure}' for figure in beside)}.")
+            continue
         if rival := _beside(means, learned, RANDOM):
             said.append(f"{figure} {_against(learned, rival)}.")
         if (hand := _beside(means, learned, FLOOR)) and learned["mean"] <= hand["mean"]:
@@ -272,7 +341,8 @@ def _contests(base: Task, models: Sequence[Any], chosen: Mapping[str, Any], floo
     for form in dict.fromkeys(form for form, _ in floors.values()):
         from . import _floor
 
-        given = dataclasses.replace(base, model=_floor.make(form, base.store, base.train), name=FLOOR, _known={})
+        made: Any = _floor.make(form, base.store, base.train)
+        given = dataclasses.replace(base, model=made, name=FLOOR, _known={})
         yield from ((FLOOR, given, protocol, how) for protocol, (wanted, how) in floors.items() if wanted == form)
 
 

@@ -12,14 +12,15 @@ from ..errors import InputError
 
 if TYPE_CHECKING:
     from ..store import Store
+    from ._keypoints import Keypoints
 
-FORMS = ("positions", "reduced")
+FORMS = ("positions", "reduced", "keypoints")
 FRAMES = 32        # moments of a clip; the first and the last frame are among them
 COMPONENTS = 100
 BLOCK = 1 << 16    # frames of the store in memory at a time
 
 
-def make(form: str, store: Store, train: np.ndarray) -> HandMade:
+def make(form: str, store: Store, train: np.ndarray) -> HandMade | Keypoints:
     """The hand-made features of one form.
 
     ``positions``, for neighbours by cosine. 3-D: relative to the root of the first body in the first frame, so that
@@ -28,14 +29,20 @@ def make(form: str, store: Store, train: np.ndarray) -> HandMade:
     ``reduced``, for linear classifiers. 3-D: the same, but turned about the store's up axis only, so that the
     shoulders face the camera; then 100 principal components of the training rows.
 
-    2-D, both forms: the mean of the clip's joints becomes the origin, their deviation the unit, nothing is turned.
-    Missing joints are interpolated in time; those that never appear in a clip lie at the origin.
+    ``keypoints``, for networks over time: the joints of each frame (:class:`kineme.evaluate._keypoints.Keypoints`).
+
+    2-D, the first two forms: the mean of the clip's joints becomes the origin, their deviation the unit, nothing is
+    turned. Missing joints are interpolated in time; those that never appear in a clip lie at the origin.
 
     Args:
         train: int64 rows that give the principal components.
     """
     if form not in FORMS:
         raise InputError("hand-made features", f"form {form!r}", f"one of {', '.join(FORMS)}")
+    if form == "keypoints":
+        from ._keypoints import Keypoints
+
+        return Keypoints()
     plain = HandMade(upright=form == "reduced")
     if form == "positions":
         return plain

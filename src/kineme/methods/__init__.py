@@ -58,8 +58,9 @@ class Method(nn.Module):
 
     * ``unit``: ``"clip"``, ``"frame"`` or ``"video"``: what one row of an index is;
     * ``encoder_name``: the encoder taken when none is named;
-    * ``loop``: settings of the training loop in the paper; ``small``: tables ``method`` and ``loop``
-      and the number of ``steps`` of the preset for small sets and machines without a GPU.
+    * ``loop``: settings of the training loop in the paper, and ``steps``, its length, where the paper counts steps and
+      not epochs; ``small``: tables ``method`` and ``loop`` and the number of ``steps`` of the preset for small sets and
+      machines without a GPU.
     """
 
     @dataclass(frozen=True)
@@ -71,6 +72,7 @@ class Method(nn.Module):
     unit: ClassVar[str] = "clip"
     encoder_name: ClassVar[str] = "recurrent"
     loop: ClassVar[dict[str, Any]] = {}
+    steps: ClassVar[int | None] = None
     small: ClassVar[dict[str, Any]] = {}
     settings: Any
 
