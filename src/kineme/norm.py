@@ -34,11 +34,19 @@ class BatchNorm(nn.Module):
         self.register_buffer("running_var", torch.ones(features))
         self.register_buffer("num_batches_tracked", torch.zeros((), dtype=torch.int64))
 
-    def forward(self, x: Tensor) -> Tensor:
-        shape, x = x.shape, x.reshape(-1, x.shape[-1]).float()
+    def forward(self, x: Tensor, apart: bool = False) -> Tensor:
+        """Normalise ``x [..., features]``.
+
+        Args:
+            x: any leading axes.
+            apart: ``x [rows, sides, features]`` has statistics of its own for every side, as if it were given one side
+                after the other.
+        """
+        shape, x = x.shape, x.float()
         if not self.training:
             scale = self.weight * torch.rsqrt(self.running_var + self.eps)
-            return ((x - self.running_mean) * scale + self.bias).view(shape)
+            return (x - self.running_mean) * scale + self.bias
+        x = x if apart else x.reshape(-1, 1, x.shape[-1])
         if current().size == 1 and len(x) > 1:
             return self._alone(x).view(shape)
         # deviations from the mean, not the difference of square sums: exact to 1e-6 also far from the origin
@@ -46,23 +54,24 @@ class BatchNorm(nn.Module):
         mean = summed(x.sum(0)) / count
         centred = x - mean
         var = summed(centred.square().sum(0)) / count
-        with torch.no_grad():
-            self.num_batches_tracked += 1
-            weight = 1.0 / self.num_batches_tracked if self.momentum is None else self.momentum
-            self.running_mean += weight * (mean - self.running_mean)
-            spread = var if self.biased else var * (count / (count - 1).clamp(min=1))
-            self.running_var += weight * (spread - self.running_var)
+        self._keep(mean, var if self.biased else var * (count / (count - 1).clamp(min=1)))
         return (centred * (torch.rsqrt(var + self.eps) * self.weight) + self.bias).view(shape)
 
     def _alone(self, x: Tensor) -> Tensor:
         """Of one process: torch's own, which takes a third of the time or less; it does not like to be far from 0."""
-        self.num_batches_tracked += 1
-        share = 1.0 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+        rows, sides, _ = x.shape
         middle = x.detach().mean(0)
-        mean, var = self.running_mean - middle, self.running_var.clone()
-        out = F.batch_norm(x - middle, mean, var, self.weight, self.bias, True, share, self.eps)
-        self.running_mean.copy_(mean + middle)
-        if self.biased:  # torch has made (1 - share) old + share v n / (n - 1) of it, of which v is asked for
-            var = var.lerp((1 - share) * self.running_var, 1 / len(x))
-        self.running_var.copy_(var)
-        return out
+        mean, var = torch.zeros_like(middle).flatten(), torch.ones_like(middle).flatten()
+        weight, bias = (wide.repeat(sides) if sides > 1 else wide for wide in (self.weight, self.bias))
+        out = F.batch_norm((x - middle).flatten(1), mean, var, weight, bias, True, 1.0, self.eps)
+        self._keep(mean.view_as(middle) + middle, var.view_as(middle) * ((rows - 1) / rows if self.biased else 1))
+        return out.view_as(x)
+
+    @torch.no_grad()
+    def _keep(self, mean: Tensor, var: Tensor) -> None:
+        """Move the running statistics towards those of each side ``[sides, features]``."""
+        for middle, spread in zip(mean, var):
+            self.num_batches_tracked += 1
+            share = 1.0 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+            self.running_mean.lerp_(middle, share)
+            self.running_var.lerp_(spread, share)

@@ -404,7 +404,7 @@ def _optimiser(params: list[nn.Parameter], loop: Loop) -> torch.optim.Optimizer:
         return torch.optim.SGD(params, lr=loop.lr, momentum=loop.momentum, weight_decay=loop.weight_decay, fused=True)
     if loop.optimiser == "adagrad":  # Keras' beginning, not torch's (spec cv_mim.md, 3.5)
         return torch.optim.Adagrad(params, lr=loop.lr, weight_decay=loop.weight_decay, initial_accumulator_value=0.1,
-                                   eps=1e-7)
+                                   eps=1e-7, fused=True)
     return torch.optim.AdamW(params, lr=loop.lr, weight_decay=loop.weight_decay, fused=True)
 
 

@@ -118,13 +118,18 @@ class PoseMLP(Encoder):
             made = torch.cat([made, seen.unsqueeze(-1).to(made)], -1)
         return made.flatten(-2)
 
-    def stem(self, inputs: Tensor) -> Tensor:
-        """The first layer's activation ``[..., width]``, which CV-MIM's sub-encoder shares (dropout included)."""
-        return self.first(inputs)
+    def stem(self, inputs: Tensor, apart: bool = False) -> Tensor:
+        """The first layer's activation ``[..., width]``, which CV-MIM's sub-encoder shares (dropout included).
 
-    def codes(self, stem: Tensor) -> Codes:
-        """Codes of frames from the first layer's activation ``[..., width]``."""
-        out = self.rest(stem)
+        Args:
+            inputs: ``[..., inputs]``.
+            apart: ``[B, sides, inputs]``, every side with batch statistics of its own.
+        """
+        return self.first(inputs, apart)
+
+    def codes(self, stem: Tensor, apart: bool = False) -> Codes:
+        """Codes of frames from the first layer's activation ``[..., width]``; ``apart`` as in :meth:`stem`."""
+        out = self.rest(stem, apart)
         kl = out.new_zeros(out.shape[:-1])
         if self.settings.embedder == "gaussian":
             mean, raw = out.chunk(2, -1)
@@ -140,13 +145,14 @@ class Layer(nn.Module):
     def __init__(self, inputs: int, settings: PoseMLP.Settings):
         super().__init__()
         self.linear = nn.Linear(inputs, settings.width)
-        self.norm = BatchNorm(settings.width, eps=1e-3, momentum=0.01) if settings.norm else nn.Identity()
+        self.norm = BatchNorm(settings.width, eps=1e-3, momentum=0.01) if settings.norm else None
         self.dropout = settings.dropout
         if settings.norm:
             self.linear.bias.requires_grad_(False)  # the mean that is taken off contains it: it has no gradient
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.norm(self.linear(x)).relu()
+    def forward(self, x: Tensor, apart: bool = False) -> Tensor:
+        x = self.linear(x)
+        x = (x if self.norm is None else self.norm(x, apart)).relu()
         return dropout(x, self.dropout) if self.training and self.dropout else x
 
 
@@ -177,9 +183,9 @@ class Residual(nn.Module):
         )
         self.head = nn.Linear(width, outputs)
 
-    def forward(self, x: Tensor) -> Tensor:
-        for block in self.blocks:
-            x = block(x) + x
+    def forward(self, x: Tensor, apart: bool = False) -> Tensor:
+        for first, second in self.blocks:
+            x = second(first(x, apart), apart) + x
         return self.head(x)
 
 

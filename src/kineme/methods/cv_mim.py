@@ -53,8 +53,11 @@ class Estimator(nn.Module):
             net[0].bias.requires_grad_(False)  # type: ignore[union-attr] # the norm takes it off again
         _glorot(self)
 
-    def forward(self, x: Tensor) -> Gaussian:
-        return Gaussian(self.mean(x), self.logvar(x).tanh())
+    def forward(self, *sides: Tensor) -> list[Gaussian]:
+        """An estimate from each side ``[B, D]``, each with batch statistics of its own."""
+        x = torch.stack(sides, 1)
+        mean, logvar = (out(act(norm(first(x), True))) for first, norm, act, out in (self.mean, self.logvar))
+        return [Gaussian(*both) for both in zip(mean.unbind(1), logvar.tanh().unbind(1))]
 
 
 class Decoder(nn.Module):
@@ -67,6 +70,7 @@ class Decoder(nn.Module):
         he_normal(self)
 
     def forward(self, codes: Tensor) -> Tensor:
+        """Joints ``[B, inputs]`` of codes ``[B, 2 D]``."""
         return self.rest(self.first(codes))
 
 
@@ -249,10 +253,10 @@ class CVMIM(Method):
     # ---- what it minimises
 
     def losses(self, views: tuple[Batch, ...], at: At) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Both sides in turn through the encoder, each with batch statistics of its own; then :meth:`objective` on the
+        """Both sides through the encoder, each with batch statistics of its own; then :meth:`objective` on the
         pairs of all processes, the same in each of them.
         """
-        a, p = self.side(views[0]), self.side(views[1])
+        a, p = self.sides(*views[:2])
         with torch.autocast(a.pose.device.type, enabled=False):  # losses stay fp32
             if self.settings.variant == "autoencoder":
                 return self.reconstruction(a, p)
@@ -264,20 +268,19 @@ class CVMIM(Method):
             noise = torch.rand(2, len(a.pose), self.net.codes_dim, generator=at.generator("uniform"))
             return self.objective(a, p, guesses, noise.to(a.pose.device), self.alike(a, p, *bodies))
 
-    def side(self, view: Batch) -> Side:
-        """Codes and local features of one side; the sub-encoder shares the encoder's first layer, dropout included."""
-        inputs = self.net.input(view)[:, 0]
-        stem = self.net.stem(inputs)
-        codes = self.net.codes(stem)
-        local = codes.pose[:, :0] if self.settings.variant == "autoencoder" else self.sub(stem)
-        return Side(*(x.float() for x in (*codes, inputs, local)))
+    def sides(self, *views: Batch) -> list[Side]:
+        """Codes and local features of each view; the sub-encoder shares the encoder's first layer, dropout included."""
+        inputs = torch.stack([self.net.input(view)[:, 0] for view in views], 1)
+        stem = self.net.stem(inputs, apart=True)
+        codes = self.net.codes(stem, apart=True)
+        local = codes.pose[..., :0] if self.settings.variant == "autoencoder" else self.sub(stem, apart=True)
+        return [Side(*parts) for parts in zip(*(x.float().unbind(1) for x in (*codes, inputs, local)))]
 
     def guesses(self, a: Side, p: Side) -> list[Gaussian]:
         """What the estimators say of the view codes of anchor and positive from their own pose codes, and of the
         positive's from the anchor's (and back, unless ``faithful``).
         """
-        across = [a] if self.settings.faithful else [a, p]
-        return [*(self.intra(side.pose) for side in (a, p)), *(self.inter(side.view) for side in across)]
+        return self.intra(a.pose, p.pose) + self.inter(*([a.view] if self.settings.faithful else [a.view, p.view]))
 
     def objective(
         self, a: Side, p: Side, guesses: Sequence[Gaussian], noise: Tensor, indicator: Tensor | None = None
