@@ -82,9 +82,9 @@ class Pairs:
         usable = poses.trunk_seen(seen, self.profile).cpu()
         if self.flat:
             usable &= self.partners(numbers)[1].any(1)
-        elif self.sensor and (self.up != "+y" or bool((seen & (joints[..., 2] <= 0)).any())):
+        elif self.sensor and (self.up not in ("+y", "-y") or bool((seen & (joints[..., 2] <= 0)).any())):
             raise InputError(self.where, "method.sensor for poses that lie before no sensor",
-                             "joints in the frame of a sensor: y up, z away from it",
+                             "joints in the frame of a sensor: y up or down, z away from it",
                              "Prepare its recordings with --normalise none")
         return usable
 
@@ -109,7 +109,8 @@ class Pairs:
             flat = poses.look(joints, self.profile, cameras, self.source.up, self.source.upward)
             seen = poses.pick(seen, self.profile)
             if draw.own is not None:
-                recorded = -poses.pick(perspective(joints), self.profile, -2)
+                turned = -1 if self.up == "+y" else 1  # with y up, the x of a right-handed frame points to the left
+                recorded = turned * poses.pick(perspective(joints), self.profile, -2)
                 flat = torch.where(draw.own.to(flat.device)[:, None, None], recorded, flat)
         if cameras.hidden is not None:
             seen = seen & ~cameras.hidden

@@ -14,7 +14,7 @@ import torch
 from training import make_store
 
 import kineme
-from kineme import encoders, mutual, poses, recipe, settings, synth, train
+from kineme import encoders, mutual, poses, prepare, recipe, settings, skeleton, synth, train
 from kineme.batch import Batch, Source
 from kineme.encoders.pose_mlp import PoseMLP
 from kineme.encoders.recurrent import Recurrent
@@ -262,6 +262,57 @@ def test_synchronous_cameras_of_2d_poses_can(tmp_path):
 
 
 # ---- training
+
+
+def human36m(path, detections):
+    """Arrays as they are made of Human3.6M: 17 joints in mm in the frame of each of four calibrated cameras (x right, y
+    down, z away), here with every joint moved in the image to where a detector found it.
+    """
+    gen = np.random.default_rng(0)
+    arrays = {name: [] for name in ("joints", "views", "names", "performance", "labels")}
+    for i, motion in enumerate(synth.generate(4, actions=["walk", "wave"], cameras=0, layout="h36m17")):
+        for view in range(1, 5):
+            turn = np.pi / 2 * view + 0.3
+            away = np.array([[np.cos(turn), 0, np.sin(turn)], [0, -1, 0], [np.sin(turn), 0, -np.cos(turn)]])
+            body = 1000 * motion.joints[:, 0].astype(np.float64)
+            body = (body - body.mean((0, 1))) @ away.T + [0, 0, 4500]
+            image = body[..., :2] / body[..., 2:] + gen.normal(0, 0.002, (*body.shape[:2], 2))
+            detections.append(image)
+            arrays["joints"].append(np.concatenate([image * body[..., 2:], body[..., 2:]], -1))
+            arrays["views"].append(view), arrays["labels"].append(i % 2)
+            arrays["names"].append(f"S1 {i} {view}"), arrays["performance"].append(f"S1 {i}")
+    lengths = [len(x) for x in arrays["joints"]]
+    path.mkdir()
+    np.savez(path / "h36m.npz", joints=np.concatenate(arrays.pop("joints")).astype(np.float32),
+             offsets=np.concatenate([[0], np.cumsum(lengths)]), **{k: np.array(v) for k, v in arrays.items()})
+    said = {"joint_names": layout("h36m17").joints, "class_names": ["walk", "wave"], "units": "mm", "up": "-y",
+            "fps": 50}
+    (path / "h36m.json").write_text(json.dumps(said))
+
+
+def test_arrays_of_human36m_with_detections(tmp_path):
+    """Detections and projections mixed: a fair coin for each side, detections of another camera where there is one."""
+    detections = []
+    human36m(tmp_path / "raw", detections)
+    store = prepare.prepare(tmp_path / "raw", tmp_path / "store", normalise="none", layout="pose17")
+    source = Source(store)
+    assert not skeleton.joint_map(layout("h36m17"), layout("pose17")).virtual
+    method = build(sensor=0.5)
+    numbers = method.items(source, torch.arange(16))
+    assert len(numbers) == len(store.frames)
+    pairs, gen = method._pairs(source), torch.Generator().manual_seed(0)
+    draw = pairs.draw(numbers[:400], gen)
+    assert 0.45 < draw.own.float().mean() < 0.55
+    camera = store.column("camera")[np.searchsorted(store.offsets, draw.numbers.numpy(), "right") - 1]
+    assert (camera[:400] != camera[400:]).all()
+    seen, own = pairs.views(draw).joints[:, 0, 0], draw.own
+    found = torch.from_numpy(np.concatenate(detections)).float()[draw.numbers]
+    places = [layout("h36m17").joints.index(name) for name in ("left_wrist", "right_foot")]
+    flat = [layout("pose13").joints.index(name) for name in ("left_wrist", "right_ankle")]
+    torch.testing.assert_close(seen[own][:, flat], found[own][:, places], atol=1e-4, rtol=1e-3)
+    assert not torch.allclose(seen[~own][:, flat], found[~own][:, places], atol=1e-2)
+    run = kineme.pretrain("cv_mim", store, tmp_path / "run", epochs=1, overrides=[*SMALL, "method.sensor=0.5"])
+    assert json.loads((run / "card.json").read_text())["status"] == "done"
 
 
 def test_presets_count_steps_over_frames():
