@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import itertools
+import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -57,6 +61,27 @@ def test_what_detectors_write_gets_a_code_for_every_frame(run, data_dir, tmp_pat
     assert (codes[there].std(0) > 0).all()
     vectors = np.load(tmp_path / "z" / "Z.npy")
     assert vectors.shape == (len(made), 32)
+
+
+def test_find_this_pose_as_its_page_says(run, tmp_path, monkeypatch, capsys):
+    """The lines of docs/methods/cv_mim.md, as they stand there: the very frame is among what is found."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "cv_mim").symlink_to(run)
+    films = list(synth.generate(3, actions=["walk", "kick"], cameras=1, layout="coco17"))
+    synth.write("keypoints", films)
+    kineme("prepare", tmp_path / "keypoints", tmp_path / "videos", "--layout", "pose13", "--normalise", "image")
+    frame = films[1].joints[7, 0]
+    points = np.concatenate([frame, 2 * films[1].confidence[7, 0][:, None]], 1).ravel().tolist()
+    said = {"images": [{"id": 1, "file_name": "one.jpg", "width": 1920, "height": 1080}],
+            "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "keypoints": points}]}
+    (tmp_path / "pose.json").write_text(json.dumps(said))
+    page = (Path(__file__).parents[1] / "docs" / "methods" / "cv_mim.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    exec(compile(code, "cv_mim.md", "exec"), {})
+    found = ast.literal_eval(re.sub(r"np\.int64\((\d+)\)", r"\1", capsys.readouterr().out))
+    assert len(found) == 10
+    assert (1, 7) in found[:3]
 
 
 def test_frames_of_some_clips_in_any_order(run):
