@@ -214,6 +214,23 @@ def test_cameras_are_drawn_as_said():
     assert published.distance.tolist() == [2.0] * 5
 
 
+def test_a_camera_steps_back_from_what_would_reach_it():
+    """A long leg that comes at the camera stays before it; nothing changes for the others."""
+    body = bodies(SOLID["pose13"], rows=400, seed=1)
+    body[:200, 12] *= 6
+    drawn = poses.draw_cameras(400, CameraSettings(), torch.Generator().manual_seed(0))
+    released = drawn._replace(clear=0.0)
+    near, far = (poses.project(body, cameras) for cameras in (released, drawn))
+    depth = camera.rotate(body, poses.rotations(drawn.angles.double()))[..., 1].amin(1) + 2
+    moved = depth < 0.5
+    assert 10 < int(moved.sum()) < 390
+    assert torch.equal(near[~moved], far[~moved])
+    assert float(near.abs().max()) > 1e6  # behind it: divided by next to nothing
+    assert float(far.abs().max()) < 2 * float(body.norm(dim=-1).max()) / 0.5
+    back = released._replace(distance=torch.where(moved, drawn.distance + 0.5 - depth, drawn.distance))
+    torch.testing.assert_close(far, poses.project(body, back))
+
+
 def test_in_the_camera_frame_elevation_is_the_height_of_the_camera():
     """Seen from above, what is higher is nearer; in the body frame it depends on which way the body was turned."""
     angles = torch.deg2rad(torch.tensor([[a, 30.0, 0] for a in (0, 77, 180, 270)]))
@@ -223,7 +240,8 @@ def test_in_the_camera_frame_elevation_is_the_height_of_the_camera():
     assert not torch.allclose(poses.rotations(angles, "body") @ up, (poses.rotations(angles, "body") @ up)[:1])
 
 
-@pytest.mark.parametrize("bad", [{"near": 0}, {"near": 3, "far": 2}, {"hide": 1.5}, {"azimuth": 200}, {"roll": -1}])
+@pytest.mark.parametrize("bad", [{"near": 0}, {"near": 3, "far": 2}, {"hide": 1.5}, {"clear": 3}, {"azimuth": 200},
+                                 {"roll": -1}])
 def test_impossible_cameras_are_refused(bad):
     with pytest.raises(InputError, match=r"cameras\."):
         CameraSettings(**bad)

@@ -201,6 +201,8 @@ class CameraSettings:
             then turned about the vertical. ``camera``: it is turned first; then elevation is the camera's height above
             the horizon and roll its turn about the optical axis.
         near, far: the distance from the pelvis is uniform between them, in lengths of the trunk.
+        clear: the camera steps back until no joint is nearer to it than this, in lengths of the trunk. 0, as released:
+            a limb may reach behind the camera, and is then seen in the far distance.
         hide: probability of every joint to be hidden.
 
     Raises:
@@ -213,11 +215,12 @@ class CameraSettings:
     frame: Literal["body", "camera"] = "body"
     near: float = 2.0
     far: float = 2.0
+    clear: float = 0.5
     hide: float = 0.0
 
     def __post_init__(self):
         positive(self, "cameras", "near")
-        wanted = {"azimuth": (0, 180), "elevation": (0, 180), "roll": (0, 180), "hide": (0, 1)}
+        wanted = {"azimuth": (0, 180), "elevation": (0, 180), "roll": (0, 180), "clear": (0, self.near), "hide": (0, 1)}
         wanted["far"] = (self.near, float("inf"))
         for name, (low, high) in wanted.items():
             if not low <= getattr(self, name) <= high:
@@ -231,18 +234,19 @@ class Cameras(NamedTuple):
         angles: float32 ``[B, 3]`` azimuth, elevation, roll in radians.
         distance: float32 ``[B]`` in lengths of the trunk.
         hidden: bool ``[B, 13]``; None = nothing.
-        frame: see :class:`CameraSettings`.
+        frame, clear: see :class:`CameraSettings`.
     """
 
     angles: Tensor
     distance: Tensor
     hidden: Tensor | None = None
     frame: str = "body"
+    clear: float = 0.0
 
     def to(self, device: torch.device) -> Cameras:
         """On another device."""
         angles, distance, hidden = (x if x is None else x.to(device, non_blocking=True) for x in self[:3])
-        return Cameras(angles, distance, hidden, self.frame)  # type: ignore[arg-type] # only `hidden` may be None
+        return self._replace(angles=angles, distance=distance, hidden=hidden)  # type: ignore[arg-type] # only that may be
 
 
 def draw_cameras(size: int, settings: CameraSettings, gen: Generator) -> Cameras:
@@ -251,7 +255,7 @@ def draw_cameras(size: int, settings: CameraSettings, gen: Generator) -> Cameras
     angles = camera.draw_angles(size, gen, tuple(-x for x in wide), tuple(wide))
     distance = settings.near + (settings.far - settings.near) * torch.rand(size, generator=gen)
     hidden = torch.rand(size, JOINTS, generator=gen) < settings.hide if settings.hide else None
-    return Cameras(angles, distance, hidden, settings.frame)
+    return Cameras(angles, distance, hidden, settings.frame, settings.clear)
 
 
 def sweep(start: Tensor, end: Tensor, views: int) -> Tensor:
@@ -289,7 +293,10 @@ def image(points: Tensor) -> Tensor:
 def project(points: Tensor, cameras: Cameras) -> Tensor:
     """What each camera sees of a normalised body: ``[B, V, 3]`` (right, away, up) -> ``[B, V, 2]`` (row, column)."""
     turned = camera.rotate(points, rotations(cameras.angles.to(points), cameras.frame))
-    return camera.perspective(camera.default_camera(turned, cameras.distance.to(points)[:, None]))
+    distance = cameras.distance.to(points)
+    if cameras.clear:
+        distance = torch.maximum(distance, cameras.clear - turned[..., 1].amin(-1))
+    return camera.perspective(camera.default_camera(turned, distance[:, None]))
 
 
 def look(points: Tensor, profile: Profile, cameras: Cameras, axis: int, sign: int = 1) -> Tensor:

@@ -184,8 +184,8 @@ class Residual(nn.Module):
         self.head = nn.Linear(width, outputs)
 
     def forward(self, x: Tensor, apart: bool = False) -> Tensor:
-        for first, second in self.blocks:
-            x = second(first(x, apart), apart) + x
+        for first, second in self.blocks:  # type: ignore[misc, has-type] # mypy does not know what is in a ModuleList
+            x = second(first(x, apart), apart) + x  # type: ignore[has-type]
         return self.head(x)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
@@ -130,7 +130,8 @@ class CVMIM(Method):
             cameras: how the cameras are drawn that look at 3-D poses.
             sensor: probability that a side of a 3-D pose is what its own sensor saw (frames of a sensor only); the
                 positive is then another sensor's record of the same moment where there is one.
-            faithful: J in one direction only, from anchor to positive; running variances from biased ones.
+            faithful: J in one direction only, from anchor to positive; running variances from biased ones; cameras stay
+                where they are when a limb reaches them.
 
         Raises:
             InputError: a value outside its range.
@@ -247,7 +248,8 @@ class CVMIM(Method):
 
     def _pairs(self, source: Source) -> Pairs:
         if self._known is None or self._known.source is not source:
-            self._known = Pairs(source, self.settings.cameras, self.settings.sensor)
+            s = self.settings
+            self._known = Pairs(source, replace(s.cameras, clear=0.0) if s.faithful else s.cameras, s.sensor)
         return self._known
 
     # ---- what it minimises
