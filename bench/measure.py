@@ -59,16 +59,23 @@ def measure(case: Case, rounds: int) -> dict[str, Any]:
     with threads(case.threads):
         calls = {side: calls_for(work) for side, work in sides.items()}
         for i in range(rounds):
-            for side in list(sides)[::-1 if i % 2 else 1]:
+            for side in list(sides)[:: -1 if i % 2 else 1]:
                 times[side].append(clock(sides[side], calls[side]))
             rates.append(machine.gflops(multiply, rounds=3))
     ours, rate = times["ours"], median(rates)
     return {
-        "name": case.name, "threads": case.threads, "rounds": rounds, "unit": case.unit, "units": case.units,
+        "name": case.name,
+        "threads": case.threads,
+        "rounds": rounds,
+        "unit": case.unit,
+        "units": case.units,
         **{side: spread(seconds) for side, seconds in times.items()},
         "ratio": spread([theirs / own for theirs, own in zip(times["reference"], ours)]),
-        "difference": case.difference, "bound": case.bound, "equal": case.difference <= case.bound,
-        "product_gflops": rate, "share_of_limit": case.flops / median(ours) / rate / 1e9 if case.flops else None,
+        "difference": case.difference,
+        "bound": case.bound,
+        "equal": case.difference <= case.bound,
+        "product_gflops": rate,
+        "share_of_limit": case.flops / median(ours) / rate / 1e9 if case.flops else None,
         "share_of_step": median(own / whole for own, whole in zip(ours, times["step"])) if case.step else None,
     }
 
@@ -126,8 +133,19 @@ def _recorded() -> dict[str, dict[str, float]]:
 
 def table() -> Table:
     """Without rows; :func:`cells` makes them."""
-    made = Table("what", "threads", "ms for one", "ours", "reference", "ratio", "difference", "GFLOP/s", "of limit", "",
-                 highlight=False)
+    made = Table(
+        "what",
+        "threads",
+        "ms for one",
+        "ours",
+        "reference",
+        "ratio",
+        "difference",
+        "GFLOP/s",
+        "of limit",
+        "",
+        highlight=False,
+    )
     for column in made.columns:
         column.no_wrap = True
     for column in made.columns[1:9]:
@@ -142,8 +160,17 @@ def cells(row: dict[str, Any]) -> list[str]:
     notes += [f"[bold yellow]DROPPED from {row['recorded']:.3g}[/]"] if row["dropped"] else []
     times = [_shown([1000 * seconds / row["units"] for seconds in row[side]]) for side in ("ours", "reference")]
     share = f"{row['share_of_limit']:.0%}" if row["share_of_limit"] else "-"
-    return [row["name"], str(row["threads"]), row["unit"], *times, f"[bold]{_shown(row['ratio'])}[/]",
-            f"{row['difference']:.1e}", f"{row['product_gflops']:.0f}", share, "; ".join(notes)]
+    return [
+        row["name"],
+        str(row["threads"]),
+        row["unit"],
+        *times,
+        f"[bold]{_shown(row['ratio'])}[/]",
+        f"{row['difference']:.1e}",
+        f"{row['product_gflops']:.0f}",
+        share,
+        "; ".join(notes),
+    ]
 
 
 def _shown(values: Sequence[float]) -> str:

@@ -12,10 +12,32 @@ from pathlib import Path
 
 import numpy as np
 
-BODY = ("bodyID", "clipedEdges", "handLeftConfidence", "handLeftState", "handRightConfidence", "handRightState",
-        "isRestricted", "leanX", "leanY", "trackingState")
-JOINT = ("x", "y", "z", "depthX", "depthY", "colorX", "colorY", "orientationW", "orientationX", "orientationY",
-         "orientationZ", "trackingState")
+BODY = (
+    "bodyID",
+    "clipedEdges",
+    "handLeftConfidence",
+    "handLeftState",
+    "handRightConfidence",
+    "handRightState",
+    "isRestricted",
+    "leanX",
+    "leanY",
+    "trackingState",
+)
+JOINT = (
+    "x",
+    "y",
+    "z",
+    "depthX",
+    "depthY",
+    "colorX",
+    "colorY",
+    "orientationW",
+    "orientationX",
+    "orientationY",
+    "orientationZ",
+    "trackingState",
+)
 # The parent of every joint, numbered from 1 (spec HiCo 2.7).
 PARENTS = (2, 21, 21, 3, 21, 5, 6, 7, 21, 9, 10, 11, 1, 13, 14, 15, 1, 17, 18, 19, 21, 23, 8, 25, 12)
 
@@ -35,8 +57,10 @@ def parse_skeleton(path: str | Path) -> list[list[dict]]:
             bodies = []
             for _ in range(int(file.readline())):
                 body: dict = {name: float(value) for name, value in zip(BODY, file.readline().split())}
-                body["joints"] = [{name: float(value) for name, value in zip(JOINT, file.readline().split())}
-                                  for _ in range(int(file.readline()))]
+                body["joints"] = [
+                    {name: float(value) for name, value in zip(JOINT, file.readline().split())}
+                    for _ in range(int(file.readline()))
+                ]
                 bodies.append(body)
             frames.append(bodies)
     return frames
@@ -80,7 +104,7 @@ def normalise(bodies: np.ndarray, length: int = 300) -> np.ndarray:
         float32 ``[M, length, 25, 3]``.
     """
     data = np.zeros((bodies.shape[0], length, *bodies.shape[2:]), np.float32)
-    data[:, :bodies.shape[1]] = bodies
+    data[:, : bodies.shape[1]] = bodies
     for person in data:
         _fill_null_frames(person)
     _centre(data)
@@ -97,7 +121,7 @@ def _fill_null_frames(person: np.ndarray) -> None:
         there = np.array([frame.sum() != 0 for frame in person])
         kept = person[there].copy()
         person[:] = 0
-        person[:len(kept)] = kept
+        person[: len(kept)] = kept
     for t, frame in enumerate(person):
         if frame.sum() == 0 and person[t:].sum() == 0:
             rest = len(person) - t
@@ -194,8 +218,9 @@ def view(sequence: np.ndarray, draw: Draw, stream: str = "joint", frames: int = 
     return to_stream(data, stream)
 
 
-def hico_item(sequence: np.ndarray, num_frame: int, rng: np.random.Generator,
-              stream: str = "joint") -> tuple[np.ndarray, ...]:
+def hico_item(
+    sequence: np.ndarray, num_frame: int, rng: np.random.Generator, stream: str = "joint"
+) -> tuple[np.ndarray, ...]:
     """What a HiCo loader gives for one sample: two views, each time-major and space-major (spec HiCo 2.5, 2.7, 3).
 
     Returns:
@@ -213,7 +238,7 @@ def halp_item(sequence: np.ndarray, num_frame: int, rng: np.random.Generator) ->
 
 def crop_resize(sequence: np.ndarray, start: int, length: int, frames: int = 64) -> np.ndarray:
     """Frames ``start .. start + length - 1``, resized linearly with half-pixel centres (spec HiCo 2.5)."""
-    crop = sequence[:, start:start + length]
+    crop = sequence[:, start : start + length]
     place = np.clip((np.arange(frames) + 0.5) * (length / frames) - 0.5, 0, length - 1)
     before = place.astype(np.int64)
     after = np.minimum(before + 1, length - 1)

@@ -12,8 +12,16 @@ from torch import Tensor
 from torch.nn import functional
 
 
-def positives_and_loss(query: Tensor, anchors: Tensor, prototypes: Tensor, choice: Tensor, u: Tensor,
-                       temperature: float = 0.07, ignore: int = 20, skip: int = 1) -> Tensor:
+def positives_and_loss(
+    query: Tensor,
+    anchors: Tensor,
+    prototypes: Tensor,
+    choice: Tensor,
+    u: Tensor,
+    temperature: float = 0.07,
+    ignore: int = 20,
+    skip: int = 1,
+) -> Tensor:
     """L_HaLP of a batch, every positive formed and compared with every prototype.
 
     Args:
@@ -23,7 +31,7 @@ def positives_and_loss(query: Tensor, anchors: Tensor, prototypes: Tensor, choic
     rows, count = choice.shape
     similar = torch.einsum("nc,kc->nk", anchors, prototypes)
     order = torch.argsort(similar)
-    candidates, nearest = order[:, -ignore - skip:-skip], order[:, -1]
+    candidates, nearest = order[:, -ignore - skip : -skip], order[:, -1]
     target = torch.cat([row[place][None] for row, place in zip(candidates, choice)]).view(-1)
     every = torch.arange(rows * count)
     start = anchors.unsqueeze(1).repeat(1, count, 1).view(rows * count, -1)
@@ -41,8 +49,14 @@ def positives_and_loss(query: Tensor, anchors: Tensor, prototypes: Tensor, choic
     return -(pulled * good).sum() / (good.sum() + 1e-8)
 
 
-def kmeans(points: np.ndarray, centres: np.ndarray | None, rng: np.random.Generator, count: int = 20,
-           tolerance: float = 1e-3, rounds: int = 100) -> np.ndarray:
+def kmeans(
+    points: np.ndarray,
+    centres: np.ndarray | None,
+    rng: np.random.Generator,
+    count: int = 20,
+    tolerance: float = 1e-3,
+    rounds: int = 100,
+) -> np.ndarray:
     """Riemannian k-means on the unit sphere: centres ``[count, D]``; without a start by k-means++ over distances."""
     centres = _plus_plus(points, count, rng) if centres is None else centres.copy()
     for _ in range(rounds):

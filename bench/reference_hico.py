@@ -92,9 +92,20 @@ class HiCo(nn.Module):
         cell: ``gru``, ``lstm`` or ``transformer``.
     """
 
-    def __init__(self, cell: str = "transformer", time: int = 150, space: int = 192, hidden: int = 512,
-                 granularities: int = 4, out: int = 128, queue: int = 2048, momentum: float = 0.999,
-                 temperature: float = 0.2, heads: int = 4, dropout: float = 0.1):
+    def __init__(
+        self,
+        cell: str = "transformer",
+        time: int = 150,
+        space: int = 192,
+        hidden: int = 512,
+        granularities: int = 4,
+        out: int = 128,
+        queue: int = 2048,
+        momentum: float = 0.999,
+        temperature: float = 0.2,
+        heads: int = 4,
+        dropout: float = 0.1,
+    ):
         super().__init__()
         self.momentum, self.temperature, self.queue = momentum, temperature, queue
         made = {"cell": cell, "time": time, "space": space, "heads": heads, "dropout": dropout}
@@ -133,7 +144,7 @@ class HiCo(nn.Module):
     def _several(self, query: Tensor, keys: Tensor, level: str) -> Tensor:
         logits = self._logits(query, keys, level)
         mask = torch.zeros(logits.shape)
-        mask[:, :keys.shape[1]] = 1
+        mask[:, : keys.shape[1]] = 1
         share = (functional.softmax(logits, dim=1) * mask.to(logits.device)).sum(1)
         return -torch.log(share).mean()
 
@@ -142,7 +153,7 @@ class HiCo(nn.Module):
         queue, pointer = (self.get_buffer(f"{level}_queue{end}") for end in ("", "_ptr"))
         keys = keys.reshape(-1, keys.shape[-1])
         at = int(pointer)
-        queue[:, at:at + len(keys)] = keys.T
+        queue[:, at : at + len(keys)] = keys.T
         pointer[0] = (at + len(keys)) % self.queue  # clip and part as well: three quarters of theirs are never written
 
 

@@ -34,7 +34,7 @@ class FrameByFrame(nn.Module):
         x = self.input_norm(x.transpose(1, 2)).transpose(1, 2)
         state = None
         for t in range(x.shape[1]):
-            out, state = self.encoder["gru"](x[:, t:t + 1], state)
+            out, state = self.encoder["gru"](x[:, t : t + 1], state)
         return self.fc(out[:, -1])
 
 
@@ -57,8 +57,16 @@ class Moco(nn.Module):
     queue: Tensor
     queue_ptr: Tensor
 
-    def __init__(self, inputs: int = 150, hidden: int = 1024, layers: int = 3, out: int = 128, queue: int = 16384,
-                 momentum: float = 0.999, temperature: float = 0.07):
+    def __init__(
+        self,
+        inputs: int = 150,
+        hidden: int = 1024,
+        layers: int = 3,
+        out: int = 128,
+        queue: int = 16384,
+        momentum: float = 0.999,
+        temperature: float = 0.07,
+    ):
         super().__init__()
         self.momentum, self.temperature = momentum, temperature
         self.encoder_q = FrameByFrame(inputs, hidden, layers, out)
@@ -85,7 +93,7 @@ class Moco(nn.Module):
     @torch.no_grad()
     def _enqueue(self, keys: Tensor) -> None:
         at = int(self.queue_ptr)
-        self.queue[:, at:at + len(keys)] = keys.T
+        self.queue[:, at : at + len(keys)] = keys.T
         self.queue_ptr[0] = (at + len(keys)) % self.queue.shape[1]
 
 
@@ -94,8 +102,9 @@ def optimiser(model: Moco, lr: float = 0.01, momentum: float = 0.9, decay: float
     return torch.optim.SGD(model.encoder_q.parameters(), lr, momentum=momentum, weight_decay=decay)
 
 
-def step(model: Moco, sgd: torch.optim.Optimizer, query: Tensor, key: Tensor,
-         stream: str = "joint") -> tuple[float, float]:
+def step(
+    model: Moco, sgd: torch.optim.Optimizer, query: Tensor, key: Tensor, stream: str = "joint"
+) -> tuple[float, float]:
     """One training step (spec HaLP 4); the loss and the share of positives that come first, as logged at every step.
 
     Args:

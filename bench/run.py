@@ -68,8 +68,24 @@ class Sizes:
 
 SMALL = Sizes()
 PUBLISHED = Sizes(hidden=1024, layers=3, queue=16384, gallery=40_000)
-QUICK = Sizes(clips=20, batches=(8,), hidden=8, layers=2, queue=24, frames=6, samples=5, gallery=64, queries=16,
-              dim=8, classes=4, prototypes=5, positives=6, recent=40, hico_hidden=8, hico_queue=24)
+QUICK = Sizes(
+    clips=20,
+    batches=(8,),
+    hidden=8,
+    layers=2,
+    queue=24,
+    frames=6,
+    samples=5,
+    gallery=64,
+    queries=16,
+    dim=8,
+    classes=4,
+    prototypes=5,
+    positives=6,
+    recent=40,
+    hico_hidden=8,
+    hico_queue=24,
+)
 
 
 class Bench:
@@ -96,7 +112,7 @@ class Bench:
         """The clips as the released loaders hold them: float32 ``[3, 300, 25, 2]``, zeros behind the last frame."""
         padded = [np.zeros((COORDS, 300, JOINTS, PERSONS), np.float32) for _ in range(len(self.store))]
         for i, sequence in enumerate(padded):
-            sequence[:, :self.store.lengths[i]] = self.store.motion(i).joints.transpose(3, 0, 2, 1)
+            sequence[:, : self.store.lengths[i]] = self.store.motion(i).joints.transpose(3, 0, 2, 1)
         return padded
 
     def index(self, size: int) -> Tensor:
@@ -105,13 +121,22 @@ class Bench:
     def training(self, precision: str = "fp32") -> train.Training:
         """A training with the settings of the reference step, before its first step."""
         s = self.sizes
-        return self.trained("moco", precision, f"method.queue={s.queue}", f"encoder.hidden={s.hidden}",
-                            f"encoder.layers={s.layers}")
+        return self.trained(
+            "moco", precision, f"method.queue={s.queue}", f"encoder.hidden={s.hidden}", f"encoder.layers={s.layers}"
+        )
 
     def trained(self, method: str, precision: str, *more: str) -> train.Training:
         """A training of any method by plain SGD, before its first step; ``more`` are further settings."""
-        settings = [f"loop.batch={self.sizes.batches[0]}", f"loop.precision={precision}", "loop.optimiser=sgd",
-                    "loop.lr=0.01", "loop.momentum=0.9", "loop.weight_decay=1e-4", "loop.warmup=0", "loop.clip=0"]
+        settings = [
+            f"loop.batch={self.sizes.batches[0]}",
+            f"loop.precision={precision}",
+            "loop.optimiser=sgd",
+            "loop.lr=0.01",
+            "loop.momentum=0.9",
+            "loop.weight_decay=1e-4",
+            "loop.warmup=0",
+            "loop.clip=0",
+        ]
         chosen = recipe.load(method, len(self.store), recipe="published", overrides=[*settings, *more])
         rows = torch.arange(len(self.store))
         return train.Training(self.folder, {}, chosen, self.store, rows, 0, "cpu", world.World(), False, False)
@@ -139,9 +164,17 @@ def pipeline(bench: Bench) -> Iterator[Case]:
         plain = np.stack([reference.view(bench.sequences[clip], plain_draw(draw, i)) for i, clip in enumerate(clips)])
         for threads in sorted({1, most}):
             trained = size == bench.sizes.batches[0] and threads == most
-            yield Case(f"view pairs, batch {size}", threads, functools.partial(views, source, index, gen),
-                       functools.partial(loader, clips), largest(made - plain), 1e-5, "pair", size,
-                       step=whole if trained else None)
+            yield Case(
+                f"view pairs, batch {size}",
+                threads,
+                functools.partial(views, source, index, gen),
+                functools.partial(loader, clips),
+                largest(made - plain),
+                1e-5,
+                "pair",
+                size,
+                step=whole if trained else None,
+            )
 
 
 def encoder(bench: Bench) -> Iterator[Case]:
@@ -161,16 +194,25 @@ def encoder(bench: Bench) -> Iterator[Case]:
     x = released(batch)
     made, plain = ours(batch).clip, theirs(reference_step.flatten(x))
     made.square().mean().backward(), plain.square().mean().backward()
-    slopes, own = ({name: p.grad for name, p in side.named_parameters() if p.grad is not None}
-                   for side in (theirs, ours))
-    off = [(slope - own[name]) / slope.abs().max()
-           for name, slope in from_released(slopes, PERSONS, JOINTS, COORDS).items()]
+    slopes, own = (
+        {name: p.grad for name, p in side.named_parameters() if p.grad is not None} for side in (theirs, ours)
+    )
+    off = [
+        (slope - own[name]) / slope.abs().max()
+        for name, slope in from_released(slopes, PERSONS, JOINTS, COORDS).items()
+    ]
 
-    yield Case(f"recurrent encoder {layers} x {hidden}, batch {size}", bench.threads,
-               torch.inference_mode()(lambda: ours(batch)),
-               torch.inference_mode()(lambda: theirs(reference_step.flatten(x))),
-               largest((made - plain).detach(), *off), 1e-5, "clip", size,
-               flops=encoder_flops(bench.sizes, size))
+    yield Case(
+        f"recurrent encoder {layers} x {hidden}, batch {size}",
+        bench.threads,
+        torch.inference_mode()(lambda: ours(batch)),
+        torch.inference_mode()(lambda: theirs(reference_step.flatten(x))),
+        largest((made - plain).detach(), *off),
+        1e-5,
+        "clip",
+        size,
+        flops=encoder_flops(bench.sizes, size),
+    )
 
 
 def step(bench: Bench) -> Iterator[Case]:
@@ -194,9 +236,17 @@ def step(bench: Bench) -> Iterator[Case]:
         losses = [float(ours()["loss"]) - reference_step.step(theirs, sgd, query, key)[0] for _ in range(2)]
         own = training.method.state_dict()
         off = [own[name] - value for name, value in released_state(theirs).items()]
-        yield Case(f"MoCo step {s.layers} x {s.hidden}, batch {size}, {precision}", bench.threads, ours,
-                   functools.partial(reference_step.step, theirs, sgd, query, key),
-                   largest(np.array(losses), *off), bound, "step", flops=flops, path=path)
+        yield Case(
+            f"MoCo step {s.layers} x {s.hidden}, batch {size}, {precision}",
+            bench.threads,
+            ours,
+            functools.partial(reference_step.step, theirs, sgd, query, key),
+            largest(np.array(losses), *off),
+            bound,
+            "step",
+            flops=flops,
+            path=path,
+        )
 
 
 def hico(bench: Bench) -> Iterator[Case]:
@@ -209,8 +259,15 @@ def hico(bench: Bench) -> Iterator[Case]:
         for precision, path, bound in (("fp32", FP32, 1e-4), ("bf16", BF16, 0.1)):
             if precision == "bf16" and not machine.bf16():
                 continue
-            training = bench.trained("hico", precision, f"encoder.cell={cell}", f"encoder.hidden={s.hico_hidden}",
-                                     f"method.queue={s.hico_queue}", "encoder.masked=false", "method.faithful=true")
+            training = bench.trained(
+                "hico",
+                precision,
+                f"encoder.cell={cell}",
+                f"encoder.hidden={s.hico_hidden}",
+                f"method.queue={s.hico_queue}",
+                "encoder.masked=false",
+                "method.faithful=true",
+            )
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(0)  # where two tokens are all but equal, rounding decides which one is the maximum
                 theirs = reference_hico.HiCo(cell, hidden=s.hico_hidden, queue=s.hico_queue)
@@ -226,9 +283,17 @@ def hico(bench: Bench) -> Iterator[Case]:
             off = [own[name] - value for name, value in hico_state(theirs).items()]
             for side in (training.method, theirs):
                 drop(side, 0.1)
-            yield Case(f"HiCo step, {cell} {s.hico_hidden}, batch {size}, {precision}", bench.threads, ours,
-                       functools.partial(reference_hico.step, theirs, sgd, query, key),
-                       largest(np.array(losses), *off), bound, "step", flops=hico_flops(cell, s, size), path=path)
+            yield Case(
+                f"HiCo step, {cell} {s.hico_hidden}, batch {size}, {precision}",
+                bench.threads,
+                ours,
+                functools.partial(reference_hico.step, theirs, sgd, query, key),
+                largest(np.array(losses), *off),
+                bound,
+                "step",
+                flops=hico_flops(cell, s, size),
+                path=path,
+            )
 
 
 def positives(bench: Bench) -> Iterator[Case]:
@@ -249,8 +314,9 @@ def positives(bench: Bench) -> Iterator[Case]:
 
     made, plain = ours(), theirs()
     for threads in sorted({1, min(2, bench.threads)}):
-        yield Case(f"positives and loss, {rows} x {s.positives}", threads, ours, theirs, largest(made - plain), 1e-4,
-                   "batch")
+        yield Case(
+            f"positives and loss, {rows} x {s.positives}", threads, ours, theirs, largest(made - plain), 1e-4, "batch"
+        )
 
 
 def prototypes(bench: Bench) -> Iterator[Case]:
@@ -276,8 +342,15 @@ def prototypes(bench: Bench) -> Iterator[Case]:
         def theirs() -> np.ndarray:
             return reference_halp.kmeans(plain, None, np.random.default_rng(0), s.prototypes)
 
-        yield Case(f"prototypes, {s.prototypes} of {s.recent}, {mean} mean", 1, ours, theirs, max(0.0, above), 0.02,
-                   "clustering")
+        yield Case(
+            f"prototypes, {s.prototypes} of {s.recent}, {mean} mean",
+            1,
+            ours,
+            theirs,
+            max(0.0, above),
+            0.02,
+            "clustering",
+        )
 
 
 def reader(bench: Bench) -> Iterator[Case]:
@@ -287,16 +360,23 @@ def reader(bench: Bench) -> Iterator[Case]:
         path = bench.folder / f"{len(words)}.skeleton"
         path.write_text(skeleton_text(bodies, rng), encoding="ascii")
         made, plain = readers.read(path).joints.swapaxes(0, 1), reference.read_skeleton(path)
-        yield Case(f".skeleton, {path.stat().st_size // 1000} kB, {words}", 1, functools.partial(readers.read, path),
-                   functools.partial(reference.read_skeleton, path), largest(made - plain[:len(made)]), 0.0, "file")
+        yield Case(
+            f".skeleton, {path.stat().st_size // 1000} kB, {words}",
+            1,
+            functools.partial(readers.read, path),
+            functools.partial(reference.read_skeleton, path),
+            largest(made - plain[: len(made)]),
+            0.0,
+            "file",
+        )
 
 
 def normaliser(bench: Bench) -> Iterator[Case]:
     """Choice of bodies, null frames, centring and rotations: arrays to arrays, against the released order of work."""
-    motions = bench.motions[20 - bench.sizes.samples:20]  # up to the first with two persons
+    motions = bench.motions[20 - bench.sizes.samples : 20]  # up to the first with two persons
     samples = [np.zeros((4, len(motion), JOINTS, COORDS), np.float32) for motion in motions]
     for slots, motion in zip(samples, motions):
-        slots[:motion.persons] = motion.joints.swapaxes(0, 1)
+        slots[: motion.persons] = motion.joints.swapaxes(0, 1)
 
     def ours() -> list[np.ndarray]:
         return [normalise.ntu_preprocess(normalise.select_bodies(slots)[0]) for slots in samples]
@@ -304,7 +384,7 @@ def normaliser(bench: Bench) -> Iterator[Case]:
     def theirs() -> list[np.ndarray]:
         return [reference.normalise(reference.select_bodies(slots)) for slots in samples]
 
-    off = [made.swapaxes(0, 1) - plain[:, :len(made)] for made, plain in zip(ours(), theirs())]
+    off = [made.swapaxes(0, 1) - plain[:, : len(made)] for made, plain in zip(ours(), theirs())]
     yield Case("ntu normalisation", 1, ours, theirs, largest(*off), 1e-5, "sample", len(motions))
 
 
@@ -316,7 +396,7 @@ def knn(bench: Bench) -> Iterator[Case]:
     labels = rng.integers(0, s.classes, s.gallery + s.queries)
     features = rng.normal(size=(s.classes, s.dim))[labels] + 2 * rng.normal(size=(len(labels), s.dim))
     known, asked = np.split(features.astype(np.float32), [s.gallery])
-    labels = labels[:s.gallery]
+    labels = labels[: s.gallery]
 
     peer = KNeighborsClassifier(1, algorithm="brute", metric="cosine").fit(known, labels)
 
@@ -324,14 +404,30 @@ def knn(bench: Bench) -> Iterator[Case]:
         return nearest.predict(known, labels, asked, (1,))[1]
 
     wrong = nearest.neighbours(known, asked, 1) != peer.kneighbors(asked, return_distance=False)
-    yield Case(f"1-NN, {s.queries} in {s.gallery} x {s.dim}", bench.threads, ours,
-               functools.partial(peer.predict, asked), float(wrong.mean()), 0.0, "query", s.queries,
-               flops=2.0 * s.queries * s.gallery * s.dim)
+    yield Case(
+        f"1-NN, {s.queries} in {s.gallery} x {s.dim}",
+        bench.threads,
+        ours,
+        functools.partial(peer.predict, asked),
+        float(wrong.mean()),
+        0.0,
+        "query",
+        s.queries,
+        flops=2.0 * s.queries * s.gallery * s.dim,
+    )
 
 
 PARTS: dict[str, Callable[[Bench], Iterator[Case]]] = {
-    "pipeline": pipeline, "encoder": encoder, "step": step, "hico": hico, "positives": positives,
-    "prototypes": prototypes, "reader": reader, "normalise": normaliser, "knn": knn}
+    "pipeline": pipeline,
+    "encoder": encoder,
+    "step": step,
+    "hico": hico,
+    "positives": positives,
+    "prototypes": prototypes,
+    "reader": reader,
+    "normalise": normaliser,
+    "knn": knn,
+}
 
 
 # ---- what the parts are made of
@@ -421,8 +517,9 @@ def hico_flops(cell: str, sizes: Sizes, batch: int, granularities: int = 4, dim:
     return 2 * batch * (4 * total + 2 * (2 * granularities + 3) * sizes.hico_queue * dim)
 
 
-def clustered(gen: torch.Generator, rows: int, count: int, dim: int = 128,
-              spread: float = 0.5) -> tuple[Tensor, Tensor]:
+def clustered(
+    gen: torch.Generator, rows: int, count: int, dim: int = 128, spread: float = 0.5
+) -> tuple[Tensor, Tensor]:
     """Unit vectors ``[rows, dim]`` around ``[count, dim]`` centres that lie in one half of the sphere, as keys do."""
     centres = functional.normalize(torch.randn(count, dim, generator=gen) + 0.1, dim=1)
     noise = functional.normalize(torch.randn(rows, dim, generator=gen), dim=1)

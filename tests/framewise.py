@@ -14,11 +14,14 @@ from kineme.store import Store, Writer
 
 
 class FrameModel:
-    """Gives prepared codes ``[F, D]`` of the frames of a store, one array for each part; of a motion what ``see`` says.
-    """
+    """Gives prepared codes ``[F, D]`` of a store, an array for each part; of a motion what ``see`` says."""
 
-    def __init__(self, codes: np.ndarray | dict[str, np.ndarray], before: FrameModel | None = None,
-                 see: Callable[[Motion, str], np.ndarray] | None = None):
+    def __init__(
+        self,
+        codes: np.ndarray | dict[str, np.ndarray],
+        before: FrameModel | None = None,
+        see: Callable[[Motion, str], np.ndarray] | None = None,
+    ):
         codes = codes if isinstance(codes, dict) else {"pose": codes, "view": codes}
         self.codes = {part: np.asarray(each, np.float32) for part, each in codes.items()}
         self.card, self.path, self.before, self.see = {"unit": "frame"}, "runs/frames", before, see
@@ -30,7 +33,7 @@ class FrameModel:
             return self.see(what, part).astype(np.float32), np.array([0, len(what)])
         self.asked.append((None if rows is None else len(rows), part))
         rows = np.arange(len(what)) if rows is None else rows
-        pieces = [self.codes[part][what.offsets[row]:what.offsets[row + 1]] for row in rows]
+        pieces = [self.codes[part][what.offsets[row] : what.offsets[row + 1]] for row in rows]
         return np.concatenate(pieces), np.concatenate([[0], np.cumsum(what.lengths[rows])])
 
     def embed(self, what: Store, rows=None, *, crop=None) -> np.ndarray:
@@ -48,6 +51,15 @@ def frame_store(path: Path, labels: Sequence[str], cameras: Sequence[Any] = (Non
     layout = skeleton.layout("pose13")
     with Writer(path, layout, 1, 2, normalise={"how": "image", "options": {}}) as writer:
         for i, label in enumerate(labels):
-            writer.add(Motion(rng.normal(size=(int(rng.integers(8, 25)), 1, 13, 2)), layout, up="-y", label=label,
-                              camera=cameras[i % len(cameras)], source=f"clip{i:03d}", extra={"repetition": i % 2 + 1}))
+            writer.add(
+                Motion(
+                    rng.normal(size=(int(rng.integers(8, 25)), 1, 13, 2)),
+                    layout,
+                    up="-y",
+                    label=label,
+                    camera=cameras[i % len(cameras)],
+                    source=f"clip{i:03d}",
+                    extra={"repetition": i % 2 + 1},
+                )
+            )
     return Store(path)

@@ -44,11 +44,12 @@ def made(lengths, bones: Layout = NTU, persons=2, coords=3, **card):
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     frames = rng.normal(size=(offsets[-1], persons, len(bones), coords)).astype(np.float32)
     seen = np.ones(frames.shape[:3], np.float32)
-    seen[:offsets[1], 1:] = 0
-    seen[offsets[1]:offsets[2] if len(lengths) > 1 else None, 0, 2] = 0
+    seen[: offsets[1], 1:] = 0
+    seen[offsets[1] : offsets[2] if len(lengths) > 1 else None, 0, 2] = 0
     frames *= seen[..., None] > 0
-    return SimpleNamespace(frames=frames, seen=seen, lengths=np.array(lengths), offsets=offsets,
-                           layout=bones, card=card)
+    return SimpleNamespace(
+        frames=frames, seen=seen, lengths=np.array(lengths), offsets=offsets, layout=bones, card=card
+    )
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -73,7 +74,8 @@ def random_batch(size=3, time=8, persons=2, bones=NTU, coords=3) -> Batch:
 @given(st.integers(1, 10_000), st.floats(0, 1), st.integers(1, 200))
 def test_the_crop_length_is_the_one_of_the_specification(n, scale, least):
     assert crop_length(torch.tensor([n]), torch.tensor([scale], dtype=torch.float64), least).item() == min(
-        max(math.floor(n * scale), least), n)
+        max(math.floor(n * scale), least), n
+    )
 
 
 @given(st.lists(st.integers(1, 5000), min_size=1, max_size=20), st.integers(0, 100))
@@ -260,8 +262,19 @@ def test_a_changed_setting_leaves_the_rest_of_the_view_as_it_was():
     assert torch.equal(plain.touched, changed.touched)
 
 
-@pytest.mark.parametrize("wrong", [{"frames": 0}, {"least": 0}, {"crop_low": 0.9, "crop_high": 0.8}, {"crop_high": 1.1},
-                                   {"corrupt": 1.5}, {"mirror": -0.1}, {"shear": -1}, {"jitter": float("nan")}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"frames": 0},
+        {"least": 0},
+        {"crop_low": 0.9, "crop_high": 0.8},
+        {"crop_high": 1.1},
+        {"corrupt": 1.5},
+        {"mirror": -0.1},
+        {"shear": -1},
+        {"jitter": float("nan")},
+    ],
+)
 def test_settings_outside_their_range_are_refused(wrong):
     with pytest.raises(InputError, match=rf"views\.{next(iter(wrong))}.*Expected"):
         ViewSettings(**wrong)
@@ -345,8 +358,10 @@ def test_a_view_does_not_depend_on_the_rest_of_its_batch():
         torch.testing.assert_close(apply_view(source, index[one], alone).joints, batch.joints[one], atol=1e-6, rtol=0)
 
 
-@pytest.mark.parametrize(("bones", "persons", "coords", "frames"),
-                         [(NTU, 2, 3, 64), (layout("coco17"), 1, 2, 50), (chain(7), 3, 3, 9), (chain(1), 1, 2, 1)])
+@pytest.mark.parametrize(
+    ("bones", "persons", "coords", "frames"),
+    [(NTU, 2, 3, 64), (layout("coco17"), 1, 2, 50), (chain(7), 3, 3, 9), (chain(1), 1, 2, 1)],
+)
 def test_views_of_any_shape(bones, persons, coords, frames):
     source = Source(made([70, 1, 64], bones if len(bones) > 2 else chain(3), persons, coords))
     everything = ViewSettings(frames=frames, mirror=0.5, rotate=0.5, jitter=0.05, least=3)

@@ -132,8 +132,13 @@ def test_a_drop_against_the_record_is_marked(measure):
     measure.record([row("a", 4.0), row("b", 2.0)], "this processor")
     measure.record([row("b", 3.0)], "this processor")
     measure.record([row("a", 9.0)], "another")
-    cases = [(row("a", 2.9), 4.0, False), (row("a", 2.7), 4.0, True), (row("b", 2.0), 3.0, True),
-             (row("c", 0.1), None, False), (row("a", 0.1, threads=2), None, False)]
+    cases = [
+        (row("a", 2.9), 4.0, False),
+        (row("a", 2.7), 4.0, True),
+        (row("b", 2.0), 3.0, True),
+        (row("c", 0.1), None, False),
+        (row("a", 0.1, threads=2), None, False),
+    ]
     for measured, recorded, dropped in cases:
         measure.compare(measured, "this processor")
         assert (measured["recorded"], measured["dropped"]) == (recorded, dropped)

@@ -59,8 +59,12 @@ def test_everything_is_there(made):
     assert {"make", "prepare", "train", "score", "draw", "total"} == result["seconds"].keys()
     assert result["seconds"]["total"] < 60
     cells = {(row["split"], row["metric"], row["who"]): row["score"] for row in result["rows"]}
-    assert cells.keys() == {(split, metric, who) for split in (demo.SAME, demo.OTHER) for metric in ("1-NN", "accuracy")
-                            for who in (evaluate.LEARNED, evaluate.RANDOM, evaluate.FLOOR)}
+    assert cells.keys() == {
+        (split, metric, who)
+        for split in (demo.SAME, demo.OTHER)
+        for metric in ("1-NN", "accuracy")
+        for who in (evaluate.LEARNED, evaluate.RANDOM, evaluate.FLOOR)
+    }
     for (split, _, who), score in cells.items():
         assert 0 <= score <= 1
         assert split in said
@@ -176,8 +180,18 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path):
 
 
 def row(who: str, score: float, seed: int) -> dict:
-    return {"protocol": "knn", "probe": "knn", "metric": "1-NN", "split": "xview", "who": who, "score": score,
-            "seed": seed, "train": 9, "test": 9, "classes": 3}
+    return {
+        "protocol": "knn",
+        "probe": "knn",
+        "metric": "1-NN",
+        "split": "xview",
+        "who": who,
+        "score": score,
+        "seed": seed,
+        "train": 9,
+        "test": 9,
+        "classes": 3,
+    }
 
 
 def test_it_is_said_plainly_who_won():

@@ -72,7 +72,8 @@ def test_left_is_on_the_right_of_somebody_who_looks_at_us(kick):
 def test_the_picture_does_not_depend_on_place_heading_unit_or_axes(angle, unit, up):
     clip = one("wave", fps=10)
     turned = clip.joints.astype(np.float64) @ np.array(
-        [[np.cos(angle), 0, -np.sin(angle)], [0, 1, 0], [np.sin(angle), 0, np.cos(angle)]])
+        [[np.cos(angle), 0, -np.sin(angle)], [0, 1, 0], [np.sin(angle), 0, np.cos(angle)]]
+    )
     axis, sign = "xyz".index(up[1]), 1 if up[0] == "+" else -1
     frame = np.zeros((3, 3))  # rows: where the old x, y, z point; right-handed
     frame[1, axis], frame[2, (axis + 1) % 3] = sign, 1
@@ -166,8 +167,11 @@ def test_every_layout_is_a_body_in_one_piece(name):
     for limb in limbs:
         joined = {group[joint] for joint in (*limb.end, *limb.start)}
         group = {joint: min(joined) if at in joined else at for joint, at in group.items()}
-    words = [f"{side}_{word}" for side in ("left", "right")
-             for word in ("wrist", "elbow", "shoulder", "hip", "knee", "ankle")]
+    words = [
+        f"{side}_{word}"
+        for side in ("left", "right")
+        for word in ("wrist", "elbow", "shoulder", "hip", "knee", "ankle")
+    ]
     head = layout.find("head", "nose")
     assert len({group[joint] for joint in (*map(layout.find, words), head)}) == 1
     for limb in limbs:
@@ -224,7 +228,7 @@ def test_a_sheet_is_as_tall_as_its_rows(kick, tmp_path):
 def test_neighbours_tell_right_from_wrong(kick, tmp_path):
     other = one("squat")
     draw.neighbours(kick, [(kick, 0.9), (other, 0.5)], tmp_path / "near.png")
-    green, red = ([int(colour[i:i + 2], 16) / 255 for i in (1, 3, 5)] for colour in (draw.SAME, draw.OTHER))
+    green, red = ([int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)] for colour in (draw.SAME, draw.OTHER))
     assert coloured(tmp_path / "near.png", green) > 20 < coloured(tmp_path / "near.png", red)
     draw.neighbours(dataclasses.replace(kick, label=None), [(other, 0.5)], tmp_path / "unknown.png")
     assert coloured(tmp_path / "unknown.png", red) == 0 == coloured(tmp_path / "unknown.png", green)
@@ -269,8 +273,10 @@ def test_nothing_global_is_touched(kick, tmp_path):
     before = dict(matplotlib.rcParams)
     draw.strip(kick, tmp_path / "strip.png")
     assert dict(matplotlib.rcParams) == before
-    code = ("import sys; from kineme import draw, synth; draw.strip(next(synth.generate(1)), sys.argv[1]); "
-            "sys.exit('matplotlib.pyplot' in sys.modules)")
+    code = (
+        "import sys; from kineme import draw, synth; draw.strip(next(synth.generate(1)), sys.argv[1]); "
+        "sys.exit('matplotlib.pyplot' in sys.modules)"
+    )
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "strip.svg")], check=True)
 
 

@@ -73,8 +73,10 @@ def test_find_this_pose_as_its_page_says(run, tmp_path, monkeypatch, capsys):
     kineme("prepare", tmp_path / "keypoints", tmp_path / "videos", "--layout", "pose13", "--normalise", "image")
     frame = films[1].joints[7, 0]
     points = np.concatenate([frame, 2 * films[1].confidence[7, 0][:, None]], 1).ravel().tolist()
-    said = {"images": [{"id": 1, "file_name": "one.jpg", "width": 1920, "height": 1080}],
-            "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "keypoints": points}]}
+    said = {
+        "images": [{"id": 1, "file_name": "one.jpg", "width": 1920, "height": 1080}],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "keypoints": points}],
+    }
     (tmp_path / "pose.json").write_text(json.dumps(said))
     page = (Path(__file__).parents[1] / "docs" / "methods" / "cv_mim.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)

@@ -99,9 +99,7 @@ def method_for(name, store, seed=0):
     torch.manual_seed(seed)
     encoder = registry.entry("encoders", cls.encoder_name)
     joints, coords, _ = cls.sees(store.layout, store.coords, {})
-    return cls(
-        small(cls), lambda: encoders.build(cls.encoder_name, small(encoder), joints, coords, store.persons)
-    )
+    return cls(small(cls), lambda: encoders.build(cls.encoder_name, small(encoder), joints, coords, store.persons))
 
 
 def step(method, source, number, optimisers):

@@ -42,9 +42,19 @@ def x_of(motion: Motion) -> list[float]:
 
 
 def test_what_is_given_is_kept_and_made_plain():
-    motion = made(frames=3, coords=2, fps=np.float32(30), up="-y", unit="px", image_size=(np.int64(640), 480),
-                  label="walk", subject=np.int16(4), camera="L", source="a.npz#1",
-                  extra={"setup": np.int64(2), "style": np.str_("old"), "slow": np.bool_(True), "gap": None})
+    motion = made(
+        frames=3,
+        coords=2,
+        fps=np.float32(30),
+        up="-y",
+        unit="px",
+        image_size=(np.int64(640), 480),
+        label="walk",
+        subject=np.int16(4),
+        camera="L",
+        source="a.npz#1",
+        extra={"setup": np.int64(2), "style": np.str_("old"), "slow": np.bool_(True), "gap": None},
+    )
     assert motion.joints.dtype == motion.confidence.dtype == np.float32
     assert motion.joints.flags.c_contiguous
     assert (len(motion), motion.persons, motion.coords) == (3, 2, 2)
@@ -53,7 +63,11 @@ def test_what_is_given_is_kept_and_made_plain():
     assert motion.image_size == (640, 480)
     assert type(motion.subject) is type(motion.image_size[0]) is int
     assert {name: type(value) for name, value in motion.extra.items()} == {
-        "setup": int, "style": str, "slow": bool, "gap": type(None)}
+        "setup": int,
+        "style": str,
+        "slow": bool,
+        "gap": type(None),
+    }
     assert "walk" in repr(motion)
     assert "3 frames" in repr(motion)
 
@@ -197,8 +211,9 @@ def test_resize_to_the_same_number_changes_nothing():
 def test_between_a_seen_and_a_missing_joint_the_seen_one_stays_where_it_is():
     motion = line([4, 8, 0, 6], [1, 0.5, 0, 1], fps=10).resample(40)
     assert x_of(motion) == [4, 5, 6, 7, 8, 8, 8, 8, 0, 6, 6, 6, 6]
-    np.testing.assert_allclose(motion.confidence.ravel(), [
-        1, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25, 0.125, 0, 0.25, 0.5, 0.75, 1])
+    np.testing.assert_allclose(
+        motion.confidence.ravel(), [1, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25, 0.125, 0, 0.25, 0.5, 0.75, 1]
+    )
 
 
 @given(SEEDS, COUNTS, st.floats(5, 240), st.floats(5, 240))

@@ -132,5 +132,6 @@ def test_order_of_the_batch_does_not_matter(order):
             mutual.fenchel(local[order], globl[order], name, mixed), mutual.fenchel(local, globl, name, indicator)
         )
     y = globl[:, 0]
-    torch.testing.assert_close(mutual.club(local[order, 0], local[order, 1], y[order]),
-                               mutual.club(local[:, 0], local[:, 1], y))
+    torch.testing.assert_close(
+        mutual.club(local[order, 0], local[order, 1], y[order]), mutual.club(local[:, 0], local[:, 1], y)
+    )

@@ -14,10 +14,23 @@ from kineme.motion import Motion
 SEEDS = st.integers(0, 2**32 - 1)
 KINECT = skeleton.layout("kinect20")
 NTU = skeleton.layout("ntu25")
-WORDS = {"pelvis": (0, 0), "spine": (0, 0.2), "chest": (0, 0.5), "neck": (0, 0.55), "head": (0, 0.7),
-         "shoulder": (0.2, 0.48), "elbow": (0.3, 0.25), "wrist": (0.33, 0), "hand": (0.34, -0.1),
-         "hand_tip": (0.35, -0.15), "thumb": (0.3, -0.12), "hip": (0.1, 0), "knee": (0.12, -0.45),
-         "ankle": (0.12, -0.85), "foot": (0.13, -0.9)}
+WORDS = {
+    "pelvis": (0, 0),
+    "spine": (0, 0.2),
+    "chest": (0, 0.5),
+    "neck": (0, 0.55),
+    "head": (0, 0.7),
+    "shoulder": (0.2, 0.48),
+    "elbow": (0.3, 0.25),
+    "wrist": (0.33, 0),
+    "hand": (0.34, -0.1),
+    "hand_tip": (0.35, -0.15),
+    "thumb": (0.3, -0.12),
+    "hip": (0.1, 0),
+    "knee": (0.12, -0.45),
+    "ankle": (0.12, -0.85),
+    "foot": (0.13, -0.9),
+}
 
 
 def person(layout, rng, frames=6, coords=3):
@@ -85,7 +98,7 @@ def test_ntu_centres_turns_and_keeps_distances(seed):
 def test_ntu_ignores_an_offset_in_every_frame(seed):
     rng = np.random.default_rng(seed)
     joints = facing(rng).joints
-    moved = joints + rng.integers(-2**12, 2**12, (len(joints), 1, 1, 3)) / 2**11
+    moved = joints + rng.integers(-(2**12), 2**12, (len(joints), 1, 1, 3)) / 2**11
     np.testing.assert_array_equal(normalise.ntu_preprocess(moved), normalise.ntu_preprocess(joints))
 
 
@@ -115,13 +128,13 @@ def test_padding_has_the_period_of_the_frames_that_are_there(seed, frames, befor
     assert out.shape == (30, 1, 25, 3)
     np.testing.assert_array_equal(out[frames:], out[:-frames])
     np.testing.assert_array_equal(out[:frames], normalise.ntu_preprocess(joints))
-    np.testing.assert_array_equal(out[:len(padded)], normalise.ntu_preprocess(padded))
+    np.testing.assert_array_equal(out[: len(padded)], normalise.ntu_preprocess(padded))
 
 
 def test_empty_frames_inside_stay_and_persons_are_filled_on_their_own():
     joints = clip(NTU, np.random.default_rng(0), 6).joints.copy()
-    joints[2, 0] = 0           # inside: stays
-    joints[[0, 5], 1] = 0      # the second person comes late and leaves early: four frames, repeated
+    joints[2, 0] = 0  # inside: stays
+    joints[[0, 5], 1] = 0  # the second person comes late and leaves early: four frames, repeated
     motion = normalise.apply(Motion(joints, NTU, (joints != 0).any(3)), "ntu")
     np.testing.assert_array_equal(motion.confidence[:, 0, 0], [1, 1, 0, 1, 1, 1])
     assert not motion.joints[2, 0].any()
@@ -272,8 +285,13 @@ def test_scale_is_the_torso():
 
 def test_a_body_seen_from_the_side_has_the_size_of_one_seen_from_the_front():
     layout = skeleton.layout("coco17")
-    rest = np.array([[x * (-1 if word.startswith("right_") else 1), y] for word in layout.words
-                     for x, y in [WORDS.get(word.removeprefix("left_").removeprefix("right_"), (0, 0.7))]])
+    rest = np.array(
+        [
+            [x * (-1 if word.startswith("right_") else 1), y]
+            for word in layout.words
+            for x, y in [WORDS.get(word.removeprefix("left_").removeprefix("right_"), (0, 0.7))]
+        ]
+    )
     joints = np.repeat(rest[None, None] * 100 + 300, 3, 0)
     whole = normalise.apply(Motion(joints, layout, up="-y", unit="px"), "general").joints
     seen = np.array([not word.startswith("right_") for word in layout.words])  # the right is hidden
@@ -291,8 +309,8 @@ def test_a_body_seen_from_the_side_has_the_size_of_one_seen_from_the_front():
 def test_the_first_complete_frame_turns_and_the_first_root_places():
     motion = clip(KINECT, np.random.default_rng(9))
     seen = np.ones((6, 2, 20), np.float32)
-    seen[0, 0] = 0                              # person 0 comes in frame 1 ...
-    seen[1, 0, KINECT.find("head")] = 0         # ... and has a head from frame 2
+    seen[0, 0] = 0  # person 0 comes in frame 1 ...
+    seen[1, 0, KINECT.find("head")] = 0  # ... and has a head from frame 2
     out = normalise.apply(motion.with_(confidence=seen), "general")
     np.testing.assert_allclose(out.joints[1, 0, 0], 0, atol=1e-6)
     np.testing.assert_allclose((out.joints[2, 0, 3] - out.joints[2, 0, 0])[[0, 2]], 0, atol=1e-5)
@@ -306,9 +324,16 @@ def hidden(*words, person=0):
     return seen
 
 
-@pytest.mark.parametrize(("words", "note"), [
-    (("left_shoulder",), "not turned to the front"), (("head",), "not turned upright"),
-    (("head", "left_shoulder"), "not turned upright"), (("pelvis",), "placed by person 1"), ((), None)])
+@pytest.mark.parametrize(
+    ("words", "note"),
+    [
+        (("left_shoulder",), "not turned to the front"),
+        (("head",), "not turned upright"),
+        (("head", "left_shoulder"), "not turned upright"),
+        (("pelvis",), "placed by person 1"),
+        ((), None),
+    ],
+)
 def test_what_is_never_seen_is_left_out_and_noted(words, note):
     motion = clip(KINECT, np.random.default_rng(10))
     out = normalise.apply(motion.with_(confidence=hidden(*words)), "general")
@@ -322,8 +347,11 @@ def test_without_a_head_the_axis_of_the_recording_is_up():
     turned = motion.with_(joints=motion.joints[..., [0, 2, 1]] * np.float32([1, -1, 1]), up="+z")  # the same, z up
     one, two = (normalise.apply(m.with_(confidence=hidden("head")), "general") for m in (motion, turned))
     np.testing.assert_allclose(one.joints, two.joints, atol=1e-5)
-    np.testing.assert_allclose(one.joints[..., 1], np.where(hidden("head") > 0, motion.joints[..., 1]
-                                                            - motion.joints[0, 0, 0, 1], 0), atol=1e-5)
+    np.testing.assert_allclose(
+        one.joints[..., 1],
+        np.where(hidden("head") > 0, motion.joints[..., 1] - motion.joints[0, 0, 0, 1], 0),
+        atol=1e-5,
+    )
 
 
 def test_upside_down_without_shoulders_is_turned_over():
@@ -369,8 +397,9 @@ def test_a_card_applies_what_it_describes():
     for how, options in (("none", {}), ("ntu", {}), ("general", {}), ("general", {"scale": True, "per_frame": True})):
         card = json.loads(json.dumps(normalise.describe(how, KINECT, **options)))
         assert card["how"] == how
-        np.testing.assert_array_equal(normalise.apply(motion, card).joints,
-                                      normalise.apply(motion, how, **options).joints)
+        np.testing.assert_array_equal(
+            normalise.apply(motion, card).joints, normalise.apply(motion, how, **options).joints
+        )
 
 
 def test_cards_of_layouts_with_the_same_places_are_equal_and_fallbacks_are_noted():

@@ -38,8 +38,9 @@ def test_normalisation_puts_origin_and_size_where_they_belong(profile):
     made = poses.normalise(bodies(profile), profile).points
     origin = made[:, list(profile.origin)].mean(1)
     torch.testing.assert_close(origin, torch.zeros_like(origin))
-    distances = torch.stack([(made[:, list(a)].mean(1) - made[:, list(b)].mean(1)).norm(dim=-1)
-                             for a, b in profile.trunk + profile.across])
+    distances = torch.stack(
+        [(made[:, list(a)].mean(1) - made[:, list(b)].mean(1)).norm(dim=-1) for a, b in profile.trunk + profile.across]
+    )
     size = distances.amax(0) if profile.whole == "max" else distances.sum(0)
     torch.testing.assert_close(size, torch.full_like(size, profile.unit))
 
@@ -49,8 +50,11 @@ def test_normalisation_puts_origin_and_size_where_they_belong(profile):
 def test_normalisation_forgets_place_and_size(profile, size, shift):
     points = bodies(profile)
     torch.testing.assert_close(
-        poses.normalise(size * points + shift, profile).points, poses.normalise(points, profile).points, rtol=1e-6,
-        atol=1e-8)
+        poses.normalise(size * points + shift, profile).points,
+        poses.normalise(points, profile).points,
+        rtol=1e-6,
+        atol=1e-8,
+    )
 
 
 @each_profile
@@ -75,15 +79,31 @@ def test_missing_joints_do_not_count(profile):
         torch.testing.assert_close(one, two)
         assert bool(poses.trunk_seen(seen, profile).all()) == bool(
             torch.allclose(poses.normalise(points, profile, seen).scale, poses.normalise(points, profile).scale)
-            and not set(gone) & set(profile.origin))
+            and not set(gone) & set(profile.origin)
+        )
     nobody = poses.normalise(points, profile, torch.zeros(points.shape[:-1])).points
     assert not nobody.any()
 
 
 def test_without_a_trunk_the_box_gives_the_size():
     """A standing body keeps about its size when its hips, or its shoulders, are not seen."""
-    joints = torch.tensor([[0, -0.7], [0.18, -0.5], [-0.18, -0.5], [0.25, -0.2], [-0.25, -0.2], [0.25, 0.05],
-                           [-0.25, 0.05], [0.1, 0], [-0.1, 0], [0.1, 0.45], [-0.1, 0.45], [0.1, 0.85], [-0.1, 0.85]])
+    joints = torch.tensor(
+        [
+            [0, -0.7],
+            [0.18, -0.5],
+            [-0.18, -0.5],
+            [0.25, -0.2],
+            [-0.25, -0.2],
+            [0.25, 0.05],
+            [-0.25, 0.05],
+            [0.1, 0],
+            [-0.1, 0],
+            [0.1, 0.45],
+            [-0.1, 0.45],
+            [0.1, 0.85],
+            [-0.1, 0.85],
+        ]
+    )
     whole = poses.normalise(joints, FLAT)
     for gone in ([1, 2], [7, 8]):
         seen = torch.ones(13)
@@ -137,8 +157,9 @@ def test_rotations():
     angles = torch.deg2rad(torch.tensor([[0.0, 0, 0], [90, -90, 180], [37, -12, 25]], dtype=torch.float64))
     found = poses.rotations(angles)
     torch.testing.assert_close(found[0], torch.eye(3, dtype=torch.float64))
-    torch.testing.assert_close(found[1], torch.tensor([[0.0, 1, 0], [0, 0, 1], [1, 0, 0]], dtype=torch.float64),
-                               atol=1e-12, rtol=0)
+    torch.testing.assert_close(
+        found[1], torch.tensor([[0.0, 1, 0], [0, 0, 1], [1, 0, 0]], dtype=torch.float64), atol=1e-12, rtol=0
+    )
     for frame in ("body", "camera"):
         turn = poses.rotations(angles, frame)
         torch.testing.assert_close(turn @ turn.mT, torch.eye(3, dtype=torch.float64).expand(3, 3, 3))
@@ -240,8 +261,9 @@ def test_in_the_camera_frame_elevation_is_the_height_of_the_camera():
     assert not torch.allclose(poses.rotations(angles, "body") @ up, (poses.rotations(angles, "body") @ up)[:1])
 
 
-@pytest.mark.parametrize("bad", [{"near": 0}, {"near": 3, "far": 2}, {"hide": 1.5}, {"clear": 3}, {"azimuth": 200},
-                                 {"roll": -1}])
+@pytest.mark.parametrize(
+    "bad", [{"near": 0}, {"near": 3, "far": 2}, {"hide": 1.5}, {"clear": 3}, {"azimuth": 200}, {"roll": -1}]
+)
 def test_impossible_cameras_are_refused(bad):
     with pytest.raises(InputError, match=r"cameras\."):
         CameraSettings(**bad)

@@ -55,8 +55,9 @@ def ntu_file(path: Path, frames: int = 4, seed: int = 0, bodies: int = 1) -> Pat
         lines.append(str(bodies))
         for body in range(bodies):
             lines += [f"7205759403793110{body} 0 1 1 1 1 0 0.1 -0.2 2", "25"]
-            lines += [" ".join(f"{x:.6f}" for x in joint) + " 1 2 3 4 0.1 0.2 0.3 0.4 2"
-                      for joint in rng.normal(size=(25, 3))]
+            lines += [
+                " ".join(f"{x:.6f}" for x in joint) + " 1 2 3 4 0.1 0.2 0.3 0.4 2" for joint in rng.normal(size=(25, 3))
+            ]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join(lines) + "\n")
     return path
@@ -72,13 +73,28 @@ def bvh_file(path: Path, seed: int = 0) -> Path:
 def arrays_set(folder: Path, name: str, joints: list[np.ndarray], **about) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     count = len(joints)
-    np.savez(folder / f"{name}.npz", joints=np.concatenate(joints).astype(np.float32),
-             offsets=np.cumsum([0, *map(len, joints)]), labels=np.zeros(count, np.int16),
-             subjects=np.ones(count, np.int16), views=np.ones(count, np.int16), reps=np.zeros(count, np.int16),
-             names=np.array([f"{name}_{i}" for i in range(count)]))
+    np.savez(
+        folder / f"{name}.npz",
+        joints=np.concatenate(joints).astype(np.float32),
+        offsets=np.cumsum([0, *map(len, joints)]),
+        labels=np.zeros(count, np.int16),
+        subjects=np.ones(count, np.int16),
+        views=np.ones(count, np.int16),
+        reps=np.zeros(count, np.int16),
+        names=np.array([f"{name}_{i}" for i in range(count)]),
+    )
     names = [f"joint{i}" for i in range(joints[0].shape[-2])]
-    about = {"name": name, "joint_names": names, "parents": [-1] + [0] * (len(names) - 1), "units": "m",
-             "fps": 30, "class_names": ["a"], "splits": {}, "up": "+y", "dims": ["x", "y", "z"]} | about
+    about = {
+        "name": name,
+        "joint_names": names,
+        "parents": [-1] + [0] * (len(names) - 1),
+        "units": "m",
+        "fps": 30,
+        "class_names": ["a"],
+        "splits": {},
+        "up": "+y",
+        "dims": ["x", "y", "z"],
+    } | about
     (folder / f"{name}.json").write_text(json.dumps(about))
 
 
@@ -215,8 +231,9 @@ def test_killed_at_random_moments_and_restarted(raw, tmp_path, small_shards):
     begin = time.perf_counter()
     whole = prepare(raw, tmp_path / "whole")
     seconds = time.perf_counter() - begin
-    ended = subprocess.run([sys.executable, "-c", KILL, raw, tmp_path / "killed", str(seconds)],
-                           capture_output=True, text=True)
+    ended = subprocess.run(
+        [sys.executable, "-c", KILL, raw, tmp_path / "killed", str(seconds)], capture_output=True, text=True
+    )
     assert ended.returncode == 0, ended.stderr
     shards = list(map(int, ended.stdout.split()))
     assert max(shards) >= 3, "no kill came in the middle"
@@ -238,8 +255,9 @@ if __name__ == "__main__":
 
 def test_killed_with_its_processes_and_restarted(raw, tmp_path, small_shards):
     (tmp_path / "script.py").write_text(JOBS)
-    with subprocess.Popen([sys.executable, tmp_path / "script.py", raw, tmp_path / "killed"],
-                          stdout=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        [sys.executable, tmp_path / "script.py", raw, tmp_path / "killed"], stdout=subprocess.PIPE
+    ) as process:
         assert process.stdout.readline() == b"0\n"
         process.stdout.readline()
         workers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
@@ -306,9 +324,11 @@ def test_a_full_disk(raw, tmp_path, small_shards):
 
 
 def test_the_public_word_and_no_torch(raw, tmp_path):
-    code = ("import sys, kineme; store = kineme.prepare(sys.argv[1], sys.argv[2]);"
-            "assert kineme.prepare(sys.argv[1], sys.argv[2]).hash == kineme.open(sys.argv[2]).hash;"
-            "assert not {'torch', 'sklearn', 'rich'} & set(sys.modules)")
+    code = (
+        "import sys, kineme; store = kineme.prepare(sys.argv[1], sys.argv[2]);"
+        "assert kineme.prepare(sys.argv[1], sys.argv[2]).hash == kineme.open(sys.argv[2]).hash;"
+        "assert not {'torch', 'sklearn', 'rich'} & set(sys.modules)"
+    )
     subprocess.run([sys.executable, "-c", code, raw, tmp_path / "s"], check=True)
 
 
@@ -415,9 +435,15 @@ def test_dest_within_src(raw, tmp_path):
 def test_bad_files_are_set_aside(raw, tmp_path):
     good = prepare(raw, tmp_path / "good")
     whole = (raw / "half0" / "walk03.skeleton").read_text()
-    bad = {"a/empty.skeleton": "", "a/cut.skeleton": whole[:len(whole) // 2], "half0/nul.skeleton": "\0" * 999,
-           "a/huge.skeleton": "1000000000\n1\n", "half1/notes.txt": "walked twice", "photo.jpg": "\x89PNG\r\n",
-           "half0/nan.skeleton": whole.replace(".", "nan", 9)}
+    bad = {
+        "a/empty.skeleton": "",
+        "a/cut.skeleton": whole[: len(whole) // 2],
+        "half0/nul.skeleton": "\0" * 999,
+        "a/huge.skeleton": "1000000000\n1\n",
+        "half1/notes.txt": "walked twice",
+        "photo.jpg": "\x89PNG\r\n",
+        "half0/nan.skeleton": whole.replace(".", "nan", 9),
+    }
     for name, text in bad.items():
         (raw / name).parent.mkdir(exist_ok=True)
         (raw / name).write_text(text)
@@ -448,10 +474,17 @@ def test_nothing_readable(tmp_path):
     assert names(tmp_path) == ["raw"]
 
 
-@pytest.mark.parametrize(("options", "hint"), [
-    ({"format": "nut"}, "Did you mean 'ntu'"), ({"layout": "ntu52"}, "Did you mean 'ntu25'"),
-    ({"normalise": "nine"}, "Did you mean 'none'"), ({"labels": "absent.csv"}, "absent.csv"),
-    ({"table": {"hip": "x"}}, "--layout"), ({"layout": "coco17", "normalise": "ntu"}, "ntu")])
+@pytest.mark.parametrize(
+    ("options", "hint"),
+    [
+        ({"format": "nut"}, "Did you mean 'ntu'"),
+        ({"layout": "ntu52"}, "Did you mean 'ntu25'"),
+        ({"normalise": "nine"}, "Did you mean 'none'"),
+        ({"labels": "absent.csv"}, "absent.csv"),
+        ({"table": {"hip": "x"}}, "--layout"),
+        ({"layout": "coco17", "normalise": "ntu"}, "ntu"),
+    ],
+)
 def test_wrong_arguments(raw, tmp_path, options, hint):
     with pytest.raises(InputError, match=hint):
         prepare(raw, tmp_path / "s", **options)
@@ -485,8 +518,16 @@ def test_a_map_names_joints(tmp_path):
     missing = room.report(opened).maps[0]["missing"]
     assert {"nose", "left_ear"}.isdisjoint(missing)
     assert "left_knee" in missing
-    assert opened.hash == prepare(tmp_path / "raw", tmp_path / "t", layout="coco17", normalise="none",
-                                  table={"nose": "Head", "left_ear": ["Head", "LeftHand"]}).hash
+    assert (
+        opened.hash
+        == prepare(
+            tmp_path / "raw",
+            tmp_path / "t",
+            layout="coco17",
+            normalise="none",
+            table={"nose": "Head", "left_ear": ["Head", "LeftHand"]},
+        ).hash
+    )
 
 
 def test_clips_without_any_joint_of_the_layout(tmp_path):
@@ -547,16 +588,19 @@ def test_folder_names_as_labels(raw, tmp_path):
 
 def test_a_table_of_labels(raw, tmp_path):
     table = tmp_path / "labels.csv"
-    table.write_text("\ufeffFile;Label;subject;weight;note;start;end\r\n"
-                     "half0/walk00.skeleton;007;anna;61.5;ruhig, schön;;\r\n"
-                     "walk01;run;;70;;;\r\n"
-                     "walk02.skeleton;sit;bob;;;0;2\r\n"
-                     "walk02.skeleton;stand;bob;;;2;\r\n"
-                     "\r\n"
-                     "half1\\walk20.skeleton;jump;;;;;1\r\n"
-                     "walk21;a;;;;2;99\r\nwalk21;b;;;;3;3\r\n"
-                     "walk22;a;;;;;\r\nwalk22;b;;;;;\r\n"
-                     "absent;a;;;;;\r\n", encoding="utf-8")
+    table.write_text(
+        "\ufeffFile;Label;subject;weight;note;start;end\r\n"
+        "half0/walk00.skeleton;007;anna;61.5;ruhig, schön;;\r\n"
+        "walk01;run;;70;;;\r\n"
+        "walk02.skeleton;sit;bob;;;0;2\r\n"
+        "walk02.skeleton;stand;bob;;;2;\r\n"
+        "\r\n"
+        "half1\\walk20.skeleton;jump;;;;;1\r\n"
+        "walk21;a;;;;2;99\r\nwalk21;b;;;;3;3\r\n"
+        "walk22;a;;;;;\r\nwalk22;b;;;;;\r\n"
+        "absent;a;;;;;\r\n",
+        encoding="utf-8",
+    )
     opened = prepare(raw, tmp_path / "s", labels=table, normalise="none")
     plain = prepare(raw, tmp_path / "plain", normalise="none")
     rows = {row["id"]: row for row in opened.clips.to_pylist()}
@@ -588,8 +632,9 @@ def test_labels_by_id_and_rows_that_fit_several_files(data_dir, tmp_path):
     for folder in ("x", "y"):
         ntu_file(tmp_path / "pku" / folder / "same.skeleton")
     table = tmp_path / "labels.tsv"
-    table.write_text("id\tlabel\tstart\tend\n0105-L.txt#1\tbow\t\t\n0105-M.txt\tall\t\t\n0105-L.txt#2\tpart\t5\t9\n"
-                     "same\ttwice\t\t\n")
+    table.write_text(
+        "id\tlabel\tstart\tend\n0105-L.txt#1\tbow\t\t\n0105-M.txt\tall\t\t\n0105-L.txt#2\tpart\t5\t9\nsame\ttwice\t\t\n"
+    )
     opened = prepare(tmp_path / "pku", tmp_path / "s", labels=table)
     labels = dict(zip(opened.ids, opened.column("label")))
     assert labels["0105-L.txt#1"] == "bow"
@@ -608,11 +653,19 @@ def test_a_row_for_a_bad_file_is_not_called_unknown(raw, tmp_path):
     assert aside(prepare(raw, tmp_path / "s", labels=tmp_path / "labels.csv")).keys() == {"bad.skeleton"}
 
 
-@pytest.mark.parametrize(("content", "hint"), [
-    ("", "empty"), ("label,subject\nwalk,1\n", "columns label, subject"), ("file,label\na\n", "line 2: 1 fields"),
-    ("file,label,label\n", "name of its own"), ("file,,x\n", "name of its own"),
-    ("file,start\na,1.5\n", "whole numbers"),
-    ('file,label\n"a,b\n', "not readable as CSV"), (b"\xff\xfe\x00", "UTF-8")])
+@pytest.mark.parametrize(
+    ("content", "hint"),
+    [
+        ("", "empty"),
+        ("label,subject\nwalk,1\n", "columns label, subject"),
+        ("file,label\na\n", "line 2: 1 fields"),
+        ("file,label,label\n", "name of its own"),
+        ("file,,x\n", "name of its own"),
+        ("file,start\na,1.5\n", "whole numbers"),
+        ('file,label\n"a,b\n', "not readable as CSV"),
+        (b"\xff\xfe\x00", "UTF-8"),
+    ],
+)
 def test_tables_that_are_none(raw, tmp_path, content, hint):
     (tmp_path / "labels.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(InputError, match=hint):

@@ -216,7 +216,7 @@ def test_gradients_over_several_lengths_are_those_of_the_outputs(cell):
     def run(*given):
         for name, weight in zip(names, given):
             replaced(network, name, weight)
-        return tuple(together(network, given[len(names):]))
+        return tuple(together(network, given[len(names) :]))
 
     assert gradcheck(run, (*weights, *sequences))
 

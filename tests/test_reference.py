@@ -115,8 +115,9 @@ def test_hico_encoder(golden, cell):
     if layers != 1:
         pytest.skip("the reference step has one layer, as published")
     views = arrays["x_time_major"], arrays["x_space_major"]
-    model = reference_hico.Projected(hidden, granularities, out, cell=cell, time=views[0].shape[2],
-                                     space=views[1].shape[2], heads=heads, dropout=0.1).eval()
+    model = reference_hico.Projected(
+        hidden, granularities, out, cell=cell, time=views[0].shape[2], space=views[1].shape[2], heads=heads, dropout=0.1
+    ).eval()
     model.load_state_dict({key[2:]: value for key, value in arrays.items() if key.startswith("w/")})
     with torch.no_grad():
         made = dict(zip(("v_clip", "v_part"), model.hi_encoder(views)))

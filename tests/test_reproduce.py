@@ -256,8 +256,9 @@ def test_every_published_recipe_is_explicit(path, tmp_path):
     plan = reproduce.read(path.stem, tmp_path, seed=1)
     last = plan.stages[-1]
     assert plan.source
-    assert all(name.partition(" ")[0] in plan.settings.protocols and 0 < value < 100
-               for name, value in plan.published.items())
+    assert all(
+        name.partition(" ")[0] in plan.settings.protocols and 0 < value < 100 for name, value in plan.published.items()
+    )
     whole = tomllib.loads(path.read_text())
     assert set(whole["loop"]) >= {"epochs", "batch", "optimiser", "lr", "schedule", "milestones"}
     open_ended = {"views", "faithful"}

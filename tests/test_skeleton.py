@@ -13,10 +13,22 @@ from kineme import skeleton
 from kineme.errors import InputError
 from kineme.skeleton import Layout, free, from_dict, identify, joint_map, layout, layouts, read_table, word
 
-SIZES = {"ntu25": 25, "kinect20": 20, "coco17": 17, "openpose18": 18, "body25": 25, "h36m17": 17, "penn13": 13,
-         "mediapipe33": 33, "pose13": 13, "pose16": 16, "pose17": 17}
-LIMBS = [f"{side}_{joint}" for side in ("left", "right")
-         for joint in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")]
+SIZES = {
+    "ntu25": 25,
+    "kinect20": 20,
+    "coco17": 17,
+    "openpose18": 18,
+    "body25": 25,
+    "h36m17": 17,
+    "penn13": 13,
+    "mediapipe33": 33,
+    "pose13": 13,
+    "pose16": 16,
+    "pose17": 17,
+}
+LIMBS = [
+    f"{side}_{joint}" for side in ("left", "right") for joint in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+]
 
 
 def names(text: str) -> list[str]:
@@ -27,49 +39,102 @@ def names(text: str) -> list[str]:
 BANDAI = names(
     "joint_Root Hips Spine Chest Neck Head Head_end Shoulder_L UpperArm_L LowerArm_L Hand_L Hand_L_end "
     "Shoulder_R UpperArm_R LowerArm_R Hand_R Hand_R_end UpperLeg_L LowerLeg_L Foot_L Toes_L Toes_L_end "
-    "UpperLeg_R LowerLeg_R Foot_R Toes_R Toes_R_end")
-BANDAI_PARENTS = [
-    -1, 0, 1, 2, 3, 4, 5, 3, 7, 8, 9, 10, 3, 12, 13, 14, 15, 1, 17, 18, 19, 20, 1, 22, 23, 24, 25]
+    "UpperLeg_R LowerLeg_R Foot_R Toes_R Toes_R_end"
+)
+BANDAI_PARENTS = [-1, 0, 1, 2, 3, 4, 5, 3, 7, 8, 9, 10, 3, 12, 13, 14, 15, 1, 17, 18, 19, 20, 1, 22, 23, 24, 25]
 CMU_BVH = names(
     "Hips LHipJoint LeftUpLeg LeftLeg LeftFoot LeftToeBase LeftToeBase_end RHipJoint RightUpLeg RightLeg "
     "RightFoot RightToeBase RightToeBase_end LowerBack Spine Spine1 Neck Neck1 Head Head_end LeftShoulder "
     "LeftArm LeftForeArm LeftHand LeftFingerBase LFingers LFingers_end LThumb LThumb_end RightShoulder "
-    "RightArm RightForeArm RightHand RightFingerBase RFingers RFingers_end RThumb RThumb_end")
+    "RightArm RightForeArm RightHand RightFingerBase RFingers RFingers_end RThumb RThumb_end"
+)
 CMU_BVH_PARENTS = [
-    -1, 0, 1, 2, 3, 4, 5, 0, 7, 8, 9, 10, 11, 0, 13, 14, 15, 16, 17, 18, 15, 20, 21, 22, 23, 24, 25, 23,
-    27, 15, 29, 30, 31, 32, 33, 34, 32, 36]
+    -1,
+    0,
+    1,
+    2,
+    3,
+    4,
+    5,
+    0,
+    7,
+    8,
+    9,
+    10,
+    11,
+    0,
+    13,
+    14,
+    15,
+    16,
+    17,
+    18,
+    15,
+    20,
+    21,
+    22,
+    23,
+    24,
+    25,
+    23,
+    27,
+    15,
+    29,
+    30,
+    31,
+    32,
+    33,
+    34,
+    32,
+    36,
+]
 CMU_38 = names(
     "hip left_hip_fixed left_up_leg left_leg left_foot left_toe left_toe_end right_hip_fixed right_up_leg "
     "right_leg right_foot right_toe right_toe_end lower_back spine spine1 neck neck1 head head_end "
     "left_shoulder_fixed left_shoulder left_arm left_forearm left_hand left_finger_base left_finger_end "
     "left_thumb left_thumb_end right_shoulder_fixed right_shoulder right_arm right_forearm right_hand "
-    "right_finger_base right_finger_end right_thumb right_thumb_end")
-MIXAMO = [f"mixamorig:{name}" for name in names(
-    "Hips Spine Spine1 Spine2 Neck Head HeadTop_End LeftEye RightEye LeftShoulder LeftArm LeftForeArm "
-    "LeftHand LeftHandMiddle1 LeftHandThumb1 RightShoulder RightArm RightForeArm RightHand "
-    "RightHandMiddle1 RightHandThumb1 RightUpLeg RightLeg RightFoot RightToeBase LeftUpLeg LeftLeg "
-    "LeftFoot LeftToeBase")]
-MIXAMO_PARENTS = [
-    -1, 0, 1, 2, 3, 4, 5, 5, 5, 3, 9, 10, 11, 12, 12, 3, 15, 16, 17, 18, 18, 0, 21, 22, 23, 0, 25, 26,
-    27]
+    "right_finger_base right_finger_end right_thumb right_thumb_end"
+)
+MIXAMO = [
+    f"mixamorig:{name}"
+    for name in names(
+        "Hips Spine Spine1 Spine2 Neck Head HeadTop_End LeftEye RightEye LeftShoulder LeftArm LeftForeArm "
+        "LeftHand LeftHandMiddle1 LeftHandThumb1 RightShoulder RightArm RightForeArm RightHand "
+        "RightHandMiddle1 RightHandThumb1 RightUpLeg RightLeg RightFoot RightToeBase LeftUpLeg LeftLeg "
+        "LeftFoot LeftToeBase"
+    )
+]
+MIXAMO_PARENTS = [-1, 0, 1, 2, 3, 4, 5, 5, 5, 3, 9, 10, 11, 12, 12, 3, 15, 16, 17, 18, 18, 0, 21, 22, 23, 0, 25, 26, 27]
 MOCAPBANK = names(
     "Hips Chest Chest2 LeftCollar LeftShoulder LeftElbow LeftWrist LeftWrist_end RightCollar "
     "RightShoulder RightElbow RightWrist RightWrist_end Neck Head Head_end LeftHip LeftKnee LeftAnkle "
-    "LeftAnkle_end RightHip RightKnee RightAnkle RightAnkle_end")
+    "LeftAnkle_end RightHip RightKnee RightAnkle RightAnkle_end"
+)
 UNREAL = names(
     "root pelvis spine_01 spine_02 clavicle_l upperarm_l lowerarm_l hand_l clavicle_r upperarm_r "
-    "lowerarm_r hand_r neck_01 head thigh_l calf_l foot_l ball_l thigh_r calf_r foot_r ball_r")
+    "lowerarm_r hand_r neck_01 head thigh_l calf_l foot_l ball_l thigh_r calf_r foot_r ball_r"
+)
 BLENDER = names(
     "DEF-hips DEF-spine DEF-chest DEF-neck DEF-head DEF-shoulder.L DEF-upper_arm.L DEF-forearm.L "
     "DEF-hand.L DEF-shoulder.R DEF-upper_arm.R DEF-forearm.R DEF-hand.R DEF-thigh.L DEF-shin.L DEF-foot.L "
-    "DEF-toe.L DEF-thigh.R DEF-shin.R DEF-foot.R DEF-toe.R")
+    "DEF-toe.L DEF-thigh.R DEF-shin.R DEF-foot.R DEF-toe.R"
+)
 BIPED = names(
     "Bip01 Pelvis;Bip01 Spine;Bip01 Neck;Bip01 Head;Bip01 L Clavicle;Bip01 L UpperArm;"
     "Bip01 L Forearm;Bip01 L Hand;Bip01 R Clavicle;Bip01 R UpperArm;Bip01 R Forearm;Bip01 R Hand;"
     "Bip01 L Thigh;Bip01 L Calf;Bip01 L Foot;Bip01 L Toe0;Bip01 R Thigh;Bip01 R Calf;Bip01 R Foot;"
-    "Bip01 R Toe0")
-RIGS = {"bandai": BANDAI, "cmu_bvh": CMU_BVH, "cmu_38": CMU_38, "mixamo": MIXAMO, "mocapbank": MOCAPBANK,
-        "unreal": UNREAL, "blender": BLENDER, "biped": BIPED}
+    "Bip01 R Toe0"
+)
+RIGS = {
+    "bandai": BANDAI,
+    "cmu_bvh": CMU_BVH,
+    "cmu_38": CMU_38,
+    "mixamo": MIXAMO,
+    "mocapbank": MOCAPBANK,
+    "unreal": UNREAL,
+    "blender": BLENDER,
+    "biped": BIPED,
+}
 
 
 def star(joints) -> Layout:
@@ -83,8 +148,11 @@ def said(joints) -> dict[str, str]:
 
 def taken(mapping) -> dict[str, str]:
     """Target joint -> source joint, where exactly one source joint is taken."""
-    return {name: mapping.source.joints[int(row.argmax())]
-            for name, row in zip(mapping.target.joints, mapping.weights) if (row > 0).sum() == 1}
+    return {
+        name: mapping.source.joints[int(row.argmax())]
+        for name, row in zip(mapping.target.joints, mapping.weights)
+        if (row > 0).sum() == 1
+    }
 
 
 # ------------------------------------------------------------------------------------------------- built-in layouts
@@ -162,8 +230,11 @@ def test_ntu25_published_bones_by_name():
 
 
 def test_cv_mim_layouts_have_the_specified_order():
-    limbs = [f"{side}_{joint}" for joint in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
-             for side in ("left", "right")]
+    limbs = [
+        f"{side}_{joint}"
+        for joint in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+        for side in ("left", "right")
+    ]
     assert list(layout("pose13").words) == ["nose", *limbs]
     assert list(layout("pose16").joints) == ["head", "neck", *limbs[:6], "spine", "pelvis", *limbs[6:]]
     assert list(layout("pose17").words) == ["pelvis", "head", "neck", "chest", *limbs[:6], "spine", *limbs[6:]]
@@ -220,8 +291,10 @@ def test_rigs_have_the_limb_joints_where_they_are(rig):
 def test_what_rigs_call_shoulder_hand_and_foot_is_clavicle_wrist_and_ankle():
     for names in (BANDAI, MIXAMO, CMU_BVH, BLENDER):
         words = said(names)
-        plain = {name.split(":")[-1].removeprefix("DEF-").lower().replace("_", "").replace(".", ""): w
-                 for name, w in words.items()}
+        plain = {
+            name.split(":")[-1].removeprefix("DEF-").lower().replace("_", "").replace(".", ""): w
+            for name, w in words.items()
+        }
         for mark in ("shoulderl", "leftshoulder"):
             assert plain.get(mark, "left_clavicle") == "left_clavicle"
         for mark in ("handl", "lefthand"):
@@ -271,7 +344,11 @@ def test_the_context_is_that_of_the_same_side():
 def test_cmu_names_are_shifted_in_the_arms_of_the_38_joints_only():
     words = said(CMU_38)
     assert [words[name] for name in ("left_shoulder_fixed", "left_shoulder", "left_arm", "left_forearm")] == [
-        "left_clavicle", "left_shoulder", "left_elbow", "left_wrist"]
+        "left_clavicle",
+        "left_shoulder",
+        "left_elbow",
+        "left_wrist",
+    ]
     assert words["left_up_leg"] == "left_hip"
     assert words["left_leg"] == "left_knee"
     assert said(CMU_BVH)["LeftForeArm"] == "left_elbow"
@@ -291,8 +368,9 @@ def test_openpose_neck_is_the_middle_of_the_shoulders():
     assert layout("coco17").find("neck") is None
 
 
-@pytest.mark.parametrize(("file", "person"), [("bandai_2", False), ("cmu_mocap", False), ("pku_mmd", True),
-                                              ("nw_ucla", False)])
+@pytest.mark.parametrize(
+    ("file", "person"), [("bandai_2", False), ("cmu_mocap", False), ("pku_mmd", True), ("nw_ucla", False)]
+)
 def test_words_stand_where_the_joints_are_in_real_data(file, person, data_dir):
     said = json.loads((data_dir / file / f"{file}.json").read_text())
     with np.load(data_dir / file / f"{file}.npz") as arrays:
@@ -361,9 +439,20 @@ def test_unsound_layouts_are_refused(change, message):
         Layout(**{"name": "mine", "joints": ("a", "b", "c"), "parents": (-1, 0, 1), **change})
 
 
-@pytest.mark.parametrize("change", [{"name": 3}, {"joints": "abc"}, {"parents": None}, {"root": 0}, {"parts": [1]},
-                                    {"parts": {"trunk": 3}}, {"parts": {"trunk": [None]}}, {"joints": [1, 2]},
-                                    {"parents": [0.5, 1]}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": 3},
+        {"joints": "abc"},
+        {"parents": None},
+        {"root": 0},
+        {"parts": [1]},
+        {"parts": {"trunk": 3}},
+        {"parts": {"trunk": [None]}},
+        {"joints": [1, 2]},
+        {"parents": [0.5, 1]},
+    ],
+)
 def test_damaged_cards_are_refused(change):
     with pytest.raises(InputError, match="layout"):
         from_dict({**layout("ntu25").as_dict(), **change})
@@ -430,7 +519,8 @@ def test_identify_reads_other_spellings():
     sdk = names(
         "SpineBase SpineMid Neck Head ShoulderLeft ElbowLeft WristLeft HandLeft ShoulderRight ElbowRight WristRight "
         "HandRight HipLeft KneeLeft AnkleLeft FootLeft HipRight KneeRight AnkleRight FootRight SpineShoulder "
-        "HandTipLeft ThumbLeft HandTipRight ThumbRight")
+        "HandTipLeft ThumbLeft HandTipRight ThumbRight"
+    )
     assert identify(sdk) is layout("ntu25")
     openpose = names("Nose Neck RShoulder RElbow RWrist LShoulder LElbow LWrist RHip RKnee RAnkle LHip LKnee LAnkle")
     assert identify([*openpose, "REye", "LEye", "REar", "LEar"]) is layout("openpose18")
@@ -575,12 +665,26 @@ def test_map_files(tmp_path):
     expected = {"left_hand": "mixamorig:LeftHand", "pelvis": ["LeftHip", "RightHip"], "head": []}
     (tmp_path / "map.json").write_text(json.dumps(expected))
     (tmp_path / "map.toml").write_text(
-        'left_hand = "mixamorig:LeftHand"\npelvis = ["LeftHip", "RightHip"]\nhead = []\n')
+        'left_hand = "mixamorig:LeftHand"\npelvis = ["LeftHip", "RightHip"]\nhead = []\n'
+    )
     assert read_table(tmp_path / "map.json") == read_table(str(tmp_path / "map.toml")) == expected
 
 
-@pytest.mark.parametrize("text", ["left_hand", "{", '{"a": 3}', "a = 3", 'a = ["b", 3]', "[part]\na = 'b'",
-                                  '{"a": null}', "\x00\x00", "[1, 2]", "\udcff"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "left_hand",
+        "{",
+        '{"a": 3}',
+        "a = 3",
+        'a = ["b", 3]',
+        "[part]\na = 'b'",
+        '{"a": null}',
+        "\x00\x00",
+        "[1, 2]",
+        "\udcff",
+    ],
+)
 def test_bad_map_files_are_refused(text, tmp_path):
     path = tmp_path / "map.toml"
     path.write_bytes(text.encode("utf-8", "surrogateescape"))

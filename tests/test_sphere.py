@@ -180,9 +180,7 @@ def test_intrinsic_mean_is_where_the_logarithms_vanish():
         logs = (cosine.arccos() / cosine.arccos().sin())[:, None] * (points - cosine[:, None] * mean)
         torch.testing.assert_close(logs.mean(0), torch.zeros(3, dtype=torch.float64), atol=1e-8, rtol=0)
     three = torch.eye(3, dtype=torch.float64)  # by symmetry
-    torch.testing.assert_close(
-        sphere.kmeans(three, three[:1])[0][0], torch.full((3,), 3**-0.5, dtype=torch.float64)
-    )
+    torch.testing.assert_close(sphere.kmeans(three, three[:1])[0][0], torch.full((3,), 3**-0.5, dtype=torch.float64))
 
 
 def test_the_two_means_differ_and_each_is_the_best_of_its_kind():

@@ -53,10 +53,20 @@ def sizes(opened: store.Store, name: str, seed: int = 0) -> tuple[int, int]:
     return len(made.train), len(made.test)
 
 
-@pytest.mark.parametrize(("data", "name", "expected"), [
-    ("nw_ucla", "xview", (1020, 464)), ("nw_ucla", "xsub", (724, 760)), ("penn_action", "official", (1258, 1068)),
-    ("cmu_mocap", "official", (72, 24)), ("pku_mmd", "dev_xvideo", (1247, 311)), ("nw_ucla", "random", (742, 742)),
-    ("nw_ucla", "camera=2", (504, 980)), ("nw_ucla", "camera=1,2", (1020, 464)), ("bandai_1", "random", (87, 87))])
+@pytest.mark.parametrize(
+    ("data", "name", "expected"),
+    [
+        ("nw_ucla", "xview", (1020, 464)),
+        ("nw_ucla", "xsub", (724, 760)),
+        ("penn_action", "official", (1258, 1068)),
+        ("cmu_mocap", "official", (72, 24)),
+        ("pku_mmd", "dev_xvideo", (1247, 311)),
+        ("nw_ucla", "random", (742, 742)),
+        ("nw_ucla", "camera=2", (504, 980)),
+        ("nw_ucla", "camera=1,2", (1020, 464)),
+        ("bandai_1", "random", (87, 87)),
+    ],
+)
 def test_published_sizes(real, data, name, expected):
     opened = real(data)
     assert sizes(opened, name) == expected
@@ -98,13 +108,16 @@ def test_held_out_subjects(real):
     assert set(subject[held.train]) == {1, 3, 5, 7}
 
 
-@pytest.mark.parametrize(("rows", "expected"), [
-    ([{"subject": s} for s in (3, 3, 7, None)], [2]),                                       # two: the last
-    ([{"subject": s} for s in "abcdefghijk"], [4, 9]),                                      # every fifth
-    ([{"subject": 1, "performance": p} for p in "pqqr"], [3]),                              # one subject: performances
-    ([{"label": lab} for lab in "aabbccdde"], [4]),                                         # nothing known: clips
-    ([{"subject": s, "dataset": d} for d in "uv" for s in (1, 2)], [3]),                    # subject 1 twice is two
-])
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ([{"subject": s} for s in (3, 3, 7, None)], [2]),  # two: the last
+        ([{"subject": s} for s in "abcdefghijk"], [4, 9]),  # every fifth
+        ([{"subject": 1, "performance": p} for p in "pqqr"], [3]),  # one subject: performances
+        ([{"label": lab} for lab in "aabbccdde"], [4]),  # nothing known: clips
+        ([{"subject": s, "dataset": d} for d in "uv" for s in (1, 2)], [3]),  # subject 1 twice is two
+    ],
+)
 def test_what_is_held_out(table, rows, expected):
     opened = table([{**row, "part": "t"} for row in rows] + [{"part": "rest", "subject": 99}])
     assert splits.split(opened, "part=t+val").test.tolist() == expected
@@ -127,8 +140,12 @@ def test_nothing_to_hold_out(table):
 
 
 def ntu_rows(subjects, setups=(1, 2), cameras=(1, 2, 3)) -> list[dict]:
-    return [{"subject": s, "setup": u, "camera": c, "dataset": "ntu", "label": "A001"}
-            for s in subjects for u in setups for c in cameras]
+    return [
+        {"subject": s, "setup": u, "camera": c, "dataset": "ntu", "label": "A001"}
+        for s in subjects
+        for u in setups
+        for c in cameras
+    ]
 
 
 def test_ntu_first_edition(table):
@@ -179,15 +196,21 @@ def test_several_data_sets_follow_their_own_protocols(table):
     rows = ntu_rows((1, 3)) + [{"subject": s, "camera": c, "dataset": "nw_ucla"} for s in (1, 2) for c in (1, 2, 3)]
     opened = table([*rows, {"subject": 1}, {"subject": 2}])
     made = splits.split(opened, "xsub")
-    chosen = [[(row["dataset"], row["subject"]) for row in opened.clips.take(part).to_pylist()]
-              for part in (made.train, made.test)]
+    chosen = [
+        [(row["dataset"], row["subject"]) for row in opened.clips.take(part).to_pylist()]
+        for part in (made.train, made.test)
+    ]
     assert set(chosen[0]) == {("ntu", 1), ("nw_ucla", 1), (None, 1)}
     assert set(chosen[1]) == {("ntu", 3), ("nw_ucla", 2), (None, 2)}
 
 
 def test_rules(table):
-    opened = table([{"n": n, "name": name, "mixed": m} for n, name, m in
-                    [(1, "train/a", 1), (2, "test/a", "x"), (None, None, None), (7, "train/b", 2.0)]])
+    opened = table(
+        [
+            {"n": n, "name": name, "mixed": m}
+            for n, name, m in [(1, "train/a", 1), (2, "test/a", "x"), (None, None, None), (7, "train/b", 2.0)]
+        ]
+    )
 
     def picked(rule):
         return np.flatnonzero(splits.matches(opened, rule)).tolist()
@@ -212,8 +235,10 @@ def test_rules(table):
 
 def test_carried_rules_come_first(table):
     rows = [{"subject": s, "camera": s, "dataset": "nw_ucla"} for s in (1, 2, 3)]
-    carried = {"xview": {"train": {"column": "camera", "in": [3]}, "test": {"column": "camera", "in": [1, 2, 3]}},
-               "none": {"train": {"column": "camera", "in": [9]}, "test": {"column": "camera", "in": [1]}}}
+    carried = {
+        "xview": {"train": {"column": "camera", "in": [3]}, "test": {"column": "camera", "in": [1, 2, 3]}},
+        "none": {"train": {"column": "camera", "in": [9]}, "test": {"column": "camera", "in": [1]}},
+    }
     opened = table(rows, carried)
     made = splits.split(opened, "xview")
     assert (made.train.tolist(), made.test.tolist()) == ([2], [0, 1])
@@ -230,8 +255,11 @@ def test_by_value(table):
     made = splits.split(opened, "style=happy")
     assert (made.train.tolist(), made.test.tolist()) == ([0], [1, 3])
     assert splits.split(opened, "reps=1,3").train.tolist() == [0, 2, 3]
-    for name, hint in (("style=hapy", "Did you mean 'happy'"), ("stile=sad", "Did you mean 'style'"),
-                       ("reps=1,2,3", "test part has no clip")):
+    for name, hint in (
+        ("style=hapy", "Did you mean 'happy'"),
+        ("stile=sad", "Did you mean 'style'"),
+        ("reps=1,2,3", "test part has no clip"),
+    ):
         with pytest.raises(InputError, match=hint):
             splits.split(opened, name)
 
@@ -241,11 +269,16 @@ def test_unknown_names_list_what_there_is(table):
         splits.split(table([{"subject": 1}, {"subject": 2}]), "xsubb")
 
 
-@pytest.mark.parametrize(("text", "train", "test"), [
-    ("Training videos:\n0002-L, 0003-M,\nValidataion videos: \n0002-R\n", [0, 1, 4], [2]),
-    ("training:0002-L\r\ntest:0003-M,0002-R", [0, 1], [2, 4]),
-    ("0002-L\n0002-R\n", [0, 1, 2], [3, 4, 5]),
-    ("0004", [5], [0, 1, 2, 3, 4]), ("sub/0004.skeleton 0002-L#1", [1, 5], [0, 2, 3, 4])])
+@pytest.mark.parametrize(
+    ("text", "train", "test"),
+    [
+        ("Training videos:\n0002-L, 0003-M,\nValidataion videos: \n0002-R\n", [0, 1, 4], [2]),
+        ("training:0002-L\r\ntest:0003-M,0002-R", [0, 1], [2, 4]),
+        ("0002-L\n0002-R\n", [0, 1, 2], [3, 4, 5]),
+        ("0004", [5], [0, 1, 2, 3, 4]),
+        ("sub/0004.skeleton 0002-L#1", [1, 5], [0, 2, 3, 4]),
+    ],
+)
 def test_lists_of_names(table, tmp_path, text, train, test):
     names = ["0002-L.txt#0", "0002-L#1", "0002-R.txt", "9999-L", "x/0003-M.txt#12", "sub/0004.skeleton"]
     opened = table([{"source": name} for name in names])

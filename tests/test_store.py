@@ -46,14 +46,28 @@ def small(tmp_path) -> store.Store:
     rng = np.random.default_rng(0)
     with store.Writer(tmp_path / "small", LAYOUT, normalise={"how": "none"}) as writer:
         for i in range(20):
-            writer.add(motion(rng, f"walk{i}.bvh", 3 + i % 4, 1 + i % 2, label=f"a{i % 3}", subject=i % 4,
-                              extra={"dataset": "made", "note": "é" * i}))
+            writer.add(
+                motion(
+                    rng,
+                    f"walk{i}.bvh",
+                    3 + i % 4,
+                    1 + i % 2,
+                    label=f"a{i % 3}",
+                    subject=i % 4,
+                    extra={"dataset": "made", "note": "é" * i},
+                )
+            )
         writer.set_aside("bad.bvh", "it ends in line 3")
     return store.open(tmp_path / "small")
 
 
-VALUES = st.one_of(st.none(), st.integers(-2**63, 2**63 - 1), st.booleans(), st.text(max_size=8),
-                   st.floats(allow_nan=False, width=32))
+VALUES = st.one_of(
+    st.none(),
+    st.integers(-(2**63), 2**63 - 1),
+    st.booleans(),
+    st.text(max_size=8),
+    st.floats(allow_nan=False, width=32),
+)
 COLUMNS = st.sampled_from([st.integers(-99, 99), st.floats(-9, 9), st.booleans(), st.text(max_size=8)])
 NAMES = st.sampled_from(["style", "größe", "setup", "repetition", "performance", "start", "end", "mass kg"])
 
@@ -64,11 +78,20 @@ def made_motions(draw) -> list[Motion]:
     rng = np.random.default_rng(draw(st.integers(0, 9)))
     columns = draw(st.dictionaries(NAMES, COLUMNS, max_size=4))
     people = draw(st.sampled_from([st.integers(0, 9), st.text(min_size=1, max_size=5)]))
-    return [motion(rng, f"clip {i} ☃", draw(st.integers(1, 6)), draw(st.integers(1, 3)),
-                   fps=draw(st.sampled_from([None, 25.0])), image_size=draw(st.sampled_from([None, (640, 480)])),
-                   label=draw(st.one_of(st.none(), st.text(max_size=5))), subject=draw(st.one_of(st.none(), people)),
-                   extra={name: draw(st.one_of(st.none(), values)) for name, values in columns.items()})
-            for i in range(draw(st.integers(1, 7)))]
+    return [
+        motion(
+            rng,
+            f"clip {i} ☃",
+            draw(st.integers(1, 6)),
+            draw(st.integers(1, 3)),
+            fps=draw(st.sampled_from([None, 25.0])),
+            image_size=draw(st.sampled_from([None, (640, 480)])),
+            label=draw(st.one_of(st.none(), st.text(max_size=5))),
+            subject=draw(st.one_of(st.none(), people)),
+            extra={name: draw(st.one_of(st.none(), values)) for name, values in columns.items()},
+        )
+        for i in range(draw(st.integers(1, 7)))
+    ]
 
 
 @settings(max_examples=20, deadline=None)
@@ -82,10 +105,10 @@ def test_round_trip(motions):
         assert opened.offsets[-1] == len(opened.frames)
         for i, put in enumerate(motions):
             got = opened.motion(i)
-            assert np.array_equal(got.joints[:, :put.persons], put.joints)
-            assert np.array_equal(got.confidence[:, :put.persons], put.confidence)
-            assert not got.joints[:, put.persons:].any()
-            assert not got.confidence[:, put.persons:].any()
+            assert np.array_equal(got.joints[:, : put.persons], put.joints)
+            assert np.array_equal(got.confidence[:, : put.persons], put.confidence)
+            assert not got.joints[:, put.persons :].any()
+            assert not got.confidence[:, put.persons :].any()
             for name in ("fps", "up", "unit", "image_size", "label", "subject", "camera", "source"):
                 assert getattr(got, name) == getattr(put, name), name
             assert got.extra == {name: value for name, value in put.extra.items() if value is not None}
@@ -101,8 +124,7 @@ def test_hash_does_not_depend_on_how_it_was_joined(motions, data):
     motions = [each.with_(extra={**each.extra, "mixed": value}) for each, value in zip(motions, mixed)]
     with tempfile.TemporaryDirectory() as folder:
         whole = write(Path(folder) / "whole", motions)
-        parts = [write(Path(folder) / f"part{a}", motions[a:b])
-                 for a, b in zip([0, *cuts], [*cuts, len(motions)])]
+        parts = [write(Path(folder) / f"part{a}", motions[a:b]) for a, b in zip([0, *cuts], [*cuts, len(motions)])]
         joined = store.join(parts, Path(folder) / "joined")
         joined.verify()
         assert joined.clips.equals(whole.clips)
@@ -116,9 +138,18 @@ def test_hash_tells_contents_apart(tmp_path):
     first = motion(rng, label="a", extra={"x": 1})
     nudged = first.joints.copy()
     nudged[np.unravel_index(first.confidence.argmax(), first.confidence.shape)] += 1e-6
-    others = [first.with_(joints=nudged), first.with_(confidence=np.minimum(first.confidence, 0.25)),
-              first.with_(label="b"), first.with_(label=None), first.with_(extra={"x": 2}), first.with_(extra={"y": 1}),
-              first.with_(extra={"x": "1"}), first.with_(up="+z"), first.with_(unit="1"), first.with_(fps=25.0)]
+    others = [
+        first.with_(joints=nudged),
+        first.with_(confidence=np.minimum(first.confidence, 0.25)),
+        first.with_(label="b"),
+        first.with_(label=None),
+        first.with_(extra={"x": 2}),
+        first.with_(extra={"y": 1}),
+        first.with_(extra={"x": "1"}),
+        first.with_(up="+z"),
+        first.with_(unit="1"),
+        first.with_(fps=25.0),
+    ]
     hashes = [write(tmp_path / str(i), [each]).hash for i, each in enumerate([first, *others])]
     assert len(set(hashes)) == len(hashes)
     assert write(tmp_path / "again", [first], card={"note": "made elsewhere"}).hash == hashes[0]
@@ -134,8 +165,9 @@ def test_npy_files_are_plain_numpy(small):
 def test_columns(tmp_path):
     rng = np.random.default_rng(0)
     rows = [{"n": 1, "x": 0.5, "b": True, "m": 1, "t": "a"}, {"n": 2, "x": 1, "b": False, "m": None, "t": None}]
-    opened = write(tmp_path / "s", [motion(rng, f"{i}", extra=row, subject=s) for i, (row, s) in
-                                    enumerate(zip(rows, (3, "anna")))])
+    opened = write(
+        tmp_path / "s", [motion(rng, f"{i}", extra=row, subject=s) for i, (row, s) in enumerate(zip(rows, (3, "anna")))]
+    )
     kinds = {name: opened.column(name).dtype.kind for name in ("n", "x", "b", "m", "t", "subject", "camera", "length")}
     assert kinds == {"n": "i", "x": "f", "b": "b", "m": "O", "t": "O", "subject": "O", "camera": "O", "length": "i"}
     assert opened.column("m").tolist() == [1, None]
@@ -182,14 +214,29 @@ def test_cut_or_missing_files(small, name, left):
     if left is None:
         file.unlink()
     else:
-        file.write_bytes(file.read_bytes()[:int(left * file.stat().st_size)])
+        file.write_bytes(file.read_bytes()[: int(left * file.stat().st_size)])
     with pytest.raises(InputError, match=name):
         store.open(small.path).verify()
 
 
-@pytest.mark.parametrize("change", [
-    {"kind": "run"}, {"format": 99}, {"clips": 0}, {"clips": 21}, {"frames": 10**12}, {"frames": -1}, {"coords": 2},
-    {"persons": True}, {"layout": {}}, {"layout": None}, {"splits": 3}, {"hash": None}, {"up": 1}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"kind": "run"},
+        {"format": 99},
+        {"clips": 0},
+        {"clips": 21},
+        {"frames": 10**12},
+        {"frames": -1},
+        {"coords": 2},
+        {"persons": True},
+        {"layout": {}},
+        {"layout": None},
+        {"splits": 3},
+        {"hash": None},
+        {"up": 1},
+    ],
+)
 def test_a_card_that_does_not_fit(small, change):
     card = json.loads((small.path / "card.json").read_bytes())
     (small.path / "card.json").write_text(json.dumps(card | change), encoding="utf-8")
@@ -214,8 +261,11 @@ def test_writer_refuses(tmp_path, small):
         store.Writer(tmp_path / "empty", LAYOUT).close()
     with store.Writer(tmp_path / "new", LAYOUT, persons=1) as writer:
         writer.add(motion(rng))
-        for wrong in (motion(rng, persons=2), motion(rng, layout=skeleton.layout("coco17")),
-                      Motion(np.zeros((2, 1, 3, 2)), LAYOUT, source="flat")):
+        for wrong in (
+            motion(rng, persons=2),
+            motion(rng, layout=skeleton.layout("coco17")),
+            Motion(np.zeros((2, 1, 3, 2)), LAYOUT, source="flat"),
+        ):
             with pytest.raises(InputError):
                 writer.add(wrong)
     assert len(store.open(tmp_path / "new")) == 1
@@ -286,8 +336,9 @@ def test_joined_splits_hold_for_their_own_data_sets(tmp_path):
     first, second = write(tmp_path / "a", clips["one"], splits=rule), write(tmp_path / "b", clips["two"])
     assert store.join([first, first], tmp_path / "c").card["splits"] == rule
     joined = store.join([first, second], tmp_path / "d")
-    assert joined.card["splits"]["xview"]["train"] == {"any": [{"all": [{"column": "dataset", "in": ["one"]},
-                                                                        rule["xview"]["train"]]}]}
+    assert joined.card["splits"]["xview"]["train"] == {
+        "any": [{"all": [{"column": "dataset", "in": ["one"]}, rule["xview"]["train"]]}]
+    }
 
 
 def _first_joint(opened: store.Store) -> float:

@@ -13,8 +13,26 @@ from kineme.errors import InputError
 from kineme.synth_act import DRAWS, Act
 from kineme.synth_body import PADS, body
 
-ASKED = {"walk", "run", "jump", "sit_down", "stand_up", "wave", "clap", "punch", "kick", "throw", "pick_up", "squat",
-         "turn", "point", "drink", "put_on", "shake_hands", "push"}
+ASKED = {
+    "walk",
+    "run",
+    "jump",
+    "sit_down",
+    "stand_up",
+    "wave",
+    "clap",
+    "punch",
+    "kick",
+    "throw",
+    "pick_up",
+    "squat",
+    "turn",
+    "point",
+    "drink",
+    "put_on",
+    "shake_hands",
+    "push",
+}
 SIDES = ("left", "right")
 
 
@@ -114,9 +132,16 @@ def signs():
         return hand(p, lambda side: at(p, f"{side}_{name}")[..., 1] - at(p, f"{side}_shoulder")[..., 1])
 
     def stretch(p):
-        return hand(p, lambda side: apart(at(p, f"{side}_wrist"), at(p, f"{side}_shoulder"))
-                    / (apart(at(p, f"{side}_elbow"), at(p, f"{side}_shoulder"))
-                       + apart(at(p, f"{side}_elbow"), at(p, f"{side}_wrist"))))
+        return hand(
+            p,
+            lambda side: (
+                apart(at(p, f"{side}_wrist"), at(p, f"{side}_shoulder"))
+                / (
+                    apart(at(p, f"{side}_elbow"), at(p, f"{side}_shoulder"))
+                    + apart(at(p, f"{side}_elbow"), at(p, f"{side}_wrist"))
+                )
+            ),
+        )
 
     def forward(p):
         """How far a wrist comes before the chest."""
@@ -318,8 +343,14 @@ def test_ntu_text_comes_back_through_the_reader(tmp_path):
 def test_bvh_gives_the_bodies_back(tmp_path):
     made = list(synth.generate(4, actions=["kick", "high_five"], subjects=2, cameras=0, layout=body()))
     synth.write(tmp_path, made, format="bvh")
-    pairs = {"LeftWrist": "left_wrist", "RightAnkle": "right_ankle", "Neck": "neck", "LeftWrist_end": "left_hand_tip",
-             "RightAnkle_end": "right_foot_index", "Hips": "pelvis"}
+    pairs = {
+        "LeftWrist": "left_wrist",
+        "RightAnkle": "right_ankle",
+        "Neck": "neck",
+        "LeftWrist_end": "left_hand_tip",
+        "RightAnkle_end": "right_foot_index",
+        "Hips": "pelvis",
+    }
     for clip in made:
         for person in range(clip.persons):
             twin = readers.read(tmp_path / f"{clip.source}{'_2' * person}.bvh")
@@ -328,11 +359,21 @@ def test_bvh_gives_the_bodies_back(tmp_path):
                 np.testing.assert_allclose(twin.joints[:, 0, twin.layout.joints.index(theirs)], 100 * place, atol=0.02)
 
 
-@pytest.mark.parametrize(("options", "words"), [
-    ({"actions": ["wlak"]}, "did you mean 'walk'"), ({"actions": []}, "one of walk"), ({"cameras": 9}, "from 0 to 8"),
-    ({"noise": -1}, "from 0 to 100"), ({"dropout": 1.0}, "0.9"), ({"fps": 0}, "from 5"), ({"coords": 4}, "from 2 to 3"),
-    ({"cameras": 0, "noise": 1.0}, "a camera"), ({"layout": "ntu52"}, "ntu25"), ({"clips": -1}, "from 0"),
-])
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"actions": ["wlak"]}, "did you mean 'walk'"),
+        ({"actions": []}, "one of walk"),
+        ({"cameras": 9}, "from 0 to 8"),
+        ({"noise": -1}, "from 0 to 100"),
+        ({"dropout": 1.0}, "0.9"),
+        ({"fps": 0}, "from 5"),
+        ({"coords": 4}, "from 2 to 3"),
+        ({"cameras": 0, "noise": 1.0}, "a camera"),
+        ({"layout": "ntu52"}, "ntu25"),
+        ({"clips": -1}, "from 0"),
+    ],
+)
 def test_bad_arguments_are_named(options, words):
     with pytest.raises(InputError) as raised:
         list(synth.generate(**{"clips": 1, **options}))

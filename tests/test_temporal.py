@@ -187,7 +187,7 @@ def test_frames_after_the_last_that_is_seen(net):
     features = encoder(net=net)(whole)
     assert features.clip.shape == (3, 16)
     torch.testing.assert_close(features.clip[:1], encoder(net=net)(cut[:1]).clip, atol=2e-5, rtol=1e-4)
-    assert (features.frame[0, -(-11 // TOTAL[net]):] == 0).all()
+    assert (features.frame[0, -(-11 // TOTAL[net]) :] == 0).all()
     counted = encoder(net=net, mask_padding=False)(whole)
     assert not torch.allclose(counted.clip[:1], features.clip[:1], atol=1e-3)
     torch.testing.assert_close(counted.clip[1:], features.clip[1:], atol=2e-5, rtol=1e-4)

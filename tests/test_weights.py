@@ -37,8 +37,10 @@ def released(golden, streams=("joint",), head=1, scales=None) -> dict[str, torch
     for stream, scale in zip(streams, scales or [1.0] * len(streams)):
         end = "" if stream == "joint" else f"_{stream}"
         for side in "qk":
-            state |= {f"encoder_{side}{end}.{name}": value * scale if value.dim() == 2 else value
-                      for name, value in own.items()}
+            state |= {
+                f"encoder_{side}{end}.{name}": value * scale if value.dim() == 2 else value
+                for name, value in own.items()
+            }
         state |= {f"queue{end}": torch.zeros(out, 32), f"queue_ptr{end}": torch.zeros(1, dtype=torch.int64)}
     return state | {"prototypes": torch.zeros(20, out)}
 
@@ -106,8 +108,9 @@ def test_a_single_stream_returns_the_stored_feature(golden, tmp_path, prefix, he
     state = {prefix + name: value for name, value in released(golden, head=head).items()}
     file = save(tmp_path / "a.pth.tar", state, form != "bare", _use_new_zipfile_serialization=form != "old")
     model = imported(file, golden, tmp_path / "run")
-    np.testing.assert_allclose(feature(model.encoder, golden), golden("halp_bigru")["eval_feature"],
-                               atol=2e-5, rtol=1e-5)
+    np.testing.assert_allclose(
+        feature(model.encoder, golden), golden("halp_bigru")["eval_feature"], atol=2e-5, rtol=1e-5
+    )
     card = json.loads((tmp_path / "run" / "card.json").read_text())
     assert card["imported"]["epoch"] == (None if form == "bare" else 451)
     assert card["imported"]["aside"]["encoder_k"] == card["imported"]["mapped"] + 2 * head
@@ -155,12 +158,16 @@ def test_hico_returns_the_stored_vectors_of_a_clip(golden, tmp_path, cell, form)
     """Through the run's own crop and resize: settings, sizes and both branches have to be right."""
     arrays, state = golden(f"hico_encoder_{cell}"), hico(golden, cell)
     prefix = "module." if form == "old" else ""
-    file = save(tmp_path / "a.pth.tar", {prefix + name: value for name, value in state.items()}, form != "bare",
-                _use_new_zipfile_serialization=form != "old")
-    model = hico_imported(file, golden, tmp_path / "run", cell, stream="joint")
-    granularities, joints, persons, frames, hidden, heads, layers, dim = (
-        arrays["hyper_G_V_M_T_hidden_heads_layers_outdim"].tolist()
+    file = save(
+        tmp_path / "a.pth.tar",
+        {prefix + name: value for name, value in state.items()},
+        form != "bare",
+        _use_new_zipfile_serialization=form != "old",
     )
+    model = hico_imported(file, golden, tmp_path / "run", cell, stream="joint")
+    granularities, joints, persons, frames, hidden, heads, layers, dim = arrays[
+        "hyper_G_V_M_T_hidden_heads_layers_outdim"
+    ].tolist()
     x = arrays["x_time_major"].reshape(-1, frames, persons, joints, model.card["coords"])
     wanted = np.concatenate([arrays[f"v_{part}"].reshape(len(x), -1) for part in ("clip", "part")], 1)
     found = model.embed([Motion(clip, model.layout) for clip in x])
@@ -218,10 +225,13 @@ def test_hico_files_that_do_not_fit(golden, tmp_path):
     del state["encoder_q.hi_encoder.s_downsample.norm.bias"], state["encoder_q.part_proj.2.bias"]
     with pytest.raises(InputError) as caught:
         hico_imported(save(tmp_path / "a.pth.tar", state), golden, tmp_path / "run")
-    for word in ("missing: encoder_q.hi_encoder.s_downsample.norm.bias, encoder_q.part_proj.2.bias",
-                 "classifier.weight", "encoder_q_motion.clip_proj.0.bias",
-                 "t_embedding.0.weight (3,) instead of (16, any)",
-                 "encoder_q.td_proj.0.weight (1, 1) instead of (16, 48)"):
+    for word in (
+        "missing: encoder_q.hi_encoder.s_downsample.norm.bias, encoder_q.part_proj.2.bias",
+        "classifier.weight",
+        "encoder_q_motion.clip_proj.0.bias",
+        "t_embedding.0.weight (3,) instead of (16, any)",
+        "encoder_q.td_proj.0.weight (1, 1) instead of (16, 48)",
+    ):
         assert word in str(caught.value), caught.value
     for name, size in (("t", 31), ("s", 47)):
         odd = hico(golden) | {f"encoder_q.hi_encoder.{name}_embedding.0.weight": torch.zeros(16, size)}
@@ -234,8 +244,10 @@ def test_hico_files_that_do_not_fit(golden, tmp_path):
     with pytest.raises(InputError, match=r"encoder\.hidden.*multiple of"):
         file = save(tmp_path / "e.pth.tar", hico(golden, "transformer"))
         hico_imported(file, golden, tmp_path / "run", "transformer", heads=5)
-    endless = {name: value * torch.nan if name.endswith("t_encoder.bias_hh_l0") else value
-               for name, value in hico(golden).items()}
+    endless = {
+        name: value * torch.nan if name.endswith("t_encoder.bias_hh_l0") else value
+        for name, value in hico(golden).items()
+    }
     with pytest.raises(InputError, match=r"not finite in encoder_q\.hi_encoder\.t_encoder\.bias_hh_l0"):
         hico_imported(save(tmp_path / "f.pth.tar", endless), golden, tmp_path / "run")
     trap = hico(golden) | {"c_queue_ptr": Hostile(tmp_path / "executed")}
@@ -275,8 +287,12 @@ def test_all_faults_are_listed_and_the_list_stays_readable(golden, tmp_path):
     del state["encoder_q.input_norm.running_var"]
     with pytest.raises(InputError) as caught:
         imported(save(tmp_path / "a.pth.tar", state), golden, tmp_path / "run")
-    for word in ("missing: encoder_q.input_norm.running_var", "encoder_q.surprise", "classifier.weight",
-                 "bias_hh_l0 (1,) instead of ("):
+    for word in (
+        "missing: encoder_q.input_norm.running_var",
+        "encoder_q.surprise",
+        "classifier.weight",
+        "bias_hh_l0 (1,) instead of (",
+    ):
         assert word in str(caught.value)
     many = released(golden) | {f"layer{i}": torch.zeros(1) for i in range(500)}
     with pytest.raises(InputError, match="476 more"):
@@ -345,10 +361,16 @@ def test_what_is_no_checkpoint_is_refused(golden, tmp_path):
 def published(inputs: int, hidden=4, cell="gru", gates=3) -> dict[str, torch.Tensor]:
     """A small file as if it were the authors' own: 25 joints, 3 coordinates, two persons, one layer."""
     gen, rows = torch.Generator().manual_seed(0), gates * hidden
-    own = {f"encoder.{cell}.{kind}_l0{end}": torch.randn(shape, generator=gen) / 4
-           for end in ("", "_reverse")
-           for kind, shape in (("weight_ih", (rows, inputs)), ("weight_hh", (rows, hidden)),
-                               ("bias_ih", (rows,)), ("bias_hh", (rows,)))}
+    own = {
+        f"encoder.{cell}.{kind}_l0{end}": torch.randn(shape, generator=gen) / 4
+        for end in ("", "_reverse")
+        for kind, shape in (
+            ("weight_ih", (rows, inputs)),
+            ("weight_hh", (rows, hidden)),
+            ("bias_ih", (rows,)),
+            ("bias_hh", (rows,)),
+        )
+    }
     own |= {f"input_norm.{name}": torch.ones(inputs) for name in ("weight", "bias", "running_mean", "running_var")}
     own |= {"input_norm.num_batches_tracked": torch.tensor(7)}
     own |= {"fc.weight": torch.zeros(5, 2 * hidden), "fc.bias": torch.zeros(5)}

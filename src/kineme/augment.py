@@ -60,9 +60,17 @@ class ViewSettings:
 
     def __post_init__(self):
         any_size = math.inf
-        ranges = {"frames": (1, any_size), "crop_high": (0, 1), "crop_low": (0, self.crop_high), "least": (1, any_size),
-                  "shear": (0, any_size), "corrupt": (0, 1), "mirror": (0, 1), "rotate": (0, any_size),
-                  "jitter": (0, any_size)}
+        ranges = {
+            "frames": (1, any_size),
+            "crop_high": (0, 1),
+            "crop_low": (0, self.crop_high),
+            "least": (1, any_size),
+            "shear": (0, any_size),
+            "corrupt": (0, 1),
+            "mirror": (0, 1),
+            "rotate": (0, any_size),
+            "jitter": (0, any_size),
+        }
         for name, (low, high) in ranges.items():
             value = getattr(self, name)
             if not low <= value <= high:
@@ -193,8 +201,9 @@ def mirror(batch: Batch, mirrored: Tensor, layout: Layout) -> Batch:
     chosen = mirrored[:, None, None, None]
     joints = _joints(batch.joints, layout.mirror) * flip
     seen = _joints(batch.seen[..., None], layout.mirror)[..., 0]
-    return replace(batch, joints=torch.where(chosen[..., None], joints, batch.joints),
-                   seen=torch.where(chosen, seen, batch.seen))
+    return replace(
+        batch, joints=torch.where(chosen[..., None], joints, batch.joints), seen=torch.where(chosen, seen, batch.seen)
+    )
 
 
 @torch.no_grad()
@@ -263,7 +272,8 @@ def apply_view(source: Source, index: Tensor, draw: ViewDraw) -> Batch:
     """
     batch = source.gather(index, *draw.crop, draw.frames)
     mirrored, turn, matrix, touched, noise = (
-        None if drawn is None else drawn.to(source.device, non_blocking=True) for drawn in draw[2:])
+        None if drawn is None else drawn.to(source.device, non_blocking=True) for drawn in draw[2:]
+    )
     if mirrored is not None:
         batch = mirror(batch, mirrored, source.layout)
     if turn is not None:
@@ -285,7 +295,7 @@ def views(source: Source, index: Tensor, settings: ViewSettings, gen: Generator,
     if size * count > TOGETHER:
         return tuple(view(source, index, settings, gen) for _ in range(count))
     together = view(source, index.repeat(count), settings, gen)
-    return tuple(together[i * size:(i + 1) * size] for i in range(count))
+    return tuple(together[i * size : (i + 1) * size] for i in range(count))
 
 
 @torch.no_grad()
@@ -304,8 +314,11 @@ def stream(batch: Batch, name: str, layout: Layout) -> Batch:
     if name == "bone":
         parents = tuple(i if parent < 0 else parent for i, parent in enumerate(layout.parents))
         from_parent = _joints(joints, parents)
-        return replace(batch, joints=torch.sub(joints, from_parent, out=from_parent),
-                       seen=seen.minimum(_joints(seen[..., None], parents)[..., 0]))
+        return replace(
+            batch,
+            joints=torch.sub(joints, from_parent, out=from_parent),
+            seen=seen.minimum(_joints(seen[..., None], parents)[..., 0]),
+        )
     if name == "motion":
         motion, both = torch.empty_like(joints), seen.clone()
         torch.sub(joints[:, 1:], joints[:, :-1], out=motion[:, :-1])

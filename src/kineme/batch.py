@@ -103,13 +103,20 @@ class Source:
         InputError: rows that the store does not have, or frames that do not fit its layout.
     """
 
-    def __init__(self, store: Clips, device: str | torch.device = "cpu",
-                 rows: Sequence[int] | np.ndarray | Tensor | None = None, *, resident: bool | None = None):
+    def __init__(
+        self,
+        store: Clips,
+        device: str | torch.device = "cpu",
+        rows: Sequence[int] | np.ndarray | Tensor | None = None,
+        *,
+        resident: bool | None = None,
+    ):
         self.store, self.device, self.layout = store, torch.device(device), store.layout
         _, self.persons, joints, self.coords = store.frames.shape
         if joints != len(self.layout):
-            raise InputError("store", f"frames of {joints} joints",
-                             f"{len(self.layout)} joints of layout {self.layout.name}")
+            raise InputError(
+                "store", f"frames of {joints} joints", f"{len(self.layout)} joints of layout {self.layout.name}"
+            )
         up = getattr(store, "card", {}).get("up") or "+y"
         self.up, self.upward = "xyz".index(up[-1]), -1 if up[0] == "-" else 1
         self.lengths = torch.from_numpy(np.array(store.lengths, np.int64))
@@ -186,8 +193,11 @@ class Source:
         if wrong.any():
             i = int(wrong.nonzero()[0, 0])
             clip, first, many = int(index[i]), int(start[i]), int(length[i])
-            raise InputError(f"clip {clip}", f"a stretch of {many} frames from frame {first}",
-                             f"a stretch inside its {int(self.lengths[clip])} frames")
+            raise InputError(
+                f"clip {clip}",
+                f"a stretch of {many} frames from frame {first}",
+                f"a stretch inside its {int(self.lengths[clip])} frames",
+            )
 
     def empty(self, *shape: int) -> Tensor:
         """float32 tensor on the device with whatever stood in its memory before; see :class:`Memory`."""
@@ -239,7 +249,7 @@ class Memory:
             found = next(free, None)
             block = _aligned(size) if found is None else self._blocks.pop(found)[0]
             lease = block[:]  # the tensor's storage will hold the only reference to this view
-            self._blocks = [*self._blocks, (block, weakref.ref(lease))][-self._kept:]
+            self._blocks = [*self._blocks, (block, weakref.ref(lease))][-self._kept :]
             return torch.from_numpy(lease).view(shape)
 
 
@@ -247,7 +257,7 @@ def _aligned(size: int, line: int = 64) -> np.ndarray:
     """float32 memory that begins at a cache line."""
     block = np.empty(size + line // 4, np.float32)
     skip = -block.ctypes.data % line // 4
-    return block[skip:skip + size]
+    return block[skip : skip + size]
 
 
 def _table(array: np.ndarray, device: torch.device, copy: bool) -> Tensor:

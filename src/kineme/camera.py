@@ -140,8 +140,12 @@ def orbit(azimuth: Array, elevation: Array, distance: Array, target: Array, roll
     return Camera(rotation if roll is None else turn(roll, "z") @ rotation, position)
 
 
-def draw_angles(n: int, rng: Any, low: tuple[float, ...] = (-np.pi, -np.pi / 6, -np.pi / 6),
-                high: tuple[float, ...] = (np.pi, np.pi / 6, np.pi / 6)) -> Array:
+def draw_angles(
+    n: int,
+    rng: Any,
+    low: tuple[float, ...] = (-np.pi, -np.pi / 6, -np.pi / 6),
+    high: tuple[float, ...] = (np.pi, np.pi / 6, np.pi / 6),
+) -> Array:
     """Random angles, uniform between ``low`` and ``high``; by default CV-MIM's azimuth, elevation, roll.
 
     Drawing is apart from applying (:func:`euler`, :func:`orbit`).

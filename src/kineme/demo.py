@@ -37,12 +37,12 @@ METHOD = "moco"
 SETTINGS = (
     "encoder.name=bidirectional",  # its average over time learns faster than the last frame of the published encoder
     "encoder.hidden=128",
-    "encoder.layers=1",            # half the time of two, and in so few steps as good
-    "method.stream=motion",        # how joints move says more about an action than where they are
-    "method.views.frames=24",      # of 2 to 3 seconds: fewer frames are less noise between two, and less time
-    "method.views.corrupt=0.3",    # joints are lost in these recordings: views without some of them are to be alike
-    "method.views.jitter=0",       # noise is there already
-    "loop.lr=0.003",               # a quarter of the preset's steps
+    "encoder.layers=1",  # half the time of two, and in so few steps as good
+    "method.stream=motion",  # how joints move says more about an action than where they are
+    "method.views.frames=24",  # of 2 to 3 seconds: fewer frames are less noise between two, and less time
+    "method.views.corrupt=0.3",  # joints are lost in these recordings: views without some of them are to be alike
+    "method.views.jitter=0",  # noise is there already
+    "loop.lr=0.003",  # a quarter of the preset's steps
 )
 BATCH, STEPS = 64, 500  # of one training, however many clips there are
 QUICK = ("encoder.hidden=16", "encoder.layers=1", "method.views.frames=8", "method.views.least=8")
@@ -124,14 +124,18 @@ class Demo:
             store = prepare.prepare(self.out / "motion", self.out / "store", normalise="general")
         self.raw = {motion.source: motion for motion in motions}
         clean = synth.generate(len(synth.actions(1)), subjects=1, cameras=0)
-        self._draw([motion for motion in clean if motion.label in SHOWN[::2 if self.quick else 1]], "without noise")
+        self._draw([motion for motion in clean if motion.label in SHOWN[:: 2 if self.quick else 1]], "without noise")
         return store
 
     def brought(self, mine: Path) -> Store:
         """Prepare the user's files, draw some."""
         with self._step("prepare", f"Preparing {mine}: {self.out}/store", bar=True), Bar("prepare", 0) as bar:
-            store = prepare.prepare(mine, self.out / "store", labels="folder" if _labelled_by_folders(mine) else None,
-                                    progress=lambda done, total, note: bar.update(done, note, total))
+            store = prepare.prepare(
+                mine,
+                self.out / "store",
+                labels="folder" if _labelled_by_folders(mine) else None,
+                progress=lambda done, total, note: bar.update(done, note, total),
+            )
         print(prepare.report(store))
         if len(store) < 2:
             raise InputError(mine, "a single clip", "two or more: an encoder learns from their differences")
@@ -157,8 +161,15 @@ class Demo:
         models, logs = [], {}
         for seed in range(self.seeds):
             with self._step("train", f"Training {seed + 1} of {self.seeds}", bar=True) as said:
-                path = train.pretrain(METHOD, store, self.out / "runs" / f"seed-{seed}", seed=seed, split=split,
-                                      overrides=settings, progress=True)
+                path = train.pretrain(
+                    METHOD,
+                    store,
+                    self.out / "runs" / f"seed-{seed}",
+                    seed=seed,
+                    split=split,
+                    overrides=settings,
+                    progress=True,
+                )
                 log = logs[path.name] = [json.loads(line) for line in (path / "log.jsonl").read_text().splitlines()]
                 said.append(f"loss {log[0]['loss']:.2f} -> {log[-1]['loss']:.2f} in {len(log)} epochs")
             models.append(embed.load(path))
@@ -174,8 +185,11 @@ class Demo:
     def _score(self, store: Store, model: embed.Model, tests: Sequence[Split]) -> None:
         """Score an encoder beside its own random weights, and with the first one the hand-made features."""
         with self._step("score", "  Scoring it beside its own random weights") as said:
-            rows = [row for test in tests for row in evaluate.run(
-                model, store, tuple(PROTOCOLS), test, settings=PROTOCOLS, floor=not self.rows)]
+            rows = [
+                row
+                for test in tests
+                for row in evaluate.run(model, store, tuple(PROTOCOLS), test, settings=PROTOCOLS, floor=not self.rows)
+            ]
             self.rows += rows
             last = {row["who"]: row["score"] for row in rows if row["protocol"] == "knn"}
             said.append(f"1-NN, {tests[-1].name}: {last[evaluate.LEARNED]:.3f}, random {last[evaluate.RANDOM]:.3f}")
@@ -190,8 +204,11 @@ class Demo:
             rows = tests[-1].train if tests else _others(store, query)
             hits = rows[knn.neighbours(features[rows], features[[query]], min(NEAREST, len(rows)))[0]]
             query_clip, *clips = (self.raw.get(store.ids[row]) or store.motion(row) for row in (query, *hits))
-            draw.neighbours(query_clip, list(zip(clips, (features[hits] @ features[query]).tolist())),
-                            self._picture(f"neighbours-{number}.png"))
+            draw.neighbours(
+                query_clip,
+                list(zip(clips, (features[hits] @ features[query]).tolist())),
+                self._picture(f"neighbours-{number}.png"),
+            )
 
     # ----------------------------------------------------------------------------------------------- what is said
 
@@ -204,23 +221,48 @@ class Demo:
             print(_verdict(self.rows) + f" {self.note}")
         else:
             print(f"\nNo scores: {_unscored(store)}. Look at the neighbours: are they the same kind of movement?")
-        print(f"\n{time.monotonic() - self.begun:.0f} s in all. Pictures in {self.out}/pictures, scores in "
-              f"{self.out}/result.json, encoders in {self.out}/runs.\n\n{OWN}")
+        print(
+            f"\n{time.monotonic() - self.begun:.0f} s in all. Pictures in {self.out}/pictures, scores in "
+            f"{self.out}/result.json, encoders in {self.out}/runs.\n\n{OWN}"
+        )
 
     def _write(self, store: Store, settings: Sequence[str], finished: bool) -> None:
         """``result.json`` as far as the demo has come."""
-        files.write_json(self.out / "result.json", {
-            "kind": "demo", "finished": finished, "quick": self.quick, "note": self.note, "seeds": self.seeds,
-            "rows": self.rows, "means": evaluate.summary(self.rows), "verdicts": evaluate.verdicts(self.rows),
-            "settings": {"method": METHOD, "set": list(settings), "protocols": PROTOCOLS},
-            "store": {"hash": store.hash, "clips": len(store), "frames": len(store.frames),
-                      "layout": store.layout.name},
-            "seconds": {**{name: round(value, 2) for name, value in self.seconds.items()},
-                        "total": round(time.monotonic() - self.begun, 2)},
-            "versions": {"kineme": __version__, "python": platform.python_version(), "torch": torch.__version__,
-                         "numpy": np.__version__},
-            "machine": {"processor": platform.processor() or platform.machine(), "threads": torch.get_num_threads(),
-                        "GPU": torch.cuda.get_device_name() if torch.cuda.is_available() else None}})
+        files.write_json(
+            self.out / "result.json",
+            {
+                "kind": "demo",
+                "finished": finished,
+                "quick": self.quick,
+                "note": self.note,
+                "seeds": self.seeds,
+                "rows": self.rows,
+                "means": evaluate.summary(self.rows),
+                "verdicts": evaluate.verdicts(self.rows),
+                "settings": {"method": METHOD, "set": list(settings), "protocols": PROTOCOLS},
+                "store": {
+                    "hash": store.hash,
+                    "clips": len(store),
+                    "frames": len(store.frames),
+                    "layout": store.layout.name,
+                },
+                "seconds": {
+                    **{name: round(value, 2) for name, value in self.seconds.items()},
+                    "total": round(time.monotonic() - self.begun, 2),
+                },
+                "versions": {
+                    "kineme": __version__,
+                    "python": platform.python_version(),
+                    "torch": torch.__version__,
+                    "numpy": np.__version__,
+                },
+                "machine": {
+                    "processor": platform.processor() or platform.machine(),
+                    "threads": torch.get_num_threads(),
+                    "GPU": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+                },
+            },
+        )
 
     def _picture(self, name: str) -> Path:
         return self.out / "pictures" / name
@@ -301,8 +343,10 @@ def _settings(clips: int, quick: bool) -> list[str]:
 
 def _who(store: Store, rows: np.ndarray) -> str:
     """Whose clips these are, in words."""
-    known = [(name, {value for value in store.column(name)[rows].tolist() if value is not None})
-             for name in ("subject", "camera")]
+    known = [
+        (name, {value for value in store.column(name)[rows].tolist() if value is not None})
+        for name in ("subject", "camera")
+    ]
     said = [f"{name}s {', '.join(map(str, sorted(values, key=str)[:12]))}" for name, values in known if values]
     return f" ({'; '.join(said)})" if said else ""
 
@@ -318,8 +362,11 @@ def _others(store: Store, query: int) -> np.ndarray:
 def _verdict(rows: Sequence[evaluate.Row]) -> str:
     """In one sentence whether learning won."""
     means = {(mean["protocol"], mean["split"], mean["who"]): mean for mean in evaluate.summary(rows)}
-    pairs = [(mean, means[protocol, split, evaluate.RANDOM])
-             for (protocol, split, who), mean in means.items() if who == evaluate.LEARNED]
+    pairs = [
+        (mean, means[protocol, split, evaluate.RANDOM])
+        for (protocol, split, who), mean in means.items()
+        if who == evaluate.LEARNED
+    ]
     won = sum(mine["mean"] - other["mean"] > max(mine["spread"], other["spread"]) for mine, other in pairs)
     spread = "" if any(mine["n"] == 1 for mine, _ in pairs) else " by more than the spread of the trainings"
     said = f"{won} of {len(pairs)} scores are above those of random weights{spread}."

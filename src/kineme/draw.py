@@ -32,8 +32,8 @@ from .motion import Motion
 BLACK, GREY, SAME, OTHER = "#1d1e22", "#6b6e76", "#23763f", "#b3362b"
 MARKS = "os^DvPX*"  # of a map: ten classes have one shape in ten colours, the next ten another
 CURVES = ("#2b7bba", "#e0642c", "#3f9467", "#8a62b0", "#a8862a", "#6b6e76")
-FRAMES = 8              # figures of a strip
-INCH, DPI = 1.25, 110   # inches that a body's height takes
+FRAMES = 8  # figures of a strip
+INCH, DPI = 1.25, 110  # inches that a body's height takes
 TIME, TITLE = 0.13, 0.17  # room for the time beneath a figure, for a title above; in heights of the body
 LETTER, LETTERS = 0.097, 26  # inches that a letter takes beside a strip, and how many there are at most
 FPS, MOST_FPS = 20, 50  # of a film, unless asked otherwise; browsers slow down what is faster
@@ -69,8 +69,13 @@ def sheet(motions: Sequence[Motion], path: str | Path, titles: Sequence[str] = (
     _page([Figures(motion, frames) for motion in motions], words, [BLACK] * len(motions), path)
 
 
-def neighbours(query: Motion, hits: Sequence[tuple[Motion, float]], path: str | Path, titles: Sequence[str] = (),
-               frames: int = FRAMES) -> None:
+def neighbours(
+    query: Motion,
+    hits: Sequence[tuple[Motion, float]],
+    path: str | Path,
+    titles: Sequence[str] = (),
+    frames: int = FRAMES,
+) -> None:
     """A clip and those nearest to it, one strip under the other, with label, similarity, subject and camera.
 
     The label of a hit is green where it is the query's, red where it is another.
@@ -85,15 +90,22 @@ def neighbours(query: Motion, hits: Sequence[tuple[Motion, float]], path: str | 
     clips = [query, *(clip for clip, _ in hits)]
     named = [clip.label or (f"nearest {place}" if place else "query") for place, clip in enumerate(clips)]
     said = ["query" if titles or query.label else "", *(f"similarity {similarity:.3f}" for _, similarity in hits)]
-    words = [[text for text in (label, what, _who(clip)) if text]
-             for label, what, clip in zip(titles or named, said, clips)]
-    inks = [BLACK, *(BLACK if None in (query.label, clip.label) else SAME if clip.label == query.label else OTHER
-                     for clip, _ in hits)]
+    words = [
+        [text for text in (label, what, _who(clip)) if text] for label, what, clip in zip(titles or named, said, clips)
+    ]
+    inks = [
+        BLACK,
+        *(
+            BLACK if None in (query.label, clip.label) else SAME if clip.label == query.label else OTHER
+            for clip, _ in hits
+        ),
+    ]
     _page([Figures(clip, frames) for clip in clips], words, inks, path, apart=True)
 
 
-def gif(motion: Motion | Sequence[Motion], path: str | Path, fps: float = FPS, columns: int = 4,
-        size: int = 150) -> None:
+def gif(
+    motion: Motion | Sequence[Motion], path: str | Path, fps: float = FPS, columns: int = 4, size: int = 150
+) -> None:
     """A film of one movement, or of several side by side, each with its label, that runs for ever.
 
     The camera follows the body; its shadow and its height above the floor stay. Shorter motions wait for the longest;
@@ -111,14 +123,19 @@ def gif(motion: Motion | Sequence[Motion], path: str | Path, fps: float = FPS, c
     """
     motions = [motion] if isinstance(motion, Motion) else list(motion)
     if not motions or Path(path).suffix.lower() != ".gif" or not fps > 0:
-        raise InputError(path, f"a film of {len(motions)} motions, {fps} frames a second",
-                         "one motion or more, a rate above 0, and a name that ends with .gif")
+        raise InputError(
+            path,
+            f"a film of {len(motions)} motions, {fps} frames a second",
+            "one motion or more, a rate above 0, and a name that ends with .gif",
+        )
     wait = max(100 // MOST_FPS, round(100 / fps))  # hundredths of a second, as the format counts
     panels = [Figures(each.resample(100 / wait) if each.fps else each) for each in motions]
     labels = [str(each.label or each.source) for each in motions]
     palette = _palette()
-    images = [image.quantize(palette=palette, dither=Image.Dither.NONE)
-              for image in _film(panels, labels, min(columns, len(panels)), size)]
+    images = [
+        image.quantize(palette=palette, dither=Image.Dither.NONE)
+        for image in _film(panels, labels, min(columns, len(panels)), size)
+    ]
     with files.atomic(path) as temporary:
         images[0].save(temporary, "GIF", save_all=True, append_images=images[1:], duration=10 * wait, loop=0)
 
@@ -144,8 +161,15 @@ def curve(logs: Mapping[str, Iterable[Mapping[str, Any]]] | str | Path, path: st
     axes = figure.add_subplot()
     for number, (name, points) in enumerate(known.items()):
         at, values = np.array(points, float).reshape(-1, 2).T
-        axes.plot(at, values, color=CURVES[number % len(CURVES)], linewidth=1.6, label=name,
-                  marker="o" if len(at) < 3 else "", markersize=4)
+        axes.plot(
+            at,
+            values,
+            color=CURVES[number % len(CURVES)],
+            linewidth=1.6,
+            label=name,
+            marker="o" if len(at) < 3 else "",
+            markersize=4,
+        )
     axes.set_xlabel("epoch", color=GREY)
     axes.set_ylabel(key, color=GREY, parse_math=False)
     axes.tick_params(colors=GREY, length=3)
@@ -179,8 +203,9 @@ def plane(features: np.ndarray, seed: int = 0) -> np.ndarray:
     return TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(few)
 
 
-def atlas(points: np.ndarray, labels: Sequence[str | None], path: str | Path, title: str = "",
-          pale: np.ndarray | None = None) -> None:
+def atlas(
+    points: np.ndarray, labels: Sequence[str | None], path: str | Path, title: str = "", pale: np.ndarray | None = None
+) -> None:
     """A map: one mark for each clip, its colour and shape the class.
 
     Args:
@@ -211,8 +236,9 @@ def atlas(points: np.ndarray, labels: Sequence[str | None], path: str | Path, ti
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_color(PALE)
     if names:
-        figure.legend(loc="outside right center", frameon=False, labelcolor=GREY, fontsize=8,
-                      ncols=-(-len(names) // 24))
+        figure.legend(
+            loc="outside right center", frameon=False, labelcolor=GREY, fontsize=8, ncols=-(-len(names) // 24)
+        )
     _save(figure, path)
 
 
@@ -224,8 +250,9 @@ def _paint(axes: Axes, lines: Iterable[Line]) -> LineCollection:
     ends, inks, widths = zip(*lines)
     box, (left, right), (low, high) = axes.get_window_extent(), axes.get_xlim(), axes.get_ylim()
     points = min(box.width / (right - left), box.height / (high - low)) * 72 / axes.figure.dpi
-    drawn = LineCollection(ends, colors=inks, linewidths=points * np.array(widths), capstyle="round", clip_on=False,
-                           snap=False)
+    drawn = LineCollection(
+        ends, colors=inks, linewidths=points * np.array(widths), capstyle="round", clip_on=False, snap=False
+    )
     axes.add_collection(drawn, autolim=False)
     return drawn
 
@@ -244,12 +271,26 @@ def _row(axes: Axes, figures: Figures, slot: float | None = None, places: int | 
         time = f"{frame / figures.fps:.1f} s" if figures.fps else f"{frame}"
         axes.text(x, figures.low - 0.03, time, color=GREY, fontsize=6.5, ha="center", va="top")
     if title:
-        axes.text(0.02, figures.high + TITLE, _short(title), color=BLACK, fontsize=10, weight="bold", va="top",
-                  parse_math=False)
+        axes.text(
+            0.02,
+            figures.high + TITLE,
+            _short(title),
+            color=BLACK,
+            fontsize=10,
+            weight="bold",
+            va="top",
+            parse_math=False,
+        )
 
 
-def _page(rows: Sequence[Figures], words: Sequence[Sequence[str]], inks: Sequence[str], path: str | Path,
-          title: str = "", apart: bool = False) -> None:
+def _page(
+    rows: Sequence[Figures],
+    words: Sequence[Sequence[str]],
+    inks: Sequence[str],
+    path: str | Path,
+    title: str = "",
+    apart: bool = False,
+) -> None:
     """Strips one under the other on one scale.
 
     Args:
@@ -292,13 +333,19 @@ def _film(panels: Sequence[Figures], labels: Sequence[str], columns: int, size: 
     axes.set_axis_off()
     axes.set_xlim(0, columns * width)
     axes.set_ylim(0, rows * (high - low))
-    places = [((number % columns + 0.5) * width, (rows - 1 - number // columns) * (high - low) - low)
-              for number in range(len(panels))]
+    places = [
+        ((number % columns + 0.5) * width, (rows - 1 - number // columns) * (high - low) - low)
+        for number in range(len(panels))
+    ]
     for (x, y), label in zip(places, labels):
         axes.text(x, y + high - 0.02, _short(label), color=GREY, fontsize=8, ha="center", va="top", parse_math=False)
     for frame in range(max(len(panel.at) for panel in panels)):
-        drawn = _paint(axes, itertools.chain.from_iterable(
-            panel.lines(min(frame, len(panel.at) - 1), x, y) for panel, (x, y) in zip(panels, places)))
+        drawn = _paint(
+            axes,
+            itertools.chain.from_iterable(
+                panel.lines(min(frame, len(panel.at) - 1), x, y) for panel, (x, y) in zip(panels, places)
+            ),
+        )
         canvas.draw()
         yield Image.fromarray(np.array(canvas.buffer_rgba())[..., :3])
         drawn.remove()
@@ -328,7 +375,7 @@ def _save(figure: Figure, path: str | Path) -> None:
 
 
 def _short(text: str) -> str:
-    return text if len(text) <= LETTERS else f"{text[:LETTERS - 1]}…"
+    return text if len(text) <= LETTERS else f"{text[: LETTERS - 1]}…"
 
 
 def _who(clip: Motion) -> str:

@@ -95,8 +95,7 @@ class Model:
         return cls(encoder.to(device), card, run, sha256(run / weights))
 
     def random(self) -> Model:
-        """The run's own encoder before training: same seed, batch-norm statistics taken once from the training clips.
-        """
+        """The run's own encoder before training: same seed, batch-norm statistics of the training clips."""
         if self.path is None:
             raise InputError("model", "no run on disk", "a model opened with kineme.load")
         return Model.open(self.path, str(self.device), "initial.safetensors")
@@ -152,8 +151,12 @@ class Model:
         return features
 
     def frames(
-        self, what: Store | Motion | Sequence[Motion], rows: Sequence[int] | np.ndarray | None = None, *,
-        part: str = "pose", batch: int = 4096,
+        self,
+        what: Store | Motion | Sequence[Motion],
+        rows: Sequence[int] | np.ndarray | None = None,
+        *,
+        part: str = "pose",
+        batch: int = 4096,
     ) -> tuple[np.ndarray, np.ndarray]:
         """One code per recorded frame, of runs whose method looks at single frames (CV-MIM).
 
@@ -374,8 +377,11 @@ def write(model: Model, data: Store | str | Path, out: str | Path, progress: boo
     if not isinstance(data, Store):
         layout = model.layout.name if model.layout.name in skeleton.layouts() else None
         raw = not (Path(data) / "card.json").exists()
-        data = prepare(data, out / "store", normalise=model.card["normalise"]["how"], layout=layout) if raw else \
-            stores.open(data)
+        data = (
+            prepare(data, out / "store", normalise=model.card["normalise"]["how"], layout=layout)
+            if raw
+            else stores.open(data)
+        )
     features = model.embed(data, progress=progress)
     with atomic(out / "Z.npy") as temporary, open(temporary, "wb") as file:
         np.save(file, features)

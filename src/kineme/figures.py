@@ -24,8 +24,21 @@ LONGEST = 200  # frames, where all are wanted
 LIMB, HEAD, SHADOW, GAP = 0.026, 0.062, 0.12, 0.12
 WIDEST, HIGHEST, LOWEST = 2.0, 1.8, -0.5  # stray joints farther out than this do not make the picture larger
 # joints without a line of their own: those of the face lie in the head, fingers in the hand, origins outside the body
-BARE = ("nose", "eye", "ear", "mouth", "head_top", "head_end", "thumb", "pinky", "index", "small_toe", "joint_root",
-        "reference", "world")
+BARE = (
+    "nose",
+    "eye",
+    "ear",
+    "mouth",
+    "head_top",
+    "head_end",
+    "thumb",
+    "pinky",
+    "index",
+    "small_toe",
+    "joint_root",
+    "reference",
+    "world",
+)
 
 Colour = tuple[float, float, float]
 WHITE, PALE = (1.0, 1.0, 1.0), (0.862, 0.866, 0.882)
@@ -254,8 +267,9 @@ def _straightened(up: np.ndarray, centres: np.ndarray, joints: np.ndarray, seen:
     return (up - slope) / np.linalg.norm(up - slope)
 
 
-def _camera(joints: np.ndarray, seen: np.ndarray, layout: Layout,
-            up: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _camera(
+    joints: np.ndarray, seen: np.ndarray, layout: Layout, up: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Unit vectors: to the right of the picture, up in it, towards the camera."""
     together = [frame for frame in range(len(seen)) if seen[frame, :2].any(1).all()] if seen.shape[1] > 1 else []
     if together:

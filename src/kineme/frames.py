@@ -12,7 +12,7 @@ import numpy as np
 
 from .errors import InputError
 
-HEADER = 128    # bytes before the numbers; enough for any shape, so that it can be written last
+HEADER = 128  # bytes before the numbers; enough for any shape, so that it can be written last
 BLOCK = 1 << 12  # frames that are copied at a time
 AGAIN = "Prepare the store again or take another copy"
 
@@ -55,7 +55,7 @@ class Growing:
             stretch = np.memmap(narrow, "<f4", "r", place, (count, persons, *shape))
             place += stretch.nbytes
             for begin in range(0, count, BLOCK):
-                self.append(widen(stretch[begin:begin + BLOCK], segments[-1][0]))
+                self.append(widen(stretch[begin : begin + BLOCK], segments[-1][0]))
         narrow.unlink()
 
     def finish(self, shape: tuple[int, ...]) -> None:

@@ -61,11 +61,16 @@ class Motion:
             raise InputError("motion", f"source of type {type(self.source).__name__}", "a str")
         where = self.source or "motion"
         joints, confidence = _arrays(where, self.joints, self.confidence, self.layout)
-        clean = {"joints": joints, "confidence": confidence, "fps": _fps(where, self.fps),
-                 "image_size": _size(where, self.image_size), "extra": _extra(where, self.extra),
-                 "label": _plain(where, "label", self.label, (str,)),
-                 "subject": _plain(where, "subject", self.subject, (int, str)),
-                 "camera": _plain(where, "camera", self.camera, (int, str))}
+        clean = {
+            "joints": joints,
+            "confidence": confidence,
+            "fps": _fps(where, self.fps),
+            "image_size": _size(where, self.image_size),
+            "extra": _extra(where, self.extra),
+            "label": _plain(where, "label", self.label, (str,)),
+            "subject": _plain(where, "subject", self.subject, (int, str)),
+            "camera": _plain(where, "camera", self.camera, (int, str)),
+        }
         axes = tuple(up for up in UPS if joints.shape[3] == 3 or up[1] != "z")
         if self.up is not None and self.up not in axes:
             raise InputError(where, f"up axis {self.up!r}", f"one of {', '.join(axes)}, or None")
@@ -79,10 +84,15 @@ class Motion:
 
     def __repr__(self) -> str:
         frames, persons, joints, coords = self.joints.shape
-        known = [f"{name}={value!r}" for name in ("fps", "up", "unit", "image_size", "label", "subject", "camera")
-                 if (value := getattr(self, name)) is not None]
-        return (f"Motion({self.source!r}: {frames} frames, {persons} persons, {joints} joints of {self.layout.name}, "
-                f"{coords} coordinates, {', '.join(known)})")
+        known = [
+            f"{name}={value!r}"
+            for name in ("fps", "up", "unit", "image_size", "label", "subject", "camera")
+            if (value := getattr(self, name)) is not None
+        ]
+        return (
+            f"Motion({self.source!r}: {frames} frames, {persons} persons, {joints} joints of {self.layout.name}, "
+            f"{coords} coordinates, {', '.join(known)})"
+        )
 
     @property
     def persons(self) -> int:
@@ -105,8 +115,9 @@ class Motion:
             InputError: not ``0 <= start < end <= len(motion)``.
         """
         if not (_whole(start) and _whole(end) and 0 <= start < end <= len(self)):
-            raise InputError(self.source or "motion", f"frames {start} to {end}",
-                             f"whole numbers 0 <= start < end <= {len(self)}")
+            raise InputError(
+                self.source or "motion", f"frames {start} to {end}", f"whole numbers 0 <= start < end <= {len(self)}"
+            )
         return self.with_(joints=self.joints[start:end], confidence=self.confidence[start:end])
 
     def resample(self, fps: float) -> Motion:
@@ -124,15 +135,22 @@ class Motion:
         """
         where = self.source or "motion"
         if self.fps is None:
-            raise InputError(where, "no frames per second are known", "a motion with fps to resample",
-                             "Give them with motion.with_(fps=30), or use resize(frames)")
+            raise InputError(
+                where,
+                "no frames per second are known",
+                "a motion with fps to resample",
+                "Give them with motion.with_(fps=30), or use resize(frames)",
+            )
         if (wanted := _fps("resample", fps)) is None:
             raise InputError("resample", "fps None", "frames per second")
         step = self.fps / wanted
         last = (len(self) - 1) * (wanted / self.fps) + 1e-9
         if last >= MAX_FRAMES:
-            raise InputError(where, f"{last:.3g} frames at {wanted:g} instead of {self.fps:g} frames per second",
-                             f"at most {MAX_FRAMES}")
+            raise InputError(
+                where,
+                f"{last:.3g} frames at {wanted:g} instead of {self.fps:g} frames per second",
+                f"at most {MAX_FRAMES}",
+            )
         return self._at(np.minimum(np.arange(int(last) + 1) * step, len(self) - 1), wanted)
 
     def resize(self, frames: int) -> Motion:
@@ -174,8 +192,12 @@ class Motion:
             InputError: ``per_second`` and no ``fps``.
         """
         if per_second and self.fps is None:
-            raise InputError(self.source or "motion", "no frames per second are known", "a motion with fps",
-                             "Give them with motion.with_(fps=30)")
+            raise InputError(
+                self.source or "motion",
+                "no frames per second are known",
+                "a motion with fps",
+                "Give them with motion.with_(fps=30)",
+            )
         moved = np.zeros_like(self.joints)
         seen = (self.confidence[1:] > 0) & (self.confidence[:-1] > 0)
         moved[:-1] = (self.joints[1:] - self.joints[:-1]) * seen[..., None]
@@ -196,8 +218,11 @@ class Motion:
         root = list(self.layout.root)
         seen = np.all(self.confidence[:, :, root] > 0, axis=2)  # [T, M]
         if not seen.any():
-            raise InputError(self.source or "motion", "the root is missing in every frame",
-                             f"joints {', '.join(self.layout.joints[i] for i in root)} seen at least once")
+            raise InputError(
+                self.source or "motion",
+                "the root is missing in every frame",
+                f"joints {', '.join(self.layout.joints[i] for i in root)} seen at least once",
+            )
         person = int(seen.any(axis=0).argmax())
         frames = np.flatnonzero(seen[:, person])
         track = self.joints[frames, person][:, root].mean(axis=1, dtype=np.float64)  # [seen frames, C]
@@ -216,8 +241,11 @@ class Motion:
         if self.up in ("+x", "-x"):
             raise InputError(self.source or "motion", f"up axis {self.up!r}", "an up axis across x, which is mirrored")
         order = list(self.layout.mirror)
-        alone = [i for i, partner in enumerate(order)
-                 if i == partner and self.layout.words[i].startswith(("left_", "right_"))]
+        alone = [
+            i
+            for i, partner in enumerate(order)
+            if i == partner and self.layout.words[i].startswith(("left_", "right_"))
+        ]
         joints, confidence = self.joints[:, :, order], self.confidence[:, :, order]
         joints[..., 0] = 0 - joints[..., 0]  # not -x: a missing joint stays +0
         confidence[:, :, alone] = 0
@@ -240,8 +268,11 @@ class Motion:
             InputError: the map starts from another layout.
         """
         if self.layout.joints != mapping.source.joints:
-            raise InputError(self.source or "motion", f"joints of layout {self.layout.name}",
-                             f"those of layout {mapping.source.name}, from which the map starts")
+            raise InputError(
+                self.source or "motion",
+                f"joints of layout {self.layout.name}",
+                f"those of layout {mapping.source.name}, from which the map starts",
+            )
         weights = mapping.weights
         used = int(max(1, (weights > 0).sum(axis=1).max()))
         order = np.argsort(-weights, axis=1, kind="stable")[:, :used]  # sources of each target, heaviest first
@@ -271,15 +302,20 @@ def _arrays(where: str, joints: Any, confidence: Any, layout: Any) -> tuple[np.n
     if confidence.shape != joints.shape[:3]:
         raise InputError(where, f"confidence of shape {confidence.shape}", f"shape {joints.shape[:3]}")
     if not (confidence.min() >= 0 and confidence.max() <= 1):  # so written that NaN fails
-        raise InputError(where, f"confidence from {confidence.min():g} to {confidence.max():g}",
-                         "0 for missing up to 1 for certain")
+        raise InputError(
+            where, f"confidence from {confidence.min():g} to {confidence.max():g}", "0 for missing up to 1 for certain"
+        )
     missing = confidence == 0
     if joints[missing].any():
         joints = np.where(missing[..., None], np.float32(0), joints)
     if not np.isfinite(joints).all():
         frame, person, joint = np.argwhere(~np.isfinite(joints))[0][:3]
-        raise InputError(where, f"a coordinate that is not finite at frame {frame}, person {person}, "
-                         f"joint {layout.joints[joint]}", "finite numbers", "Mark missing joints with confidence 0")
+        raise InputError(
+            where,
+            f"a coordinate that is not finite at frame {frame}, person {person}, joint {layout.joints[joint]}",
+            "finite numbers",
+            "Mark missing joints with confidence 0",
+        )
     return joints, confidence
 
 
@@ -312,8 +348,9 @@ def _size(where: str, size: Any) -> tuple[int, int] | None:
 def _extra(where: str, extra: Any) -> dict[str, Any]:
     if not (isinstance(extra, Mapping) and all(isinstance(name, str) for name in extra)):
         raise InputError(where, f"extra {extra!r}", "a dict with column names as keys")
-    return {name: _plain(where, f"extra column {name!r}", value, (str, int, float, bool))
-            for name, value in extra.items()}
+    return {
+        name: _plain(where, f"extra column {name!r}", value, (str, int, float, bool)) for name, value in extra.items()
+    }
 
 
 def _whole(value: Any) -> bool:
@@ -325,5 +362,8 @@ def _plain(where: str, what: str, value: Any, kinds: tuple[type, ...]) -> Any:
     value = value.item() if isinstance(value, np.generic) else value
     if value is None or (isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool))):
         return value
-    raise InputError(where, f"{what} = {value!r} of type {type(value).__name__}",
-                     f"{', '.join(kind.__name__ for kind in kinds)} or None")
+    raise InputError(
+        where,
+        f"{what} = {value!r} of type {type(value).__name__}",
+        f"{', '.join(kind.__name__ for kind in kinds)} or None",
+    )

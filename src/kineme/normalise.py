@@ -69,8 +69,9 @@ def default(layout: Layout, coords: int = 3) -> str:
     return "ntu" if layout.name == "ntu25" and coords == 3 else "general"
 
 
-def describe(how: str, layout: Layout, coords: int = 3, *, scale: bool | None = None,
-             per_frame: bool = False) -> dict[str, Any]:
+def describe(
+    how: str, layout: Layout, coords: int = 3, *, scale: bool | None = None, per_frame: bool = False
+) -> dict[str, Any]:
     """A normalisation in plain containers, for the card of a store; :func:`apply` takes it in place of a name.
 
     Returns:
@@ -86,8 +87,9 @@ def describe(how: str, layout: Layout, coords: int = 3, *, scale: bool | None = 
     return {"how": how, "options": options, **_used(how, layout, coords, options.get("scale", False))}
 
 
-def apply(motion: Motion, how: str | Mapping[str, Any], *, scale: bool | None = None,
-          per_frame: bool = False) -> Motion:
+def apply(
+    motion: Motion, how: str | Mapping[str, Any], *, scale: bool | None = None, per_frame: bool = False
+) -> Motion:
     """The motion, normalised.
 
     Args:
@@ -197,9 +199,13 @@ def rotation_between(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     x, y, z = x / sine, y / sine, z / sine
     s, c = math.sin(angle), math.cos(angle)
     v = 1 - c
-    return np.array([[c + v * x * x, v * x * y - s * z, v * x * z + s * y],
-                     [v * x * y + s * z, c + v * y * y, v * y * z - s * x],
-                     [v * x * z - s * y, v * y * z + s * x, c + v * z * z]])
+    return np.array(
+        [
+            [c + v * x * x, v * x * y - s * z, v * x * z + s * y],
+            [v * x * y + s * z, c + v * y * y, v * y * z - s * x],
+            [v * x * z - s * y, v * y * z + s * x, c + v * z * z],
+        ]
+    )
 
 
 def _by_energy(slots: np.ndarray, keep: int) -> tuple[np.ndarray, np.ndarray]:
@@ -211,7 +217,7 @@ def _by_energy(slots: np.ndarray, keep: int) -> tuple[np.ndarray, np.ndarray]:
 def _persons(array: np.ndarray, order: np.ndarray, keep: int) -> np.ndarray:
     """``[T, S, ...]`` -> ``[T, keep, ...]``: these slots in this order, then empty ones."""
     chosen = np.zeros((len(array), keep, *array.shape[2:]), array.dtype)
-    chosen[:, :len(order)] = array[:, order]
+    chosen[:, : len(order)] = array[:, order]
     return chosen
 
 
@@ -219,12 +225,13 @@ def _filled(there: np.ndarray, length: int) -> np.ndarray:
     """Step a for one person: source frame of each of ``length`` frames, from bool ``[T]``."""
     frames = np.arange(len(there))
     if there.any():
-        frames = frames[:np.flatnonzero(there)[-1] + 1] if there[0] else frames[there]
+        frames = frames[: np.flatnonzero(there)[-1] + 1] if there[0] else frames[there]
     return frames[np.arange(length) % len(frames)]
 
 
-def _preprocess(joints: np.ndarray, pad_to: int | None,
-                axes: Axes) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[str]]:
+def _preprocess(
+    joints: np.ndarray, pad_to: int | None, axes: Axes
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[str]]:
     """:func:`ntu_preprocess`; also where each frame came from (int64 ``[T', M]``), empty joints, what was left out."""
     length, persons = max(len(joints), pad_to or 0), joints.shape[1]
     there = joints.reshape(len(joints), persons, -1).sum(2) != 0
@@ -273,8 +280,11 @@ def _general(motion: Motion, scale: bool, per_frame: bool) -> Motion:
     if not rooted.any():  # seen from the side a body shows one hip: better than none
         root = list(layout.root) if known[:, list(layout.root)].any() else list(range(len(layout)))
         roots, rooted = _middle(body[:, root], known[:, root])
-        notes.append("placed by one side of the root" if len(root) == len(layout.root) else
-                     "placed by the middle of the joints: the root is never seen")
+        notes.append(
+            "placed by one side of the root"
+            if len(root) == len(layout.root)
+            else "placed by the middle of the joints: the root is never seen"
+        )
     first = int(rooted.argmax())
     if per_frame and rooted.any():
         times = np.arange(len(roots))
@@ -291,8 +301,9 @@ def _general(motion: Motion, scale: bool, per_frame: bool) -> Motion:
     return motion.with_(joints=moved, up=up, unit="1" if scale else motion.unit, extra=_noted(motion, notes))
 
 
-def _facing(motion: Motion, body: np.ndarray, known: np.ndarray, roots: np.ndarray, rooted: np.ndarray,
-            notes: list[str]) -> tuple[np.ndarray, str | None]:
+def _facing(
+    motion: Motion, body: np.ndarray, known: np.ndarray, roots: np.ndarray, rooted: np.ndarray, notes: list[str]
+) -> tuple[np.ndarray, str | None]:
     """Rotation that makes the body's first complete frame upright and facing +z; the axis that is up afterwards.
 
     Without an upward vector in the body the axis that the recording calls up serves, where it names one.
@@ -341,8 +352,9 @@ def _torso(layout: Layout, body: np.ndarray, known: np.ndarray, notes: list[str]
     most = np.where(known[..., None], body, -np.inf).max(1)[known.any(1)]
     sizes = np.linalg.norm(most - least, axis=1)
     sizes = sizes[sizes > 0]
-    notes.append("scaled by the size of the body: the torso is never seen" if len(sizes) else
-                 "not scaled: the body has no size")
+    notes.append(
+        "scaled by the size of the body: the torso is never seen" if len(sizes) else "not scaled: the body has no size"
+    )
     return TORSO_SHARE * float(np.median(sizes)) if len(sizes) else 1.0
 
 
@@ -420,8 +432,12 @@ def _check(how: str, layout: Layout, coords: int, where: str = "normalise") -> N
         raise InputError(where, f"{coords}-D joints under normalisation `ntu`", "3-D joints", mend)
     axes = _axes(layout)
     if not all(axes) or axes.base == axes.centre:
-        raise InputError(where, f"layout {layout.name} lacks a spine or shoulders; normalisation `ntu` turns by both",
-                         "a layout with a joint in the spine above the root, and two shoulders", mend)
+        raise InputError(
+            where,
+            f"layout {layout.name} lacks a spine or shoulders; normalisation `ntu` turns by both",
+            "a layout with a joint in the spine above the root, and two shoulders",
+            mend,
+        )
 
 
 def _image(motion: Motion, where: str) -> Motion:
@@ -431,8 +447,12 @@ def _image(motion: Motion, where: str) -> Motion:
         return motion.with_(joints=joints * np.array([1, -1], np.float32), up="-y") if motion.up == "+y" else motion
     if motion.up not in ("+y", None) or (seen & (joints[..., 2:] <= 0)).any():
         behind = "up is " + str(motion.up) if motion.up not in ("+y", None) else "joints behind the camera (z <= 0)"
-        raise InputError(where, f"3-D joints, {behind}", "joints in the frame of a sensor: y up, z away from it",
-                         "Motion capture has no camera of its own; train on it as it is (normalisation `none`)")
+        raise InputError(
+            where,
+            f"3-D joints, {behind}",
+            "joints in the frame of a sensor: y up, z away from it",
+            "Motion capture has no camera of its own; train on it as it is (normalisation `none`)",
+        )
     projected = np.where(seen, -camera.perspective(joints), 0).astype(np.float32)
     return motion.with_(joints=projected, up="-y", unit="1")
 
@@ -455,9 +475,12 @@ def _used(how: str, layout: Layout, coords: int, scale: bool) -> dict[str, Any]:
     if scale:
         joints["torso"], wanted["torso"] = _first(layout, TORSO), TORSO[0]
     words = {role: _words(layout, index) for role, index in joints.items()}
-    notes = [f"{role}: no {' and '.join(wanted[role])} in the layout, " +
-             (f"{' and '.join(words[role])} instead" if words[role] else "left out")
-             for role in wanted if words[role] != list(wanted[role])]
+    notes = [
+        f"{role}: no {' and '.join(wanted[role])} in the layout, "
+        + (f"{' and '.join(words[role])} instead" if words[role] else "left out")
+        for role in wanted
+        if words[role] != list(wanted[role])
+    ]
     return {"joints": words, "notes": notes}
 
 

@@ -59,8 +59,12 @@ class Pairs:
         self.up = getattr(source.store, "card", {}).get("up")
         self.where = str(getattr(source.store, "path", "the store"))
         if self.up is None and not self.flat:
-            raise InputError(self.where, "3-D poses without a vertical axis", "one, for cameras turn about it",
-                             "Prepare recordings with different axes apart from each other")
+            raise InputError(
+                self.where,
+                "3-D poses without a vertical axis",
+                "one, for cameras turn about it",
+                "Prepare recordings with different axes apart from each other",
+            )
 
     @property
     def profile(self) -> Profile:
@@ -83,9 +87,12 @@ class Pairs:
         if self.flat:
             usable &= self.partners(numbers)[1].any(1)
         elif self.sensor and (self.up not in ("+y", "-y") or bool((seen & (joints[..., 2] <= 0)).any())):
-            raise InputError(self.where, "method.sensor for poses that lie before no sensor",
-                             "joints in the frame of a sensor: y up or down, z away from it",
-                             "Prepare its recordings with --normalise none")
+            raise InputError(
+                self.where,
+                "method.sensor for poses that lie before no sensor",
+                "joints in the frame of a sensor: y up or down, z away from it",
+                "Prepare its recordings with --normalise none",
+            )
         return usable
 
     def draw(self, numbers: Tensor, gen: Generator) -> Draw:

@@ -165,8 +165,12 @@ def taken(source: Layout, coords: int, device: torch.device | str = "cpu") -> Ta
     mapping = skeleton.joint_map(source, layout(profile.layout))
     lost = [name for name in mapping.missing if mapping.target.joints.index(name) in (1, 2, 7, 8)]
     if lost:
-        raise InputError(f"layout {source.name}", f"no joint for {', '.join(lost)}", "shoulders and hips",
-                         "Name them with a map file: kineme prepare SRC DEST --layout pose13 --map FILE")
+        raise InputError(
+            f"layout {source.name}",
+            f"no joint for {', '.join(lost)}",
+            "shoulders and hips",
+            "Name them with a map file: kineme prepare SRC DEST --layout pose13 --map FILE",
+        )
     return Taken(profile, torch.from_numpy(mapping.weights).to(device))
 
 
@@ -181,8 +185,7 @@ def _picks(profile: Profile, device: torch.device) -> Tensor:
 
 
 def trunk_seen(seen: Tensor, profile: Profile) -> Tensor:
-    """Whether a pose can be placed and measured as published: its origin and all distances. ``[..., V]`` -> ``[...]``.
-    """
+    """Whether a pose can be placed and measured as published: origin and all distances. ``[..., V]`` -> ``[...]``."""
     ends, rooted = _plan(profile, torch.float32, seen.device)
     needed = (ends != 0).any(0) | (rooted > 0)
     return ((seen > 0) | ~needed).all(-1)

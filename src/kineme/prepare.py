@@ -74,10 +74,18 @@ def _some(names: Sequence[str], most: int = 12) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def prepare(src: str | os.PathLike, dest: str | os.PathLike, format: str | None = None, normalise: str | None = None,
-            labels: str | os.PathLike | None = None, layout: str | None = None,
-            table: Mapping[str, Any] | str | os.PathLike | None = None, jobs: int = 1, faithful: bool = False,
-            progress: Progress | None = None) -> Store:
+def prepare(
+    src: str | os.PathLike,
+    dest: str | os.PathLike,
+    format: str | None = None,
+    normalise: str | None = None,
+    labels: str | os.PathLike | None = None,
+    layout: str | None = None,
+    table: Mapping[str, Any] | str | os.PathLike | None = None,
+    jobs: int = 1,
+    faithful: bool = False,
+    progress: Progress | None = None,
+) -> Store:
     """Turn a folder of motion files (or one file) into a store.
 
     Files are taken in the order of their names; the result does not depend on ``jobs``. A file or clip that cannot be
@@ -133,8 +141,13 @@ def report(store: Store) -> Report:
     if norms.NOTE in store.clips.column_names:
         partly = len(store) - store.clips[norms.NOTE].null_count
         notes.append(f"{partly} clips could not be normalised in every respect (column {norms.NOTE})")
-    return Report(len(store), len(store.frames), tuple((line["file"], line["reason"]) for line in lines),
-                  tuple(store.card.get("map", ())), tuple(notes))
+    return Report(
+        len(store),
+        len(store.frames),
+        tuple((line["file"], line["reason"]) for line in lines),
+        tuple(store.card.get("map", ())),
+        tuple(notes),
+    )
 
 
 @dataclass(frozen=True)
@@ -151,8 +164,16 @@ class _Plan:
     key: str
 
 
-def _plan(src: Path, dest: Path, format: str | None, normalise: str | None, labels: str | None, layout: str | None,
-          table: Mapping[str, Any] | str | os.PathLike | None, faithful: bool) -> _Plan:
+def _plan(
+    src: Path,
+    dest: Path,
+    format: str | None,
+    normalise: str | None,
+    labels: str | None,
+    layout: str | None,
+    table: Mapping[str, Any] | str | os.PathLike | None,
+    faithful: bool,
+) -> _Plan:
     beside = [Path(labels).absolute()] if labels not in (None, "folder") else []  # they may lie among the recordings
     if isinstance(table, (str, os.PathLike)):
         beside.append(Path(table).absolute())
@@ -161,23 +182,42 @@ def _plan(src: Path, dest: Path, format: str | None, normalise: str | None, labe
         raise InputError(src, "no such file or folder", "motion files")
     single = not src.is_dir() or any(
         getattr(reader, "folder", False) and format in (None, name) and reader.sniff(src, b"")
-        for name, reader in readers.readers().items())
+        for name, reader in readers.readers().items()
+    )
     options = Options(src.parent if single else src, format, normalise, labels, layout, table, faithful)
     partial = dest.with_name(f"{dest.name}.partial")
     searched = src if src.is_dir() else src.parent
     apart = [path for path in beside if not _inside(src, path)]
-    listing = {path: facts for path, facts in _listing(searched, None if src.is_dir() else src.stem)
-               if not _inside(searched / path, dest, partial)}
-    units = [src.name] if single else [path.relative_to(src).as_posix() for path in readers.sources(src, format)
-                                       if not _inside(path, dest, partial, *apart)]
-    left_out = {name: Path(path).name for path in listing if fnmatch.fnmatch(path, "*missing_skeletons*.txt")
-                for name in ntu.missing_skeletons(searched / path)}
-    aside = [{"file": unit, "reason": f"listed in {left_out[PurePosixPath(unit).stem]}"}
-             for unit in units if PurePosixPath(unit).stem in left_out]
+    listing = {
+        path: facts
+        for path, facts in _listing(searched, None if src.is_dir() else src.stem)
+        if not _inside(searched / path, dest, partial)
+    }
+    units = (
+        [src.name]
+        if single
+        else [
+            path.relative_to(src).as_posix()
+            for path in readers.sources(src, format)
+            if not _inside(path, dest, partial, *apart)
+        ]
+    )
+    left_out = {
+        name: Path(path).name
+        for path in listing
+        if fnmatch.fnmatch(path, "*missing_skeletons*.txt")
+        for name in ntu.missing_skeletons(searched / path)
+    }
+    aside = [
+        {"file": unit, "reason": f"listed in {left_out[PurePosixPath(unit).stem]}"}
+        for unit in units
+        if PurePosixPath(unit).stem in left_out
+    ]
     shards = _shards([unit for unit in units if PurePosixPath(unit).stem not in left_out], listing)
     if not shards:
-        raise InputError(src, f"all of its {len(units)} files are {aside[0]['reason']}" if aside else "no file in it",
-                         "motion files")
+        raise InputError(
+            src, f"all of its {len(units)} files are {aside[0]['reason']}" if aside else "no file in it", "motion files"
+        )
     asked = {**dataclasses.asdict(options), "root": None}
     facts = [[str(path), *(_listing(path) if path.is_dir() else _listing(path.parent, path.stem))] for path in beside]
     key = files.sha256(json.dumps([__version__, stores.FORMAT, asked, units, listing, facts]).encode())
@@ -236,8 +276,12 @@ def _claimed(plan: _Plan) -> Iterator[None]:
     """The folder of work, ours alone: rid of what was interrupted, and of shards for other files or options."""
     folder, lock = plan.partial, plan.partial / "lock"
     if folder.exists() and (folder.is_file() or not all(OURS.fullmatch(entry.name) for entry in folder.iterdir())):
-        raise InputError(folder, "exists, and does not come from `kineme prepare`", "room for unfinished work",
-                         "Rename it or choose another store")
+        raise InputError(
+            folder,
+            "exists, and does not come from `kineme prepare`",
+            "room for unfinished work",
+            "Rename it or choose another store",
+        )
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         handle = lock.open("a")
@@ -281,13 +325,17 @@ def _collect(plan: _Plan, jobs: int, tick: Progress) -> list[dict[str, Any]]:
     if kinds:
         raise _mixed(plan.src, list(kinds.values()))
     first = next(item for item in (*plan.aside, *(item for summary in summaries for item in summary["aside"])))
-    raise InputError(plan.src, f"none of {len(plan.units)} files could be read; the first is {first['file']}: "
-                     f"{first['reason']}")
+    raise InputError(
+        plan.src, f"none of {len(plan.units)} files could be read; the first is {first['file']}: {first['reason']}"
+    )
 
 
 def _mixed(src: Path, kinds: Sequence[Mapping[str, Any]]) -> InputError:
-    shown = [f"{kind['layout']['name']} of {len(kind['layout']['joints'])} joints, {kind['coords']}-D "
-             f"({kind['clips']} clips so far, the first in {kind['first']})" for kind in kinds[:8]]
+    shown = [
+        f"{kind['layout']['name']} of {len(kind['layout']['joints'])} joints, {kind['coords']}-D "
+        f"({kind['clips']} clips so far, the first in {kind['first']})"
+        for kind in kinds[:8]
+    ]
     if len({kind["coords"] for kind in kinds}) > 1:
         mend = "Prepare 2-D and 3-D motion apart"
     else:
@@ -320,9 +368,13 @@ def _run(plan: _Plan, jobs: int) -> Generator[int, None, None]:
             future.result()
             yield futures[future]
     except BrokenProcessPool:
-        raise InputError("--jobs", "a working process ended all of a sudden", "room in memory for one file per process",
-                         "Take fewer jobs; in a script of your own, call prepare under `if __name__ == '__main__':`. "
-                         "What was done is kept") from None
+        raise InputError(
+            "--jobs",
+            "a working process ended all of a sudden",
+            "room in memory for one file per process",
+            "Take fewer jobs; in a script of your own, call prepare under `if __name__ == '__main__':`. "
+            "What was done is kept",
+        ) from None
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -356,10 +408,20 @@ def _join(plan: _Plan, summaries: Sequence[Mapping[str, Any]]) -> None:
     maps = {name: made for summary in summaries for name, made in summary["maps"].items()}
     asked = {name: value for name, value in dataclasses.asdict(plan.options).items() if name != "root"}
     asked["labels"] = plan.options.labels and Path(plan.options.labels).name
-    card = {"prepared": {"key": plan.key, "source": plan.src.name, **asked},
-            "map": list(maps.values()), "notes": _notes(plan, summaries)}
-    with Writer(plan.partial / "store", layout, persons, coords, normalise=norms.describe(how, layout, coords),
-                splits=stores.merge_splits(splits), card=card) as writer:
+    card = {
+        "prepared": {"key": plan.key, "source": plan.src.name, **asked},
+        "map": list(maps.values()),
+        "notes": _notes(plan, summaries),
+    }
+    with Writer(
+        plan.partial / "store",
+        layout,
+        persons,
+        coords,
+        normalise=norms.describe(how, layout, coords),
+        splits=stores.merge_splits(splits),
+        card=card,
+    ) as writer:
         for i, summary in enumerate(summaries):
             if summary["layouts"]:
                 writer.extend(Store(_folder(plan, i) / "store"))
@@ -388,8 +450,11 @@ def _notes(plan: _Plan, summaries: Sequence[Mapping[str, Any]]) -> list[str]:
     named: dict[int, set[str]] = {}
     for line, path in (pair for summary in summaries for pair in summary["rows"]):
         named.setdefault(line, set()).add(path)
-    notes += [f"line {line} of the labels names {len(paths)} recordings: {', '.join(sorted(paths)[:5])}"
-              for line, paths in sorted(named.items()) if len(paths) > 1]
+    notes += [
+        f"line {line} of the labels names {len(paths)} recordings: {', '.join(sorted(paths)[:5])}"
+        for line, paths in sorted(named.items())
+        if len(paths) > 1
+    ]
     return notes
 
 

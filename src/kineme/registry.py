@@ -59,8 +59,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def callable_room(name: str, verb: str) -> None:
-    """Let a room be called like its verb: ``kineme.prepare(...)`` works although ``kineme.prepare`` is also a module.
-    """
+    """Let a room be called like its verb: ``kineme.prepare(...)`` works although it is also a module."""
 
     class Room(ModuleType):
         def __call__(self, *args, **options):

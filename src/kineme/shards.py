@@ -47,18 +47,29 @@ class Options:
     def __post_init__(self):
         formats = registry.names("readers")
         if self.format is not None and self.format not in formats:
-            raise InputError(f"format {self.format!r}", "no such format", f"one of {', '.join(formats)}",
-                             registry.did_you_mean(self.format, formats))
+            raise InputError(
+                f"format {self.format!r}",
+                "no such format",
+                f"one of {', '.join(formats)}",
+                registry.did_you_mean(self.format, formats),
+            )
         if self.normalise is not None and self.normalise not in norms.HOWS:
-            raise InputError(f"normalisation {self.normalise!r}", "no such normalisation",
-                             f"one of {', '.join(norms.HOWS)}", registry.did_you_mean(self.normalise, norms.HOWS))
+            raise InputError(
+                f"normalisation {self.normalise!r}",
+                "no such normalisation",
+                f"one of {', '.join(norms.HOWS)}",
+                registry.did_you_mean(self.normalise, norms.HOWS),
+            )
         if self.layout is not None:
             skeleton.layout(self.layout)
         elif self.table is not None:
             raise InputError("--map", "a map of joints without a layout to map to", "--layout NAME")
         if self.labels not in (None, "folder") and not Path(str(self.labels)).exists():
-            raise InputError(self.labels, "no such file or folder", "labels: a CSV file, a folder of label files, or "
-                             "the word `folder`")
+            raise InputError(
+                self.labels,
+                "no such file or folder",
+                "labels: a CSV file, a folder of label files, or the word `folder`",
+            )
         if self.label_table is not None:
             tables.read(self.label_table)
 
@@ -96,9 +107,16 @@ def shard(paths: Sequence[str], options: Options, folder: str | os.PathLike) -> 
             writer: Writer | None = None
             for path in paths:
                 for clip in _clips(path, options, found):
-                    entry = layouts.setdefault((clip.layout, clip.coords), {
-                        "layout": clip.layout.as_dict(), "coords": clip.coords, "first": path, "persons": 0,
-                        "clips": 0})
+                    entry = layouts.setdefault(
+                        (clip.layout, clip.coords),
+                        {
+                            "layout": clip.layout.as_dict(),
+                            "coords": clip.coords,
+                            "first": path,
+                            "persons": 0,
+                            "clips": 0,
+                        },
+                    )
                     entry["clips"] += 1
                     entry["persons"] = max(entry["persons"], clip.persons)
                     if writer is None:
@@ -115,12 +133,12 @@ class _Found:
     """What a shard has to tell beside its clips; plain containers only."""
 
     aside: list[dict[str, str]] = field(default_factory=list)
-    maps: dict[str, dict[str, Any]] = field(default_factory=dict)    # by the layout that was mapped
-    splits: list[list[Any]] = field(default_factory=list)            # [data sets, carried splits], distinct
-    rows: list[list[Any]] = field(default_factory=list)              # [line of the label table, file that it names]
-    unlabelled: int = 0                                              # clips that the label table or folder leaves out
+    maps: dict[str, dict[str, Any]] = field(default_factory=dict)  # by the layout that was mapped
+    splits: list[list[Any]] = field(default_factory=list)  # [data sets, carried splits], distinct
+    rows: list[list[Any]] = field(default_factory=list)  # [line of the label table, file that it names]
+    unlabelled: int = 0  # clips that the label table or folder leaves out
     first_unlabelled: str = ""
-    kinds: list[list[Any]] = field(default_factory=list)             # [up, unit], distinct
+    kinds: list[list[Any]] = field(default_factory=list)  # [up, unit], distinct
 
     def leave(self, file: str, reason: str) -> None:
         self.aside.append({"file": file, "reason": reason})
@@ -133,7 +151,7 @@ class _Found:
 def _clips(path: str, options: Options, found: _Found) -> Iterator[Motion]:
     """The clips of a file, ready to be stored; what cannot be is noted in ``found``."""
     file = options.root / path
-    folder = path[:path.rfind("/") + 1]
+    folder = path[: path.rfind("/") + 1]
     rows = tables.read(options.label_table) if options.label_table else None
     sets: set[str] = set()
     count = 0
@@ -164,8 +182,9 @@ def _clips(path: str, options: Options, found: _Found) -> Iterator[Motion]:
         found.splits.append(carried)
 
 
-def _labelled(motion: Motion, path: str, rows: Mapping[str, Any] | None, options: Options,
-              found: _Found) -> Iterator[Motion]:
+def _labelled(
+    motion: Motion, path: str, rows: Mapping[str, Any] | None, options: Options, found: _Found
+) -> Iterator[Motion]:
     """The clips that the labels make of a recording: one or, where they cut it, several."""
     if options.labels == "folder" and (folder := PurePosixPath(path).parent.name):
         yield motion.with_(label=folder)
@@ -188,12 +207,22 @@ def _finish(clip: Motion, options: Options, found: _Found) -> Motion:
     if options.layout is not None and clip.layout != (target := skeleton.layout(options.layout)):
         made = _map(clip.layout, target, json.dumps(options.table))
         if len(made.missing) == len(target):
-            raise InputError(clip.source, f"none of its joints ({', '.join(clip.layout.joints)[:300]}) is one of "
-                             f"layout {target.name}", mend="Name them in a map file (--map)")
+            raise InputError(
+                clip.source,
+                f"none of its joints ({', '.join(clip.layout.joints)[:300]}) is one of layout {target.name}",
+                mend="Name them in a map file (--map)",
+            )
         name = clip.layout.name if clip.layout.name != "free" else f"free ({len(clip.layout)} joints)"
-        found.maps.setdefault(json.dumps(clip.layout.joints), {
-            "source": name, "target": target.name, "missing": list(made.missing), "virtual": dict(made.virtual),
-            "unused": list(made.unused)})
+        found.maps.setdefault(
+            json.dumps(clip.layout.joints),
+            {
+                "source": name,
+                "target": target.name,
+                "missing": list(made.missing),
+                "virtual": dict(made.virtual),
+                "unused": list(made.unused),
+            },
+        )
         clip = clip.to_layout(made)
     if clip.unit in METRES:
         clip = clip.with_(joints=clip.joints * METRES[clip.unit], unit="m")

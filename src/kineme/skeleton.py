@@ -79,8 +79,9 @@ class Layout:
             object.__setattr__(self, "parts", _parts(self.words, self.parents))
         held = sorted(joint for part in self.parts.values() for joint in part)
         if set(self.parts) != set(PARTS) or held != list(range(count)):
-            raise InputError(where, f"parts {_short(dict(self.parts))}",
-                             f"{', '.join(PARTS)}, every joint in exactly one")
+            raise InputError(
+                where, f"parts {_short(dict(self.parts))}", f"{', '.join(PARTS)}, every joint in exactly one"
+            )
 
     def __len__(self) -> int:
         return len(self.joints)
@@ -117,8 +118,13 @@ class Layout:
 
     def as_dict(self) -> dict:
         """Plain containers for a card; :func:`from_dict` reads them back."""
-        return {"name": self.name, "joints": list(self.joints), "parents": list(self.parents),
-                "root": list(self.root), "parts": {k: list(v) for k, v in self.parts.items()}}
+        return {
+            "name": self.name,
+            "joints": list(self.joints),
+            "parents": list(self.parents),
+            "root": list(self.root),
+            "parts": {k: list(v) for k, v in self.parts.items()},
+        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,8 +162,9 @@ def layout(name: str) -> Layout:
         InputError: no such layout; the message lists those that exist.
     """
     if name not in layouts():
-        raise InputError(f"layout {name!r}", "no such layout", f"one of {', '.join(layouts())}",
-                         did_you_mean(str(name), layouts()))
+        raise InputError(
+            f"layout {name!r}", "no such layout", f"one of {', '.join(layouts())}", did_you_mean(str(name), layouts())
+        )
     return _built_in(name)
 
 
@@ -210,8 +217,13 @@ def from_dict(data: Mapping[str, Any]) -> Layout:
     held = data["parts"].values()
     if not all(isinstance(part, list) and all(isinstance(joint, int) for joint in part) for part in held):
         raise InputError(where, f"parts = {_short(data['parts'])}", "lists of joint numbers")
-    return Layout(data["name"], tuple(data["joints"]), tuple(data["parents"]), tuple(data["root"]),
-                  {part: tuple(joints) for part, joints in data["parts"].items()})
+    return Layout(
+        data["name"],
+        tuple(data["joints"]),
+        tuple(data["parents"]),
+        tuple(data["root"]),
+        {part: tuple(joints) for part, joints in data["parts"].items()},
+    )
 
 
 def identify(joint_names: Sequence[str]) -> Layout | None:
@@ -279,7 +291,7 @@ def _spell(name: str) -> tuple[str, str]:
 def _bare(tokens: list[str]) -> list[str]:
     """Without the prefix that a program puts in front of every joint."""
     joined = "_".join(tokens)
-    return next((joined[len(p) + 1:].split("_") for p in _prefixes() if joined.startswith(p + "_")), tokens)
+    return next((joined[len(p) + 1 :].split("_") for p in _prefixes() if joined.startswith(p + "_")), tokens)
 
 
 def _glued(tokens: list[str]) -> tuple[str, list[str]]:
@@ -287,7 +299,7 @@ def _glued(tokens: list[str]) -> tuple[str, list[str]]:
     first = tokens[0] if tokens else ""
     for mark in ("left", "right"):
         if first.startswith(mark) and first != mark:
-            return SIDES[mark], [first[len(mark):], *tokens[1:]]
+            return SIDES[mark], [first[len(mark) :], *tokens[1:]]
     if first[:1] in ("l", "r") and "".join(tokens)[1:] in _spellings(True):
         return SIDES[first[0]], [first[1:], *tokens[1:]]
     return "", tokens
@@ -296,7 +308,7 @@ def _glued(tokens: list[str]) -> tuple[str, list[str]]:
 def _split(word: str) -> tuple[str, str]:
     """Side and the rest of a word."""
     side = next((side for side in ("left_", "right_") if word.startswith(side)), "")
-    return side, word[len(side):]
+    return side, word[len(side) :]
 
 
 def _other_side(word: str) -> str:
@@ -383,8 +395,12 @@ def _joint(layout: Layout, name: str, role: str) -> int:
         return layout.joints.index(name)
     if name in layout.words:
         return layout.words.index(name)
-    raise InputError(f"map table, {name!r}", f"no {role} joint of that name in layout {layout.name}",
-                     f"one of {', '.join(layout.joints)}", did_you_mean(name, layout.joints))
+    raise InputError(
+        f"map table, {name!r}",
+        f"no {role} joint of that name in layout {layout.name}",
+        f"one of {', '.join(layout.joints)}",
+        did_you_mean(name, layout.joints),
+    )
 
 
 def _sources(source: Layout, name: str, value: str | Sequence[str]) -> list[int]:

@@ -32,8 +32,42 @@ from .store import Store, datasets
 from .table import text
 
 NTU60_SUBJECTS = (1, 2, 4, 5, 8, 9, 13, 14, 15, 16, 17, 18, 19, 25, 27, 28, 31, 34, 35, 38)
-NTU120_SUBJECTS = (*NTU60_SUBJECTS, 45, 46, 47, 49, 50, 52, 53, 54, 55, 56, 57, 58, 59, 70, 74, 78, 80, 81, 82, 83, 84,
-                   85, 86, 89, 91, 92, 93, 94, 95, 97, 98, 100, 103)
+NTU120_SUBJECTS = (
+    *NTU60_SUBJECTS,
+    45,
+    46,
+    47,
+    49,
+    50,
+    52,
+    53,
+    54,
+    55,
+    56,
+    57,
+    58,
+    59,
+    70,
+    74,
+    78,
+    80,
+    81,
+    82,
+    83,
+    84,
+    85,
+    86,
+    89,
+    91,
+    92,
+    93,
+    94,
+    95,
+    97,
+    98,
+    100,
+    103,
+)
 """Training subjects of the cross-subject protocols (Shahroudy et al., CVPR 2016; Liu et al., TPAMI 2019)."""
 
 Masks = dict[str, tuple[np.ndarray, np.ndarray]]  # name -> training clips, test clips; bool [N] each
@@ -71,8 +105,12 @@ def split(store: Store, name: str, seed: int = 0) -> Split:
         train = train & ~test
     for part, mask in (("training", train), ("test", test)):
         if not mask.any():
-            raise InputError(f"split {name!r} of {store.path}", f"its {part} part has no clip", "at least one clip",
-                             f"This store has: {', '.join(names(store)) or 'no named split'}")
+            raise InputError(
+                f"split {name!r} of {store.path}",
+                f"its {part} part has no clip",
+                "at least one clip",
+                f"This store has: {', '.join(names(store)) or 'no named split'}",
+            )
     return Split(name, np.flatnonzero(train), np.flatnonzero(test))
 
 
@@ -110,7 +148,7 @@ def fraction(rows: np.ndarray, labels: np.ndarray, fraction: float, seed: int, s
         raise InputError("labels", "no clip of the training part has one", "labelled clips")
     mixed = np.random.default_rng(seed).permutation(len(rows))
     if not stratified:
-        return np.sort(rows[mixed[:max(1, round(fraction * len(rows)))]])
+        return np.sort(rows[mixed[: max(1, round(fraction * len(rows)))]])
     order = mixed[np.argsort(classes[mixed], kind="stable")]  # class by class, in drawn order inside
     counts = np.bincount(classes)
     rank = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
@@ -136,14 +174,19 @@ def matches(store: Store, rule: Mapping[str, Any]) -> np.ndarray:
             wanted = {text(value) for value in values} - {None}
             return np.array([text(value) in wanted for value in store.column(column).tolist()], bool)
         case {"column": str(column), "prefix": str(prefix)}:
-            return np.array([value is not None and str(text(value)).startswith(prefix)
-                             for value in store.column(column).tolist()], bool)
+            return np.array(
+                [value is not None and str(text(value)).startswith(prefix) for value in store.column(column).tolist()],
+                bool,
+            )
         case {"column": str(column), "lt": int() | float() as bound}:
             return _numbers(store, column) < bound
         case {"column": str(column), "ge": int() | float() as bound}:
             return _numbers(store, column) >= bound
-    raise InputError(store.path / "card.json", f"a split with the rule {rule!r}",
-                     'a column with "in", "lt", "ge" or "prefix", or "all" or "any" of rules')
+    raise InputError(
+        store.path / "card.json",
+        f"a split with the rule {rule!r}",
+        'a column with "in", "lt", "ge" or "prefix", or "all" or "any" of rules',
+    )
 
 
 def _masks(store: Store, name: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -160,10 +203,12 @@ def _masks(store: Store, name: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
     if equals:
         return _by_value(store, name, column, values.split(","))
     listed = names(store)
-    raise InputError(f"split {name!r} of {store.path}", "no such split",
-                     f"one of {', '.join(listed)}, each also with +val, or +val1 to +val5; "
-                     "or COLUMN=VALUE,VALUE; or file:LIST.txt",
-                     did_you_mean(name, listed))
+    raise InputError(
+        f"split {name!r} of {store.path}",
+        "no such split",
+        f"one of {', '.join(listed)}, each also with +val, or +val1 to +val5; or COLUMN=VALUE,VALUE; or file:LIST.txt",
+        did_you_mean(name, listed),
+    )
 
 
 def _carried(store: Store, name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -192,8 +237,13 @@ def _ntu(store: Store, mine: np.ndarray) -> Masks:
     first, known = (subject <= 40) & ~(setup > 17), subject > 0
     trains60, trains120 = np.isin(subject, NTU60_SUBJECTS), np.isin(subject, NTU120_SUBJECTS)
     xsub60, xsub120 = (first & trains60, first & known & ~trains60), (trains120, known & ~trains120)
-    return {"xsub": xsub120 if (subject[mine] > 40).any() else xsub60, "xsub60": xsub60, "xsub120": xsub120,
-            "xview": (first & np.isin(camera, (2, 3)), first & (camera == 1)), "xset": (setup % 2 == 0, setup % 2 == 1)}
+    return {
+        "xsub": xsub120 if (subject[mine] > 40).any() else xsub60,
+        "xsub60": xsub60,
+        "xsub120": xsub120,
+        "xview": (first & np.isin(camera, (2, 3)), first & (camera == 1)),
+        "xset": (setup % 2 == 0, setup % 2 == 1),
+    }
 
 
 def _nw_ucla(store: Store, mine: np.ndarray) -> Masks:
@@ -233,9 +283,12 @@ def _by_value(store: Store, name: str, column: str, values: Sequence[str]) -> tu
     known = sorted({value for value in present if value is not None})
     for value in values:
         if value not in known:
-            raise InputError(f"split {name!r} of {store.path}", f"no clip has {column} {value!r}",
-                             f"values of that column: {', '.join(known[:30])}{' ...' if len(known) > 30 else ''}",
-                             did_you_mean(value, known))
+            raise InputError(
+                f"split {name!r} of {store.path}",
+                f"no clip has {column} {value!r}",
+                f"values of that column: {', '.join(known[:30])}{' ...' if len(known) > 30 else ''}",
+                did_you_mean(value, known),
+            )
     train = np.isin(np.array([value or "" for value in present]), values)
     return train, ~train & np.array([value is not None for value in present])
 
@@ -256,7 +309,7 @@ def _from_file(store: Store, path: Path) -> tuple[np.ndarray, np.ndarray]:
         if heading := re.match(r"\s*(train|val|test)[^,:]*:", line, re.IGNORECASE):
             side = "train" if heading[1].lower() == "train" else "test"
             headed |= side == "test"
-            line = line[heading.end():]
+            line = line[heading.end() :]
         listed[side].update(filter(None, re.split(r"[,\s]+", line)))
     both = listed["train"] & listed["test"]
     if both:
@@ -264,8 +317,11 @@ def _from_file(store: Store, path: Path) -> tuple[np.ndarray, np.ndarray]:
     keys = [_names_of(clip) | _names_of(source) for clip, source in zip(store.ids, store.column("source").tolist())]
     train, test = (np.array([not key.isdisjoint(listed[side]) for key in keys], bool) for side in ("train", "test"))
     if not train.any() and not test.any():
-        raise InputError(path, f"none of its {len(listed['train'] | listed['test'])} names is a clip of {store.path}",
-                         f"names such as {store.ids[0]!r}")
+        raise InputError(
+            path,
+            f"none of its {len(listed['train'] | listed['test'])} names is a clip of {store.path}",
+            f"names such as {store.ids[0]!r}",
+        )
     return train, test if headed else ~train
 
 
@@ -294,7 +350,7 @@ def _held_out(store: Store, train: np.ndarray, fold: int | None) -> np.ndarray:
     rows = np.flatnonzero(train)
     rows = rows[np.argsort(_codes(store.column("label"))[rows], kind="stable")]
     held = np.zeros(len(store), bool)
-    held[rows[(min(4, len(rows) - 1) if fold is None else fold)::5]] = len(rows) > 1
+    held[rows[(min(4, len(rows) - 1) if fold is None else fold) :: 5]] = len(rows) > 1
     return held
 
 

@@ -49,8 +49,12 @@ class Store:
     def __init__(self, path: str | os.PathLike):
         self.path = Path(path)
         if not self.path.is_dir():
-            raise InputError(path, "a file" if self.path.exists() else "no such folder", "the folder of a store",
-                             "Make one with `kineme prepare`")
+            raise InputError(
+                path,
+                "a file" if self.path.exists() else "no such folder",
+                "the folder of a store",
+                "Make one with `kineme prepare`",
+            )
         self.card = _read_card(self.path / "card.json")
         try:
             self.layout: Layout = skeleton.from_dict(self.card["layout"])
@@ -62,8 +66,12 @@ class Store:
         self.lengths = self._read(["length"])["length"].to_numpy()
         self.offsets = np.concatenate([[0], np.cumsum(self.lengths)]).astype(np.int64)
         if len(self) != self.card["clips"] or self.lengths.min() < 1 or self.offsets[-1] != frames:
-            raise InputError(self.path / "clips.parquet", f"{len(self)} clips of {self.offsets[-1]} frames",
-                             f"{self.card['clips']} clips of {frames} frames as card.json says", AGAIN)
+            raise InputError(
+                self.path / "clips.parquet",
+                f"{len(self)} clips of {self.offsets[-1]} frames",
+                f"{self.card['clips']} clips of {frames} frames as card.json says",
+                AGAIN,
+            )
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -103,8 +111,12 @@ class Store:
         """
         names = self.clips.column_names
         if name not in names:
-            raise InputError(f"column {name!r} of {self.path}", "no such column", f"one of {', '.join(names)}",
-                             did_you_mean(name, names))
+            raise InputError(
+                f"column {name!r} of {self.path}",
+                "no such column",
+                f"one of {', '.join(names)}",
+                did_you_mean(name, names),
+            )
         column = self.clips[name]
         if column.null_count or str(column.type) == "string":
             return np.array(column.to_pylist(), dtype=object)
@@ -123,10 +135,19 @@ class Store:
         row = {name: value for name, value in self.clips.slice(i, 1).to_pylist()[0].items() if value is not None}
         part = slice(self.offsets[i], self.offsets[i + 1])
         return Motion(
-            np.array(self.frames[part]), self.layout, np.array(self.seen[part]), row.get("fps"), self.card["up"],
-            self.card["unit"], (row["width"], row["height"]) if "width" in row else None, row.get("label"),
-            row.get("subject"), row.get("camera"), row["id"],
-            {name: value for name, value in row.items() if name not in table.COLUMNS or name in FROM_EXTRA})
+            np.array(self.frames[part]),
+            self.layout,
+            np.array(self.seen[part]),
+            row.get("fps"),
+            self.card["up"],
+            self.card["unit"],
+            (row["width"], row["height"]) if "width" in row else None,
+            row.get("label"),
+            row.get("subject"),
+            row.get("camera"),
+            row["id"],
+            {name: value for name, value in row.items() if name not in table.COLUMNS or name in FROM_EXTRA},
+        )
 
     def verify(self) -> None:
         """Read every byte and compare with the digests in the card.
@@ -186,9 +207,17 @@ class Writer:
         InputError: the folder exists or cannot be written (no room, no permission).
     """
 
-    def __init__(self, path: str | os.PathLike, layout: Layout, persons: int | None = None, coords: int | None = None,
-                 *, normalise: Mapping[str, Any] | None = None, splits: Mapping[str, Any] | None = None,
-                 card: Mapping[str, Any] | None = None):
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        layout: Layout,
+        persons: int | None = None,
+        coords: int | None = None,
+        *,
+        normalise: Mapping[str, Any] | None = None,
+        splits: Mapping[str, Any] | None = None,
+        card: Mapping[str, Any] | None = None,
+    ):
         self.path, self.layout, self.persons, self.coords = Path(path), layout, persons, coords
         self.normalise, self.splits, self.card = dict(normalise or {}), dict(splits or {}), dict(card or {})
         self._rows: dict[str, list] = {}
@@ -229,8 +258,11 @@ class Writer:
         """
         where = motion.source or f"clip {self._clips}"
         if motion.layout != self.layout:
-            raise InputError(where, f"layout {motion.layout.name} of {len(motion.layout)} joints",
-                             f"layout {self.layout.name} of {len(self.layout)} joints as in the rest of the store")
+            raise InputError(
+                where,
+                f"layout {motion.layout.name} of {len(motion.layout)} joints",
+                f"layout {self.layout.name} of {len(self.layout)} joints as in the rest of the store",
+            )
         if self.persons is not None and motion.persons > self.persons:
             raise InputError(where, f"{motion.persons} persons", f"at most {self.persons}")
         self._same_coords(where, motion.coords)
@@ -257,7 +289,7 @@ class Writer:
         self._ups.add(store.card["up"])
         self._units.add(store.card["unit"])
         for begin in range(0, len(store.frames), BLOCK):
-            joints, seen = (np.asarray(array[begin:begin + BLOCK]) for array in (store.frames, store.seen))
+            joints, seen = (np.asarray(array[begin : begin + BLOCK]) for array in (store.frames, store.seen))
             if joint_map is not None:
                 mapped = Motion(joints, store.layout, seen).to_layout(joint_map)
                 joints, seen = mapped.joints, mapped.confidence
@@ -315,7 +347,9 @@ class Writer:
         self._flush()
         persons, frames = self._segments[-1][0], sum(count for _, count in self._segments)
         per_person: tuple[tuple[Growing, tuple], ...] = (
-            (self._frames, (len(self.layout), self.coords)), (self._seen, (len(self.layout),)))
+            (self._frames, (len(self.layout), self.coords)),
+            (self._seen, (len(self.layout),)),
+        )
         for numbers, shape in per_person:
             if len(self._segments) > 1:
                 numbers.rewrite(self._segments, shape)
@@ -327,16 +361,31 @@ class Writer:
             lines = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in self._aside)
             (self._folder / "set_aside.jsonl").write_bytes(lines.encode("utf-8", "backslashreplace"))
             names.append("set_aside.jsonl")
-        digests = {"frames.npy": self._frames.digest.hexdigest(), "seen.npy": self._seen.digest.hexdigest(),
-                   **{name: _file_digest(self._folder / name) for name in names}}
+        digests = {
+            "frames.npy": self._frames.digest.hexdigest(),
+            "seen.npy": self._seen.digest.hexdigest(),
+            **{name: _file_digest(self._folder / name) for name in names},
+        }
         card: dict[str, Any] = {
-            "kind": "store", "format": FORMAT, "kineme": __version__,
-            "layout": self.layout.as_dict(), "persons": persons, "coords": self.coords,
+            "kind": "store",
+            "format": FORMAT,
+            "kineme": __version__,
+            "layout": self.layout.as_dict(),
+            "persons": persons,
+            "coords": self.coords,
             "up": self._ups.pop() if len(self._ups) == 1 else None,
             "unit": self._units.pop() if len(self._units) == 1 else "1",
-            "normalise": self.normalise, "clips": self._clips, "frames": frames}
-        card |= {"hash": _content(card, digests, clips), "splits": self.splits, "set_aside": len(self._aside),
-                 **self.card, "files": digests}
+            "normalise": self.normalise,
+            "clips": self._clips,
+            "frames": frames,
+        }
+        card |= {
+            "hash": _content(card, digests, clips),
+            "splits": self.splits,
+            "set_aside": len(self._aside),
+            **self.card,
+            "files": digests,
+        }
         card = json.loads(_dump(card))  # as it will be read: lists for tuples
         with (self._folder / "card.json").open("wb") as file:
             file.write(_dump(card | {"check": _check(card)}))
@@ -344,8 +393,7 @@ class Writer:
             os.fsync(file.fileno())
 
 
-def join(stores: Sequence[Store], path: str | os.PathLike, layout: Layout | str | None = None,
-         **card: Any) -> Store:
+def join(stores: Sequence[Store], path: str | os.PathLike, layout: Layout | str | None = None, **card: Any) -> Store:
     """Several stores as one, clips in the order given.
 
     Args:
@@ -362,13 +410,23 @@ def join(stores: Sequence[Store], path: str | os.PathLike, layout: Layout | str 
     layout = skeleton.layout(layout) if isinstance(layout, str) else layout or first.layout
     for store in stores:
         if store.card["normalise"] != first.card["normalise"]:
-            raise InputError(store.path, f"motions normalised as {store.card['normalise']}",
-                             f"the same as in {first.path}: {first.card['normalise']}",
-                             "Prepare both with the same `--normalise` and `--layout`")
+            raise InputError(
+                store.path,
+                f"motions normalised as {store.card['normalise']}",
+                f"the same as in {first.path}: {first.card['normalise']}",
+                "Prepare both with the same `--normalise` and `--layout`",
+            )
     maps = [None if store.layout == layout else skeleton.joint_map(store.layout, layout) for store in stores]
     splits = merge_splits([(datasets(store), store.card["splits"]) for store in stores])
-    with Writer(path, layout, max(store.persons for store in stores), first.coords,
-                normalise=first.card["normalise"], splits=splits, card=card) as writer:
+    with Writer(
+        path,
+        layout,
+        max(store.persons for store in stores),
+        first.coords,
+        normalise=first.card["normalise"],
+        splits=splits,
+        card=card,
+    ) as writer:
         for store, joint_map in zip(stores, maps):
             writer.extend(store, joint_map)
     return Store(path)
@@ -393,9 +451,15 @@ def merge_splits(parts: Sequence[tuple[Sequence[str], Mapping[str, Any]]]) -> di
             merged[name] = parts[0][1][name]
             continue
         merged[name] = {
-            side: {"any": [{"all": [{"column": "dataset", "in": list(own)}, splits[name][side]]}
-                           for own, splits in parts if name in splits and own]}
-            for side in ("train", "test")}
+            side: {
+                "any": [
+                    {"all": [{"column": "dataset", "in": list(own)}, splits[name][side]]}
+                    for own, splits in parts
+                    if name in splits and own
+                ]
+            }
+            for side in ("train", "test")
+        }
     return merged
 
 
@@ -405,8 +469,12 @@ def writing(path: str | os.PathLike) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise InputError(path, f"cannot be written ({error.strerror or error})", "a place with room and permission",
-                         "What stood there before is unchanged") from None
+        raise InputError(
+            path,
+            f"cannot be written ({error.strerror or error})",
+            "a place with room and permission",
+            "What stood there before is unchanged",
+        ) from None
 
 
 def _read_card(path: Path) -> dict[str, Any]:
@@ -416,8 +484,18 @@ def _read_card(path: Path) -> dict[str, Any]:
     if card.get("format") != FORMAT:
         raise InputError(path, f"format {card.get('format')!r} of another version", f"format {FORMAT}", AGAIN)
     kinds: dict[str, Any] = {
-        "layout": dict, "persons": int, "coords": int, "up": (str, type(None)), "unit": str, "normalise": dict,
-        "clips": int, "frames": int, "hash": str, "splits": dict, "files": dict}
+        "layout": dict,
+        "persons": int,
+        "coords": int,
+        "up": (str, type(None)),
+        "unit": str,
+        "normalise": dict,
+        "clips": int,
+        "frames": int,
+        "hash": str,
+        "splits": dict,
+        "files": dict,
+    }
     for name, kind in kinds.items():
         value = card.get(name)
         if name not in card or not isinstance(value, kind) or (kind is int and value < 1):
@@ -447,13 +525,26 @@ def _file_digest(path: Path) -> str:
 def _content(card: Mapping[str, Any], digests: Mapping[str, str], clips: pa.Table) -> str:
     """The content hash: what the frames mean, the frames, the confidence, the clip table; not how it came about."""
     meaning = {name: card[name] for name in ("format", "layout", "persons", "coords", "up", "unit", "clips", "frames")}
-    return files.sha256(json.dumps(meaning, sort_keys=True).encode(), digests["frames.npy"].encode(),
-                        digests["seen.npy"].encode(), table.digest(clips))
+    return files.sha256(
+        json.dumps(meaning, sort_keys=True).encode(),
+        digests["frames.npy"].encode(),
+        digests["seen.npy"].encode(),
+        table.digest(clips),
+    )
 
 
 def _row(motion: Motion, name: str, source: str) -> dict[str, Any]:
     """The clip's row of the table; an extra value under a name of ours gets ``extra_`` before it."""
     width, height = motion.image_size or (None, None)
-    row = {"id": name, "source": source, "label": motion.label, "subject": motion.subject, "camera": motion.camera,
-           "length": len(motion), "fps": motion.fps, "width": width, "height": height}
+    row = {
+        "id": name,
+        "source": source,
+        "label": motion.label,
+        "subject": motion.subject,
+        "camera": motion.camera,
+        "length": len(motion),
+        "fps": motion.fps,
+        "width": width,
+        "height": height,
+    }
     return row | {f"extra_{key}" if key in row else key: value for key, value in motion.extra.items()}

@@ -29,15 +29,34 @@ SHORTEST, LONGEST = 2.0, 3.0  # seconds of a clip
 BLOCK = 256  # performances that are computed together
 PICTURES = ("coco17", "openpose18", "body25", "penn13", "pose13")  # layouts of images: 2-D unless asked otherwise
 FOCAL = 0.552  # focal length in image widths: the colour camera of the Kinect v2
-CAMERAS = np.array([  # azimuth and elevation in degrees, distance in metres
-    (0, 6, 3.3), (40, 14, 3.6), (-40, 10, 3.1), (80, 8, 3.5), (-80, 16, 3.3), (150, 10, 3.7), (-150, 6, 3.4),
-    (25, 24, 4.0)])
+CAMERAS = np.array(
+    [  # azimuth and elevation in degrees, distance in metres
+        (0, 6, 3.3),
+        (40, 14, 3.6),
+        (-40, 10, 3.1),
+        (80, 8, 3.5),
+        (-80, 16, 3.3),
+        (150, 10, 3.7),
+        (-150, 6, 3.4),
+        (25, 24, 4.0),
+    ]
+)
 DRIFT = np.array([9, 4, 0.35, 2])  # how far a camera may be moved between performances: the same, and roll
 FACING = 28.0  # degrees to either side that people may face away from the first camera
 SOLIDS = (  # what hides joints from a camera: capsules between two points, radius in metres
-    ("pelvis", "chest", 0.12), ("neck", "head_top", 0.09),
-    *((f"{side}_{first}", f"{side}_{second}", radius) for side in ("left", "right") for first, second, radius in (
-        ("hip", "knee", 0.07), ("knee", "ankle", 0.05), ("shoulder", "elbow", 0.05), ("elbow", "hand", 0.04))))
+    ("pelvis", "chest", 0.12),
+    ("neck", "head_top", 0.09),
+    *(
+        (f"{side}_{first}", f"{side}_{second}", radius)
+        for side in ("left", "right")
+        for first, second, radius in (
+            ("hip", "knee", 0.07),
+            ("knee", "ankle", 0.05),
+            ("shoulder", "elbow", 0.05),
+            ("elbow", "hand", 0.04),
+        )
+    ),
+)
 
 
 class Take(NamedTuple):
@@ -57,10 +76,22 @@ def actions(persons: int | None = None) -> tuple[str, ...]:
     return (tuple(SINGLE) if persons != 2 else ()) + (tuple(PAIRS) if persons != 1 else ())
 
 
-def generate(clips: int, actions: Sequence[str] | None = None, subjects: int = 10, cameras: int = 3,
-             layout: str | Layout = "ntu25", seed: int = 0, noise: float = 0.0, dropout: float = 0.0,
-             occlusion: float = 0.0, fps: float = 30.0, coords: int | None = None,
-             image_size: tuple[int, int] = (1920, 1080), restless: float = 1.0, start: int = 0) -> Iterator[Motion]:
+def generate(
+    clips: int,
+    actions: Sequence[str] | None = None,
+    subjects: int = 10,
+    cameras: int = 3,
+    layout: str | Layout = "ntu25",
+    seed: int = 0,
+    noise: float = 0.0,
+    dropout: float = 0.0,
+    occlusion: float = 0.0,
+    fps: float = 30.0,
+    coords: int | None = None,
+    image_size: tuple[int, int] = (1920, 1080),
+    restless: float = 1.0,
+    start: int = 0,
+) -> Iterator[Motion]:
     """Make motions. Clip k is camera k mod ``cameras`` of performance k // ``cameras``; performances walk through the
     actions first, then the subjects, then repetitions. The same seed gives the same bits.
 
@@ -89,9 +120,19 @@ def generate(clips: int, actions: Sequence[str] | None = None, subjects: int = 1
         InputError: an unknown action or layout, or a number out of range.
     """
     names = _names(actions)
-    _within(clips=(clips, 0, 10**9), subjects=(subjects, 1, 10**4), cameras=(cameras, 0, len(CAMERAS)),
-            start=(start, 0, 10**12), seed=(seed, 0, 2**64), noise=(noise, 0, 100), dropout=(dropout, 0, 0.9),
-            occlusion=(occlusion, 0, 1), fps=(fps, 5, 240), coords=(coords or 3, 2, 3), restless=(restless, 0, 2))
+    _within(
+        clips=(clips, 0, 10**9),
+        subjects=(subjects, 1, 10**4),
+        cameras=(cameras, 0, len(CAMERAS)),
+        start=(start, 0, 10**12),
+        seed=(seed, 0, 2**64),
+        noise=(noise, 0, 100),
+        dropout=(dropout, 0, 0.9),
+        occlusion=(occlusion, 0, 1),
+        fps=(fps, 5, 240),
+        coords=(coords or 3, 2, 3),
+        restless=(restless, 0, 2),
+    )
     target = built_in(layout) if isinstance(layout, str) else layout
     flat = (2 if target.name in PICTURES else 3) if coords is None else coords
     sensor = Sensor(noise, dropout, occlusion, image_size if flat == 2 else None)
@@ -111,8 +152,9 @@ def generate(clips: int, actions: Sequence[str] | None = None, subjects: int = 1
                     yield film[i]
 
 
-def write(folder: str | Path, clips: int | Iterable[Motion], name: str = "synth", format: str = "arrays",
-          **options: Any) -> Path:
+def write(
+    folder: str | Path, clips: int | Iterable[Motion], name: str = "synth", format: str = "arrays", **options: Any
+) -> Path:
     """Make motions and write them as a set that ``kineme prepare`` reads.
 
     Args:
@@ -128,10 +170,14 @@ def write(folder: str | Path, clips: int | Iterable[Motion], name: str = "synth"
     """
     motions = clips if isinstance(clips, Iterable) else generate(clips, **options)
     writers: dict[str, Callable[..., Path]] = {
-        "arrays": functools.partial(write_arrays, name=name), "ntu": write_ntu, "bvh": write_bvh}
+        "arrays": functools.partial(write_arrays, name=name),
+        "ntu": write_ntu,
+        "bvh": write_bvh,
+    }
     if format not in writers:
-        raise InputError(f"format {format!r}", "no such format", f"one of {', '.join(writers)}",
-                         did_you_mean(format, writers))
+        raise InputError(
+            f"format {format!r}", "no such format", f"one of {', '.join(writers)}", did_you_mean(format, writers)
+        )
     return writers[format](folder, motions)
 
 
@@ -156,8 +202,10 @@ def difficulty(clips: int = 960, subjects: int = 20, seed: int = 0, **options: A
     columns = ("label", "subject", "camera")
     label, subject, view = (np.array([getattr(motion, what) for motion in made]) for what in columns)
     train, test = (subject % 2 == 1) & (view < view.max()), (subject % 2 == 0) & (view == view.max())
-    probes = {"1-NN": KNeighborsClassifier(1),
-              "linear": make_pipeline(StandardScaler(), LogisticRegression(C=0.05, max_iter=500))}
+    probes = {
+        "1-NN": KNeighborsClassifier(1),
+        "linear": make_pipeline(StandardScaler(), LogisticRegression(C=0.05, max_iter=500)),
+    }
     fitted = {name: probe.fit(joints[train], label[train]) for name, probe in probes.items()}
     return {name: float(probe.score(joints[test], label[test])) for name, probe in fitted.items()}
 
@@ -166,8 +214,9 @@ def _names(chosen: Sequence[str] | None) -> tuple[str, ...]:
     names = actions(1) if chosen is None else tuple(chosen)
     for name in names or ("",):
         if name not in actions():
-            raise InputError(f"action {name!r}", "no such action", f"one of {', '.join(actions())}",
-                             did_you_mean(name, actions()))
+            raise InputError(
+                f"action {name!r}", "no such action", f"one of {', '.join(actions())}", did_you_mean(name, actions())
+            )
     return names
 
 
@@ -237,8 +286,15 @@ def _play(takes: list[Take], seed: int, fps: float, restless: float, frames: int
         people = [_person(seed, subject) for subject in who]
         lengths = {name: np.array([[p.lengths[name]] for p in people], np.float32) for name in people[0].lengths}
         habits = np.stack([_habits(seed, subject, action) for subject in who])
-        act = Act(people, habits, np.stack([take.normals[role] for take in takes]), clock, length, restless,
-                  lead=acts[0] if acts else None)
+        act = Act(
+            people,
+            habits,
+            np.stack([take.normals[role] for take in takes]),
+            clock,
+            length,
+            restless,
+            lead=acts[0] if acts else None,
+        )
         left = np.array([[p.left_handed] for p in people]) ^ act.chance(0.3)  # mostly the preferred hand,
         left &= len(parts) == 1  # but hands that are to meet are right hands
         idle(act)
@@ -292,11 +348,22 @@ def _film(stage: Stage, view: int | None, sensor: Sensor) -> list[Motion]:
         xyz[confidence == 0] = 0
         performance = f"a{actions().index(take.action) + 1:02d}_s{take.subject + 1:02d}_e{take.repetition:02d}"
         style = "left" if _person(stage.seed, take.subject).left_handed else "right"
-        motions.append(Motion(
-            xyz, stage.layout, confidence, fps=float(stage.fps), up=up, unit=unit, image_size=sensor.image_size,
-            label=take.action, subject=take.subject + 1, camera=None if view is None else view + 1,
-            source=performance if view is None else f"{performance}_v{view + 1:02d}",
-            extra={"dataset": "synth", "repetition": take.repetition, "performance": performance, "style": style}))
+        motions.append(
+            Motion(
+                xyz,
+                stage.layout,
+                confidence,
+                fps=float(stage.fps),
+                up=up,
+                unit=unit,
+                image_size=sensor.image_size,
+                label=take.action,
+                subject=take.subject + 1,
+                camera=None if view is None else view + 1,
+                source=performance if view is None else f"{performance}_v{view + 1:02d}",
+                extra={"dataset": "synth", "repetition": take.repetition, "performance": performance, "style": style},
+            )
+        )
     return motions
 
 

@@ -34,8 +34,16 @@ class Act:
         touch: ``[n, T]`` in actions of two: 1 while they touch.
     """
 
-    def __init__(self, people: Sequence[Person], habits: np.ndarray, normals: np.ndarray, clock: np.ndarray,
-                 length: np.ndarray, restless: float, lead: Act | None = None):
+    def __init__(
+        self,
+        people: Sequence[Person],
+        habits: np.ndarray,
+        normals: np.ndarray,
+        clock: np.ndarray,
+        length: np.ndarray,
+        restless: float,
+        lead: Act | None = None,
+    ):
         """Start from a body at attention.
 
         Args:
@@ -48,8 +56,9 @@ class Act:
         self.used = 0
         self.posture = np.stack([person.habits for person in people]).T[:, :, None]
         self.tempo = np.array([[person.tempo] for person in people], np.float32)
-        self.middle = np.array([[-p.lengths["shoulder"] / (p.lengths["upper_arm"] + p.lengths["forearm"])]
-                                for p in people], np.float32)
+        self.middle = np.array(
+            [[-p.lengths["shoulder"] / (p.lengths["upper_arm"] + p.lengths["forearm"])] for p in people], np.float32
+        )
         self.clock, self.length, self.restless, self.lead = clock, length, restless, lead
         self.curves = np.zeros((len(CHANNELS), *clock.shape), np.float32)
         self.u, self.seconds = clock / length, length

@@ -19,12 +19,19 @@ from .synth_body import ease
 
 GRAVITY = 9.81
 HAND = ("x", "y", "z", "lift")
-RESTING = np.array([  # where a resting hand may be, (x, y, z, lift)
-    (0.07, -0.985, 0.06, 0.0), (0.12, -0.94, 0.20, 0.0),  # hanging
-    (0.05, -0.62, 0.08, 0.95), (0.04, -0.84, 0.10, 0.45),  # on the hip, in the pocket
-    (-0.10, -0.45, 0.45, 0.1), (-0.30, -0.45, 0.34, 0.3),  # held before the body, on the belly
-    (-0.15, -0.62, -0.30, 0.4), (-0.30, -0.12, 0.36, 0.2),  # behind the back, at the chest
-], np.float32)
+RESTING = np.array(
+    [  # where a resting hand may be, (x, y, z, lift)
+        (0.07, -0.985, 0.06, 0.0),
+        (0.12, -0.94, 0.20, 0.0),  # hanging
+        (0.05, -0.62, 0.08, 0.95),
+        (0.04, -0.84, 0.10, 0.45),  # on the hip, in the pocket
+        (-0.10, -0.45, 0.45, 0.1),
+        (-0.30, -0.45, 0.34, 0.3),  # held before the body, on the belly
+        (-0.15, -0.62, -0.30, 0.4),
+        (-0.30, -0.12, 0.36, 0.2),  # behind the back, at the chest
+    ],
+    np.float32,
+)
 
 
 def idle(a: Act) -> None:
@@ -35,8 +42,12 @@ def idle(a: Act) -> None:
     for side in "mo":
         for channel, value in (("knee", soft), ("thigh", soft / 2), ("spread", aside), ("toe", out)):
             a.add(f"{side}_{channel}", value)
-    for channel, value in (("bend", 4 + 4 * own[3] + a.vary(-3, 3)), ("lean", 1.5 * own[4]),
-                           ("nod", 3 + 5 * own[5] + a.vary(-4, 4)), ("side", 2 * own[6] + a.vary(-2, 2))):
+    for channel, value in (
+        ("bend", 4 + 4 * own[3] + a.vary(-3, 3)),
+        ("lean", 1.5 * own[4]),
+        ("nod", 3 + 5 * own[5] + a.vary(-4, 4)),
+        ("side", 2 * own[6] + a.vary(-2, 2)),
+    ):
         a.add(channel, value)
     shift = a.vary(-4, 4) + a.vary(-4, 4) * _once(a, 0.3)
     for channel, share in (("m_spread", 1), ("o_spread", -1), ("tilt", 0.3)):
@@ -137,8 +148,16 @@ def jump(a: Act) -> None:
     air = {**_both(thigh=14, knee=25, foot=-25), "lean": 6, "m": up, "o": up}
     land = {**_both(thigh=14, knee=22, foot=-18), "lean": 12}
     soft = {**_both(thigh=0.4 * depth, knee=0.75 * depth, foot=0), "lean": 0.25 * depth}
-    a.keys((0.0, {}), (0.27, crouch), (off, stretch), (off + 0.5 * flight, air), (down, land), (down + 0.12, soft),
-           (1.0, {}), jitter=0.5)
+    a.keys(
+        (0.0, {}),
+        (0.27, crouch),
+        (off, stretch),
+        (off + 0.5 * flight, air),
+        (down, land),
+        (down + 0.12, soft),
+        (1.0, {}),
+        jitter=0.5,
+    )
     share = (a.u - off) / flight
     a.add("hop", height * np.maximum(4 * share * (1 - share), 0))
     a.add("drive", a.vary(-0.2, 1.0) * (share > -0.2))
@@ -156,9 +175,13 @@ def turn(a: Act) -> None:
         for channel, size in (("knee", a.vary(38, 58)), ("thigh", 27), ("foot", -3)):
             a.add(f"{side}_{channel}", size * lift)
     yaw = 0.5 * (feet["m"] + feet["o"])  # a foot that stands keeps its direction, the body turns above it
-    for channel, value in (("yaw", yaw), ("m_toe", yaw - feet["m"]), ("o_toe", feet["o"] - yaw),
-                           ("look", 22 * np.sign(angle) * a.pulse(0.0, 0.75)),
-                           ("twist", 10 * np.sign(angle) * a.pulse(0.0, 0.8))):
+    for channel, value in (
+        ("yaw", yaw),
+        ("m_toe", yaw - feet["m"]),
+        ("o_toe", feet["o"] - yaw),
+        ("look", 22 * np.sign(angle) * a.pulse(0.0, 0.75)),
+        ("twist", 10 * np.sign(angle) * a.pulse(0.0, 0.8)),
+    ):
         a.add(channel, value)
 
 
@@ -166,8 +189,12 @@ def turn(a: Act) -> None:
 
 
 def _seat(a: Act) -> dict[str, Any]:
-    return {**_both(thigh=a.vary(76, 92), knee=a.vary(78, 102), foot=0), "lean": a.vary(-8, 8),
-            "m": (-0.05, -0.62, a.vary(0.4, 0.6)), "o": (-0.02, -0.6, 0.45)}
+    return {
+        **_both(thigh=a.vary(76, 92), knee=a.vary(78, 102), foot=0),
+        "lean": a.vary(-8, 8),
+        "m": (-0.05, -0.62, a.vary(0.4, 0.6)),
+        "o": (-0.02, -0.6, 0.45),
+    }
 
 
 def _rise(a: Act) -> dict[str, Any]:
@@ -202,8 +229,15 @@ def pick_up(a: Act) -> None:
     a.lasts(1.1, 2.7)
     knees, two, aside = a.vary(0, 1), a.chance(0.35), a.vary(-35, 35)  # stoop to squat; both hands; not straight ahead
     there, held = (-0.1, a.vary(-0.97, -0.88), a.vary(0.12, 0.32)), (-0.1, -0.5, 0.5)
-    down = {**_both(thigh=30 + 62 * knees, knee=32 + 96 * knees, foot=0), "lean": 70 - 26 * knees, "nod": 6,
-            "bend": 36 - 6 * knees, "twist": aside, "m": there, "o": _either(two, there, (0.1, -0.85, 0.15))}
+    down = {
+        **_both(thigh=30 + 62 * knees, knee=32 + 96 * knees, foot=0),
+        "lean": 70 - 26 * knees,
+        "nod": 6,
+        "bend": 36 - 6 * knees,
+        "twist": aside,
+        "m": there,
+        "o": _either(two, there, (0.1, -0.85, 0.15)),
+    }
     rise = {"m": held, "o": _either(two, held, (0.1, -0.95, 0.1))}
     a.keys((0.0, {}), (0.45, down), (0.58, down), (0.85, rise), (1.0, rise), jitter=0.7)
 
@@ -213,8 +247,15 @@ def pick_up(a: Act) -> None:
 
 def _stagger(size: Any) -> dict[str, Any]:
     """Feet one before the other for strength, the off foot ahead."""
-    return {"o_thigh": 0.9 * size + 6, "o_knee": 0.8 * size + 8, "o_foot": 0,
-            "m_thigh": -0.55 * size, "m_knee": 8, "m_foot": -0.35 * size, "m_toe": 25}
+    return {
+        "o_thigh": 0.9 * size + 6,
+        "o_knee": 0.8 * size + 8,
+        "o_foot": 0,
+        "m_thigh": -0.55 * size,
+        "m_knee": 8,
+        "m_foot": -0.35 * size,
+        "m_toe": 25,
+    }
 
 
 def _step(a: Act, start: float, end: float) -> None:
@@ -226,8 +267,14 @@ def _step(a: Act, start: float, end: float) -> None:
 
 def punch(a: Act) -> None:
     a.lasts(1.1, 2.6)
-    guard = {"m": (-0.12, -0.02, 0.42), "o": (-0.14, -0.05, 0.5), **_both(lift=0.1), "twist": -12, "bend": 10,
-             **_stagger(a.vary(6, 22))}
+    guard = {
+        "m": (-0.12, -0.02, 0.42),
+        "o": (-0.14, -0.05, 0.5),
+        **_both(lift=0.1),
+        "twist": -12,
+        "bend": 10,
+        **_stagger(a.vary(6, 22)),
+    }
     _step(a, 0.0, 0.18)
     _step(a, 0.84, 1.0)
     a.keys((0.0, {}), (0.18, guard), (0.84, guard), (1.0, {}), jitter=0.7)
@@ -240,15 +287,43 @@ def kick(a: Act) -> None:
     a.lasts(1.1, 1.9)
     high, bent = a.vary(48, 92), a.vary(60, 95)
     stance = {"o_thigh": 6, "o_knee": 14, "o_spread": -3}
-    swing = {"m_thigh": -28, "m_knee": 62, "m_foot": -45, "lean": 8, "twist": 14,
-             "m": (0.3, -0.8, -0.25), "o": (0.25, -0.6, 0.55)}
-    chamber = {"m_thigh": 0.8 * high, "m_knee": bent, "m_foot": -20, "lean": -4,
-               "m": (0.35, -0.75, -0.1), "o": (0.3, -0.55, 0.45)}
-    hit = {"m_thigh": high, "m_knee": 8, "m_foot": a.vary(0, 40), "lean": -14, "twist": -14,
-           "m": (0.35, -0.7, -0.35), "o": (0.3, -0.5, 0.4)}
+    swing = {
+        "m_thigh": -28,
+        "m_knee": 62,
+        "m_foot": -45,
+        "lean": 8,
+        "twist": 14,
+        "m": (0.3, -0.8, -0.25),
+        "o": (0.25, -0.6, 0.55),
+    }
+    chamber = {
+        "m_thigh": 0.8 * high,
+        "m_knee": bent,
+        "m_foot": -20,
+        "lean": -4,
+        "m": (0.35, -0.75, -0.1),
+        "o": (0.3, -0.55, 0.45),
+    }
+    hit = {
+        "m_thigh": high,
+        "m_knee": 8,
+        "m_foot": a.vary(0, 40),
+        "lean": -14,
+        "twist": -14,
+        "m": (0.35, -0.7, -0.35),
+        "o": (0.3, -0.5, 0.4),
+    }
     land = {"m_thigh": 25, "m_knee": 45, "m_foot": -5}
-    a.keys((0.0, {}), (0.28, stance | swing), (0.4, stance | chamber), (0.5, stance | hit), (0.58, stance | hit),
-           (0.76, stance | land), (1.0, {}), jitter=0.8)
+    a.keys(
+        (0.0, {}),
+        (0.28, stance | swing),
+        (0.4, stance | chamber),
+        (0.5, stance | hit),
+        (0.58, stance | hit),
+        (0.76, stance | land),
+        (1.0, {}),
+        jitter=0.8,
+    )
 
 
 def throw(a: Act) -> None:
@@ -256,8 +331,13 @@ def throw(a: Act) -> None:
     under, feet = a.chance(0.2), _stagger(a.vary(8, 26))  # some throw from below
     _step(a, 0.04, 0.34)
     _step(a, 0.72, 0.98)
-    wind = {"m": (0.4 - 0.2 * under, 0.3 - 1.0 * under, -0.42), "m_lift": 0.8 - 0.8 * under,
-            "o": (0.0, -0.1 - 0.4 * under, 0.6), "twist": -34, "lean": -7}
+    wind = {
+        "m": (0.4 - 0.2 * under, 0.3 - 1.0 * under, -0.42),
+        "m_lift": 0.8 - 0.8 * under,
+        "o": (0.0, -0.1 - 0.4 * under, 0.6),
+        "twist": -34,
+        "lean": -7,
+    }
     release = {"m": (0.1, 0.5 - 0.55 * under, 0.75), "m_lift": 0.5, "twist": 18, "lean": 8}
     follow = {"m": (-0.4, -0.4 + 0.7 * under, 0.6), "m_lift": 0.2, "twist": 32, "lean": 18}
     a.keys((0.0, {}), (0.36, wind | feet), (0.56, release | feet), (0.7, follow | feet), (1.0, {}))
@@ -272,8 +352,12 @@ def wave(a: Act) -> None:
     raised = {"m": place, "m_lift": a.vary(0, 0.4)}
     a.keys((0.0, {}), (0.25, raised), (0.78, raised), (1.0, {}))
     swing = np.sin(a.beat(a.whole(2, 4, 0.6), 0.2, 0.85)) * a.pulse(0.15, 0.88)
-    for channel, value in (("m_x", wide * swing), ("m_y", -0.3 * wide * swing * swing), ("m_wrist", -25 * swing),
-                           ("side", -3 * swing)):
+    for channel, value in (
+        ("m_x", wide * swing),
+        ("m_y", -0.3 * wide * swing * swing),
+        ("m_wrist", -25 * swing),
+        ("side", -3 * swing),
+    ):
         a.add(channel, value)
 
 
@@ -312,10 +396,23 @@ def put_on(a: Act) -> None:
     first = {"m": (0.55, a.vary(-0.5, 0.1), 0.25), "o": (a.middle - 0.25, -0.02, 0.32), "o_lift": 0.5, "twist": 14}
     cross = {"m": (0.25, -0.75, 0.15), "o": (0.3, a.vary(-0.6, -0.4), -0.42), "o_lift": 0.3, "twist": 16, "side": -5}
     second = {"m": (a.middle + 0.05, a.vary(-0.2, 0.05), 0.35), "o": (0.6, a.vary(-0.5, 0.1), 0.1), "twist": -12}
-    collar = {"m": (a.middle + 0.2, a.vary(-0.25, 0.0), 0.36), "o": (a.middle + 0.2, -0.12, 0.36), "nod": 12,
-              **_both(lift=0.3)}
-    a.keys((0.0, {}), (0.14, hold), (0.32, first), (0.5, cross), (0.66, second), (0.82, collar), (0.9, collar),
-           (1.0, {}), jitter=0.8)
+    collar = {
+        "m": (a.middle + 0.2, a.vary(-0.25, 0.0), 0.36),
+        "o": (a.middle + 0.2, -0.12, 0.36),
+        "nod": 12,
+        **_both(lift=0.3),
+    }
+    a.keys(
+        (0.0, {}),
+        (0.14, hold),
+        (0.32, first),
+        (0.5, cross),
+        (0.66, second),
+        (0.82, collar),
+        (0.9, collar),
+        (1.0, {}),
+        jitter=0.8,
+    )
 
 
 # Two people. The first function moves the one who begins, the second the other; the first sets the time of both.
@@ -343,8 +440,18 @@ def push(a: Act) -> None:
 
 def pushed(a: Act) -> None:
     a.lasts(1.2, 1.9)
-    reel = {"lean": a.vary(-24, -12), "nod": 8, "m": (0.4, -0.5, 0.45), "o": (0.35, -0.55, 0.5), "o_thigh": -24,
-            "o_knee": 14, "o_foot": -18, "m_thigh": 16, "m_knee": 6, "m_foot": 8}
+    reel = {
+        "lean": a.vary(-24, -12),
+        "nod": 8,
+        "m": (0.4, -0.5, 0.45),
+        "o": (0.35, -0.55, 0.5),
+        "o_thigh": -24,
+        "o_knee": 14,
+        "o_foot": -18,
+        "m_thigh": 16,
+        "m_knee": 6,
+        "m_foot": 8,
+    }
     a.keys((0.44, {}), (0.66, reel), (1.0, {}), jitter=0.8)
 
 
@@ -358,7 +465,29 @@ def high_five(a: Act) -> None:
 
 
 Part = Callable[[Act], None]
-SINGLE: dict[str, Part] = {part.__name__: part for part in (
-    walk, run, jump, sit_down, stand_up, wave, clap, punch, kick, throw, pick_up, squat, turn, point, drink, put_on)}
+SINGLE: dict[str, Part] = {
+    part.__name__: part
+    for part in (
+        walk,
+        run,
+        jump,
+        sit_down,
+        stand_up,
+        wave,
+        clap,
+        punch,
+        kick,
+        throw,
+        pick_up,
+        squat,
+        turn,
+        point,
+        drink,
+        put_on,
+    )
+}
 PAIRS: dict[str, tuple[Part, Part]] = {
-    "shake_hands": (shake_hands, shake_hands), "push": (push, pushed), "high_five": (high_five, high_five)}
+    "shake_hands": (shake_hands, shake_hands),
+    "push": (push, pushed),
+    "high_five": (high_five, high_five),
+}

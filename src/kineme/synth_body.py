@@ -29,38 +29,91 @@ CONTACT = 0.004  # metres over which the weight passes from one contact point of
 # Segment lengths as shares of body height (rounded from Winter, Biomechanics and Motor Control of Human Movement) and
 # the group whose size varies together; then by how much it varies.
 SEGMENTS = {
-    "thigh": (0.245, "legs"), "shin": (0.246, "legs"), "ankle": (0.039, "feet"), "forefoot": (0.112, "feet"),
-    "heel": (0.036, "feet"), "hip": (0.052, "hips"), "loin": (0.170, "trunk"), "thorax": (0.118, "trunk"),
-    "neck": (0.042, "trunk"), "skull": (0.075, "head"), "shoulder": (0.112, "shoulders"),
-    "upper_arm": (0.172, "arms"), "forearm": (0.148, "arms"), "hand": (0.105, "hands"),
+    "thigh": (0.245, "legs"),
+    "shin": (0.246, "legs"),
+    "ankle": (0.039, "feet"),
+    "forefoot": (0.112, "feet"),
+    "heel": (0.036, "feet"),
+    "hip": (0.052, "hips"),
+    "loin": (0.170, "trunk"),
+    "thorax": (0.118, "trunk"),
+    "neck": (0.042, "trunk"),
+    "skull": (0.075, "head"),
+    "shoulder": (0.112, "shoulders"),
+    "upper_arm": (0.172, "arms"),
+    "forearm": (0.148, "arms"),
+    "hand": (0.105, "hands"),
 }
-SPREAD = {"legs": 0.045, "feet": 0.05, "hips": 0.09, "trunk": 0.05, "head": 0.04, "shoulders": 0.07, "arms": 0.05,
-          "hands": 0.06}
+SPREAD = {
+    "legs": 0.045,
+    "feet": 0.05,
+    "hips": 0.09,
+    "trunk": 0.05,
+    "head": 0.04,
+    "shoulders": 0.07,
+    "arms": 0.05,
+    "hands": 0.06,
+}
 
 # Points fixed in the frame of a segment, and the tree of all points. Names are canonical words of skeleton.py.
 FACE = {  # from the neck, lengths of the skull: left, up, forward; joints with a left share come on both sides
-    "head": (0.0, 1.2, 0.05), "head_top": (0.0, 2.05, 0.0), "nose": (0.0, 1.02, 0.95), "mouth": (0.19, 0.66, 0.8),
-    "eye_inner": (0.13, 1.3, 0.82), "eye": (0.24, 1.3, 0.78), "eye_outer": (0.36, 1.3, 0.7), "ear": (0.6, 1.15, 0.05),
+    "head": (0.0, 1.2, 0.05),
+    "head_top": (0.0, 2.05, 0.0),
+    "nose": (0.0, 1.02, 0.95),
+    "mouth": (0.19, 0.66, 0.8),
+    "eye_inner": (0.13, 1.3, 0.82),
+    "eye": (0.24, 1.3, 0.78),
+    "eye_outer": (0.36, 1.3, 0.7),
+    "ear": (0.6, 1.15, 0.05),
 }
 PALM = {  # in the hand, lengths of the hand: ahead, towards the thumb
-    "hand": (0.45, 0.0), "hand_tip": (1.0, 0.0), "thumb": (0.55, 0.4), "thumb_knuckle": (0.3, 0.3),
-    "index_knuckle": (0.52, 0.2), "pinky_knuckle": (0.45, -0.22),
+    "hand": (0.45, 0.0),
+    "hand_tip": (1.0, 0.0),
+    "thumb": (0.55, 0.4),
+    "thumb_knuckle": (0.3, 0.3),
+    "index_knuckle": (0.52, 0.2),
+    "pinky_knuckle": (0.45, -0.22),
 }
 SOLE = {  # in the foot: outward in widths, up in ankle heights, back in heel lengths, ahead in forefoot lengths
-    "heel": (0.0, -1.0, -1.0, 0.0), "foot": (0.0, -0.6, 0.0, 0.62), "big_toe": (-0.2, -1.0, 0.0, 1.0),
-    "small_toe": (0.6, -1.0, 0.0, 0.8), "foot_index": (0.0, -1.0, 0.0, 1.0),
+    "heel": (0.0, -1.0, -1.0, 0.0),
+    "foot": (0.0, -0.6, 0.0, 0.62),
+    "big_toe": (-0.2, -1.0, 0.0, 1.0),
+    "small_toe": (0.6, -1.0, 0.0, 0.8),
+    "foot_index": (0.0, -1.0, 0.0, 1.0),
 }
 PADS = ("heel", "foot_index")  # what the body stands on
 MIDDLE = {  # joint -> its parent
-    "pelvis": "", "spine": "pelvis", "chest": "spine", "neck": "chest", "head": "neck", "head_top": "head",
+    "pelvis": "",
+    "spine": "pelvis",
+    "chest": "spine",
+    "neck": "chest",
+    "head": "neck",
+    "head_top": "head",
     "nose": "head",
 }
 BESIDE = {  # the same of either side
-    "mouth": "head", "eye_inner": "head", "eye": "head", "eye_outer": "head", "ear": "head",
-    "shoulder": "chest", "elbow": "shoulder", "wrist": "elbow", "hand": "wrist", "hand_tip": "hand", "thumb": "wrist",
-    "thumb_knuckle": "wrist", "index_knuckle": "wrist", "pinky_knuckle": "wrist",
-    "hip": "pelvis", "knee": "hip", "ankle": "knee", "heel": "ankle", "foot": "ankle", "big_toe": "ankle",
-    "small_toe": "ankle", "foot_index": "ankle",
+    "mouth": "head",
+    "eye_inner": "head",
+    "eye": "head",
+    "eye_outer": "head",
+    "ear": "head",
+    "shoulder": "chest",
+    "elbow": "shoulder",
+    "wrist": "elbow",
+    "hand": "wrist",
+    "hand_tip": "hand",
+    "thumb": "wrist",
+    "thumb_knuckle": "wrist",
+    "index_knuckle": "wrist",
+    "pinky_knuckle": "wrist",
+    "hip": "pelvis",
+    "knee": "hip",
+    "ankle": "knee",
+    "heel": "ankle",
+    "foot": "ankle",
+    "big_toe": "ankle",
+    "small_toe": "ankle",
+    "foot_index": "ankle",
 }
 
 
@@ -101,9 +154,13 @@ def turn(angle: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def frame(yaw: np.ndarray, pitch: np.ndarray, roll: np.ndarray) -> np.ndarray:
     """Ry(yaw) Rx(pitch) Rz(roll) of degrees [n, T] -> [3, 3, n, T]: a turn, a lean forward, a tilt to the right."""
     (cy, sy), (cx, sx), (cz, sz) = turn(yaw), turn(pitch), turn(roll)
-    return np.stack([np.stack([cy * cz + sy * sx * sz, sy * sx * cz - cy * sz, sy * cx]),
-                     np.stack([cx * sz, cx * cz, -sx]),
-                     np.stack([cy * sx * sz - sy * cz, sy * sz + cy * sx * cz, cy * cx])])
+    return np.stack(
+        [
+            np.stack([cy * cz + sy * sx * sz, sy * sx * cz - cy * sz, sy * cx]),
+            np.stack([cx * sz, cx * cz, -sx]),
+            np.stack([cy * sx * sz - sy * cz, sy * sz + cy * sx * cz, cy * cx]),
+        ]
+    )
 
 
 def carry(rotation: np.ndarray, vector) -> np.ndarray:
@@ -142,8 +199,9 @@ class Pose(NamedTuple):
     lengths: dict[str, np.ndarray]
 
 
-def stand(channels: dict[str, np.ndarray], lengths: dict[str, np.ndarray], heading: np.ndarray, valid: np.ndarray,
-          fps: float) -> Pose:
+def stand(
+    channels: dict[str, np.ndarray], lengths: dict[str, np.ndarray], heading: np.ndarray, valid: np.ndarray, fps: float
+) -> Pose:
     """Trunk, head and legs by forward kinematics; the root follows from the feet.
 
     The pelvis stands as high as the lower foot asks for, and moves so that the foot that carries the weight stays
@@ -235,8 +293,9 @@ def _root(points, c, yaw, valid, fps) -> np.ndarray:
     return root
 
 
-def reach(pose: Pose, goal: Mapping[str, np.ndarray] | None = None, pull: np.ndarray | float = 0.0
-          ) -> dict[str, np.ndarray]:
+def reach(
+    pose: Pose, goal: Mapping[str, np.ndarray] | None = None, pull: np.ndarray | float = 0.0
+) -> dict[str, np.ndarray]:
     """Arms and hands: shoulder and elbow angles solved from the path of the wrist, then forward kinematics.
 
     The channels x (outward), y (up), z (forward) place the wrist from the shoulder in arm lengths, upright axes that

@@ -23,7 +23,9 @@ KINECT_COLOUR, KINECT_DEPTH = (1060.0, 1920, 1080), (365.0, 512, 424)  # focal l
 CENTIMETRES = {"m": 100.0, "cm": 1.0, "mm": 0.1, "in": 2.54}
 
 # The rig of a BVH file, depth first: joint, word of the layout, parent. A joint turns the bone to its first child.
-RIG = [tuple(line.split()) for line in """
+RIG = [
+    tuple(line.split())
+    for line in """
 Hips pelvis -
 Spine spine Hips
 Chest chest Spine
@@ -42,10 +44,12 @@ LeftAnkle left_ankle LeftKnee
 RightHip right_hip Hips
 RightKnee right_knee RightHip
 RightAnkle right_ankle RightKnee
-""".strip().splitlines()]
+""".strip().splitlines()
+]
 ENDS = {  # where the last bones end: the first of these words that the layout has
     "Neck": ("head_top", "head"),
-    "LeftWrist": ("left_hand_tip", "left_hand"), "RightWrist": ("right_hand_tip", "right_hand"),
+    "LeftWrist": ("left_hand_tip", "left_hand"),
+    "RightWrist": ("right_hand_tip", "right_hand"),
     "LeftAnkle": ("left_foot_index", "left_big_toe", "left_foot"),
     "RightAnkle": ("right_foot_index", "right_big_toe", "right_foot"),
 }
@@ -74,11 +78,13 @@ def write_arrays(folder: str | Path, motions: Iterable[Motion], name: str = "syn
     columns = {key: [clip.extra.get(key) for clip in clips] for key in ("repetition", "style")}
     names = {"class": sorted({str(clip.label) for clip in clips}), "style": sorted(map(str, {*columns["style"]}))}
     arrays = {
-        "joints": joints if persons > 1 else joints[:, 0], "offsets": offsets,
+        "joints": joints if persons > 1 else joints[:, 0],
+        "offsets": offsets,
         "labels": np.array([names["class"].index(str(clip.label)) for clip in clips], np.int16),
         "subjects": np.array([clip.subject for clip in clips], np.int16),
         "views": np.array([clip.camera or 0 for clip in clips], np.int16),
-        "reps": np.array(columns["repetition"], np.int16), "names": np.array([clip.source for clip in clips]),
+        "reps": np.array(columns["repetition"], np.int16),
+        "names": np.array([clip.source for clip in clips]),
         "style": np.array([names["style"].index(str(style)) for style in columns["style"]], np.int16),
     }
     if seen.min() < 1:
@@ -103,12 +109,23 @@ def _about(name: str, clips: list[Motion], names: dict[str, list[str]], shape: t
     flat = first.coords == 2
     return {
         "name": f"{name} (made motions)",
-        "joint_names": list(first.layout.joints), "parents": list(first.layout.parents),
+        "joint_names": list(first.layout.joints),
+        "parents": list(first.layout.parents),
         "coordinates": "image pixels, x right, y down" if flat else "camera space, x to its left, y up, z away from it",
-        "up": first.up, "fps": first.fps, "units": first.unit, "dims": ["x", "y", "z"][: first.coords],
-        "class_names": names["class"], "style_names": names["style"], "style_note": "the hand that the subject prefers",
-        "n_subjects": len(subjects), "n_views": len(views), "splits": splits, "n_sequences": len(clips),
-        "n_frames_total": shape[0], "sequences_per_class": dict(sorted(count.items())), "original": "made by kineme",
+        "up": first.up,
+        "fps": first.fps,
+        "units": first.unit,
+        "dims": ["x", "y", "z"][: first.coords],
+        "class_names": names["class"],
+        "style_names": names["style"],
+        "style_note": "the hand that the subject prefers",
+        "n_subjects": len(subjects),
+        "n_views": len(views),
+        "splits": splits,
+        "n_sequences": len(clips),
+        "n_frames_total": shape[0],
+        "sequences_per_class": dict(sorted(count.items())),
+        "original": "made by kineme",
     }
 
 
@@ -228,8 +245,15 @@ def _rest(name: str) -> np.ndarray:
     """Direction of a joint's bone at rest, a T pose: arms aside, legs down, feet ahead."""
     side = 1.0 if name.startswith("Left") else -1.0
     joint = name.removeprefix("Left").removeprefix("Right")
-    directions = {"Collar": (side, 0, 0), "Shoulder": (side, 0, 0), "Elbow": (side, 0, 0), "Wrist": (side, 0, 0),
-                  "Hip": (0, -1, 0), "Knee": (0, -1, 0), "Ankle": (0, -0.45, 0.9)}
+    directions = {
+        "Collar": (side, 0, 0),
+        "Shoulder": (side, 0, 0),
+        "Elbow": (side, 0, 0),
+        "Wrist": (side, 0, 0),
+        "Hip": (0, -1, 0),
+        "Knee": (0, -1, 0),
+        "Ankle": (0, -0.45, 0.9),
+    }
     return camera.unit(np.array(directions.get(joint, (0, 1, 0)), np.float64))
 
 
@@ -241,8 +265,9 @@ def _zxy(rotation: np.ndarray) -> np.ndarray:
     return np.degrees(np.stack([z, x, y], 1))
 
 
-def _branch(name: str, children: dict[str, list[str]], rest: dict[str, np.ndarray], tips: dict[str, np.ndarray],
-            depth: int) -> Iterator[str]:
+def _branch(
+    name: str, children: dict[str, list[str]], rest: dict[str, np.ndarray], tips: dict[str, np.ndarray], depth: int
+) -> Iterator[str]:
     """The lines of a joint and of all that hangs on it; RIG lists depth first, so the channels come in its order."""
     pad = "  " * depth
     position = "6 Xposition Yposition Zposition" if depth == 0 else "3"

@@ -12,9 +12,22 @@ import numpy as np
 if TYPE_CHECKING:
     import pyarrow as pa
 
-COLUMNS = {"id": "string", "source": "string", "label": "string", "subject": "int64", "camera": "int64",
-           "setup": "int64", "repetition": "int64", "performance": "string", "start": "int64", "end": "int64",
-           "length": "int64", "fps": "double", "width": "int64", "height": "int64"}
+COLUMNS = {
+    "id": "string",
+    "source": "string",
+    "label": "string",
+    "subject": "int64",
+    "camera": "int64",
+    "setup": "int64",
+    "repetition": "int64",
+    "performance": "string",
+    "start": "int64",
+    "end": "int64",
+    "length": "int64",
+    "fps": "double",
+    "width": "int64",
+    "height": "int64",
+}
 """Columns that every clip table has, and the type of one in which every value is null; extra columns follow by name."""
 FIXED = ("id", "source", "label", "length", "fps", "width", "height")  # these have their type whatever the values
 
@@ -44,8 +57,11 @@ def concat(tables: Sequence[pa.Table]) -> pa.Table:
     extra = sorted({name for table in tables for name in table.column_names} - COLUMNS.keys())
     columns = {}
     for name in (*COLUMNS, *extra):
-        chunks = [chunk for table in tables
-                  for chunk in (table[name].chunks if name in table.column_names else [pa.nulls(len(table))])]
+        chunks = [
+            chunk
+            for table in tables
+            for chunk in (table[name].chunks if name in table.column_names else [pa.nulls(len(table))])
+        ]
         kinds = {str(chunk.type) for chunk in chunks if chunk.null_count < len(chunk)}
         if name in FIXED or not kinds:
             kind = COLUMNS.get(name, "string")
@@ -94,8 +110,8 @@ def digest(table: pa.Table) -> bytes:
             total.update(pc.binary_length(column).to_numpy().astype("<i8").tobytes())
             for chunk in column.chunks:
                 _, places, text = chunk.buffers()
-                ends = np.frombuffer(places, np.int32)[chunk.offset:chunk.offset + len(chunk) + 1]
-                total.update(memoryview(text)[ends[0]:ends[-1]] if text is not None and len(ends) else b"")
+                ends = np.frombuffer(places, np.int32)[chunk.offset : chunk.offset + len(chunk) + 1]
+                total.update(memoryview(text)[ends[0] : ends[-1]] if text is not None and len(ends) else b"")
         else:
             numbers = column.fill_null(False if kind == "bool" else 0).to_numpy()
             total.update(numbers.astype({"int64": "<i8", "double": "<f8", "bool": "u1"}[kind]).tobytes())
@@ -107,7 +123,7 @@ def _column(values: list) -> pa.Array:
 
     values = [value.item() if isinstance(value, np.generic) else value for value in values]
     kinds = set(map(type, values)) - {type(None)}
-    if kinds == {int} and all(value is None or -2**63 <= value < 2**63 for value in values):
+    if kinds == {int} and all(value is None or -(2**63) <= value < 2**63 for value in values):
         return pa.array(values, pa.int64())
     if kinds and kinds <= {int, float} and all(abs(v) <= _EXACT for v in values if type(v) is int):
         return pa.array([None if v is None or v != v else float(v) for v in values], pa.float64())

@@ -359,8 +359,7 @@ def new_method(chosen: Recipe, layout: Layout, coords: int, persons: int, seed: 
 
 @torch.no_grad()
 def calibrate(encoder: Encoder, batches: Iterable[Batch]) -> None:
-    """Set batch-norm statistics from one pass over batches (:meth:`Method.look`): what random weights are scored with.
-    """
+    """Set batch-norm statistics from one pass over batches (:meth:`Method.look`), as random weights are scored."""
     norms = [m for m in encoder.modules() if isinstance(m, (BatchNorm, nn.modules.batchnorm._BatchNorm))]
     if not norms:
         return
@@ -403,8 +402,9 @@ def _optimiser(params: list[nn.Parameter], loop: Loop) -> torch.optim.Optimizer:
     if loop.optimiser == "sgd":
         return torch.optim.SGD(params, lr=loop.lr, momentum=loop.momentum, weight_decay=loop.weight_decay, fused=True)
     if loop.optimiser == "adagrad":  # Keras' beginning, not torch's (spec cv_mim.md, 3.5)
-        return torch.optim.Adagrad(params, lr=loop.lr, weight_decay=loop.weight_decay, initial_accumulator_value=0.1,
-                                   eps=1e-7, fused=True)
+        return torch.optim.Adagrad(
+            params, lr=loop.lr, weight_decay=loop.weight_decay, initial_accumulator_value=0.1, eps=1e-7, fused=True
+        )
     return torch.optim.AdamW(params, lr=loop.lr, weight_decay=loop.weight_decay, fused=True)
 
 

@@ -39,7 +39,6 @@ class World:
             value /= self.size
         return value
 
-
     def any(self, flag: bool) -> bool:
         """Whether the flag is up in any of the processes."""
         if self.size == 1:

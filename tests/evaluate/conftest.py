@@ -42,8 +42,17 @@ def write_store(tmp_path: Path):
     def write(labels=None, motions=None, seed: int = 0) -> Store:
         rng = np.random.default_rng(seed)
         layout = skeleton.layout("kinect20")
-        motions = motions or [Motion(rng.normal(size=(int(rng.integers(3, 40)), 1, 20, 3)), layout, up="+y", unit="m",
-                                     label=label, source=f"clip{i}") for i, label in enumerate(labels)]
+        motions = motions or [
+            Motion(
+                rng.normal(size=(int(rng.integers(3, 40)), 1, 20, 3)),
+                layout,
+                up="+y",
+                unit="m",
+                label=label,
+                source=f"clip{i}",
+            )
+            for i, label in enumerate(labels)
+        ]
         with Writer(tmp_path / f"store{len(list(tmp_path.iterdir()))}", motions[0].layout) as writer:
             for motion in motions:
                 writer.add(motion)

@@ -38,8 +38,11 @@ def test_by_hand(store, fake_model, classifier):
     task = evaluate.task(fake_model(shown(("right",))), store, SPLIT)
     found = cross_view.score(task, Settings(classifier=classifier))
     trusted = {"front": ("front", "left"), "left": ("front", "left"), "right": ("right",)}
-    assert list(found) == ["mean", "held-out cameras", *(
-        f"{one} -> {other}" for one in CAMERAS for other in ("all", *CAMERAS))]
+    assert list(found) == [
+        "mean",
+        "held-out cameras",
+        *(f"{one} -> {other}" for one in CAMERAS for other in ("all", *CAMERAS)),
+    ]
     for one in CAMERAS:
         assert found[f"{one} -> all"] == pytest.approx(len(trusted[one]) / 3)
         assert [found[f"{one} -> {other}"] for other in CAMERAS] == [float(other in trusted[one]) for other in CAMERAS]
@@ -76,8 +79,14 @@ def test_a_split_by_cameras(store, fake_model):
     rows = np.arange(48)
     split = SimpleNamespace(name="xview", train=rows[rows % 3 != 2], test=rows[rows % 3 == 2])
     found = cross_view.score(evaluate.task(fake_model(shown(("left",))), store, split), Settings(classifier="linear"))
-    assert found == {"mean": 0.5, "held-out cameras": 0.5, "front -> all": 1, "front -> right": 1, "left -> all": 0,
-                     "left -> right": 0}
+    assert found == {
+        "mean": 0.5,
+        "held-out cameras": 0.5,
+        "front -> all": 1,
+        "front -> right": 1,
+        "left -> all": 0,
+        "left -> right": 0,
+    }
 
 
 def test_columns_together(store):
@@ -96,8 +105,18 @@ def test_clips_of_unknown_cameras(tmp_path, fake_model):
     features = shown()
     features[2::3] = features[2::3, ::-1]
     found = cross_view.score(evaluate.task(fake_model(features), store, SPLIT), Settings(classifier="knn"))
-    assert found == pytest.approx({"mean": 2 / 3, "held-out cameras": 1, "2 -> all": 2 / 3, "2 -> 2": 1, "2 -> 10": 1,
-                                   "10 -> all": 2 / 3, "10 -> 2": 1, "10 -> 10": 1})
+    assert found == pytest.approx(
+        {
+            "mean": 2 / 3,
+            "held-out cameras": 1,
+            "2 -> all": 2 / 3,
+            "2 -> 2": 1,
+            "2 -> 10": 1,
+            "10 -> all": 2 / 3,
+            "10 -> 2": 1,
+            "10 -> 10": 1,
+        }
+    )
     assert list(found)[2] == "2 -> all"  # numbers by size
 
 
@@ -126,7 +145,10 @@ def test_the_kind_of_run_decides(store, fake_model):
     found = [cross_view.fill(Settings(), task).classifier for task in (clips, frames)]
     assert found == ["linear", "sequence"]
     assert [cross_view.floor(Settings(classifier=each))[0] for each in (*found, "knn")] == [
-        "reduced", "keypoints", "positions"]
+        "reduced",
+        "keypoints",
+        "positions",
+    ]
     assert [cross_view.seeded(Settings(classifier=each)) for each in (*found, "knn")] == [False, True, False]
     assert cross_view.seeded(Settings(classifier="knn", fraction=0.5))
 

@@ -33,8 +33,21 @@ def contest(write_store, halves, fake_model):
 
 
 def row(score: float, who: str = "learned", **more) -> dict:
-    return {"protocol": "knn", "probe": "knn", "metric": "1-NN", "split": "xview", "who": who, "score": score,
-            "seed": 0, "run": "runs/a", "train": 10, "test": 5, "classes": 3, "unlabelled": 0, "unseen": []} | more
+    return {
+        "protocol": "knn",
+        "probe": "knn",
+        "metric": "1-NN",
+        "split": "xview",
+        "who": who,
+        "score": score,
+        "seed": 0,
+        "run": "runs/a",
+        "train": 10,
+        "test": 5,
+        "classes": 3,
+        "unlabelled": 0,
+        "unseen": [],
+    } | more
 
 
 # ------------------------------------------------------------------------------------------------------------ tasks
@@ -90,8 +103,9 @@ def test_views(write_store, halves, fake_model):
     assert model.asked == [(4, (0.5, 1.0, seed)) for seed in (6, 7, 8)]
 
 
-@pytest.mark.parametrize("features", [
-    np.array([[1.0, 2]] * 7 + [[np.nan, 0]]), np.full((8, 2), np.inf), np.ones((8, 2, 2))])
+@pytest.mark.parametrize(
+    "features", [np.array([[1.0, 2]] * 7 + [[np.nan, 0]]), np.full((8, 2), np.inf), np.ones((8, 2, 2))]
+)
 def test_features_that_cannot_be(write_store, halves, fake_model, features):
     given = evaluate.task(fake_model(features), write_store(["a", "b"] * 4), halves(8), name="runs/bad")
     with pytest.raises(InputError, match="runs/bad"):
@@ -105,15 +119,26 @@ def test_rows(contest):
     model = contest.model(clear=6.0)
     rows = evaluate.run(model, contest.store, ["knn", "linear"], contest.split, settings={"knn": {"k": [1, 3]}})
     assert [(r["who"], r["protocol"], r["probe"], r["metric"], r["run"]) for r in rows] == [
-        ("learned", "knn", "knn", "1-NN", "runs/a"), ("learned", "knn", "knn", "3-NN", "runs/a"),
+        ("learned", "knn", "knn", "1-NN", "runs/a"),
+        ("learned", "knn", "knn", "3-NN", "runs/a"),
         ("learned", "linear", "logistic", "accuracy", "runs/a"),
-        ("random", "knn", "knn", "1-NN", "runs/a"), ("random", "knn", "knn", "3-NN", "runs/a"),
+        ("random", "knn", "knn", "1-NN", "runs/a"),
+        ("random", "knn", "knn", "3-NN", "runs/a"),
         ("random", "linear", "logistic", "accuracy", "runs/a"),
-        ("hand-made", "knn", "knn", "1-NN", "hand-made"), ("hand-made", "knn", "knn", "3-NN", "hand-made"),
-        ("hand-made", "linear", "logistic", "accuracy", "hand-made")]
+        ("hand-made", "knn", "knn", "1-NN", "hand-made"),
+        ("hand-made", "knn", "knn", "3-NN", "hand-made"),
+        ("hand-made", "linear", "logistic", "accuracy", "hand-made"),
+    ]
     for r in rows:
         assert {name: r[name] for name in ("split", "seed", "train", "test", "classes", "unlabelled", "unseen")} == {
-            "split": "halves", "seed": 0, "train": 24, "test": 24, "classes": 3, "unlabelled": 0, "unseen": []}
+            "split": "halves",
+            "seed": 0,
+            "train": 24,
+            "test": 24,
+            "classes": 3,
+            "unlabelled": 0,
+            "unseen": [],
+        }
     assert all(r["score"] > 0.95 for r in rows[:3])
     assert all(r["score"] < 0.7 for r in rows[3:])  # noise, and motion without meaning
     assert json.loads(json.dumps(rows)) == rows
@@ -123,8 +148,14 @@ def test_rows(contest):
 def test_runs_and_seeds(contest):
     """Several models; a protocol that draws nothing is not repeated, one that draws is; the floor stands once."""
     models = [contest.model(1.0, "runs/a", 0), contest.model(1.0, "runs/b", 1)]
-    rows = evaluate.run(models, contest.store, ["knn", "linear"], contest.split, seeds=3,
-                        settings={"linear": {"probe": "hico", "epochs": 2}})
+    rows = evaluate.run(
+        models,
+        contest.store,
+        ["knn", "linear"],
+        contest.split,
+        seeds=3,
+        settings={"linear": {"probe": "hico", "epochs": 2}},
+    )
     count = {}
     for r in rows:
         count.setdefault((r["who"], r["run"], r["protocol"], r["probe"], r["metric"]), []).append(r["seed"])
@@ -133,8 +164,10 @@ def test_runs_and_seeds(contest):
             assert count.pop((who, name, "knn", "knn", "1-NN")) == [0]
             assert count.pop((who, name, "knn", "knn", "5-NN")) == [0]
             assert count.pop((who, name, "linear", "hico", "accuracy")) == [0, 1, 2]
-    assert count == {("hand-made", "hand-made", *rest): [0] for rest in
-                     (("knn", "knn", "1-NN"), ("knn", "knn", "5-NN"), ("linear", "logistic", "accuracy"))}
+    assert count == {
+        ("hand-made", "hand-made", *rest): [0]
+        for rest in (("knn", "knn", "1-NN"), ("knn", "knn", "5-NN"), ("linear", "logistic", "accuracy"))
+    }
 
 
 def test_nothing_beside(contest):
@@ -148,10 +181,18 @@ def test_settings_as_an_object(contest):
     assert {r["metric"] for r in rows} == {"2-NN"}
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    ({"protocols": ["knnn"]}, "Did you mean 'knn'"), ({"protocols": []}, "at least one"),
-    ({"seeds": 0}, "at least one"), ({"models": []}, "at least one"), ({"settings": {"knn": {"kk": 1}}}, r"knn\.kk"),
-    ({"settings": {"liner": {}}}, "no protocol of this evaluation"), ({"split": "nowhere"}, "nowhere")])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"protocols": ["knnn"]}, "Did you mean 'knn'"),
+        ({"protocols": []}, "at least one"),
+        ({"seeds": 0}, "at least one"),
+        ({"models": []}, "at least one"),
+        ({"settings": {"knn": {"kk": 1}}}, r"knn\.kk"),
+        ({"settings": {"liner": {}}}, "no protocol of this evaluation"),
+        ({"split": "nowhere"}, "nowhere"),
+    ],
+)
 def test_arguments_that_cannot_be(contest, change, message):
     usual = {"models": contest.model(1.0), "store": contest.store, "protocols": ["knn"], "split": contest.split}
     with pytest.raises(InputError, match=message):
@@ -165,24 +206,42 @@ def test_summary():
     rows = [row(0.5), row(0.6), row(0.7), row(0.4, "random"), row(0.9, metric="5-NN")]
     first, second, third = evaluate.summary(rows)
     assert [(m["who"], m["metric"], m["n"]) for m in (first, second, third)] == [
-        ("learned", "1-NN", 3), ("random", "1-NN", 1), ("learned", "5-NN", 1)]
+        ("learned", "1-NN", 3),
+        ("random", "1-NN", 1),
+        ("learned", "5-NN", 1),
+    ]
     assert [first[name] for name in ("mean", "spread", "std")] == pytest.approx([0.6, 0.2, 0.1])
     assert [second[name] for name in ("mean", "spread", "std", "n")] == pytest.approx([0.4, 0, 0, 1])
 
 
-@pytest.mark.parametrize(("learned", "random", "said"), [
-    ([0.70, 0.72], [0.60, 0.61], "beats random weights (0.605) by 0.105, more than the spread of 0.020 (2 scores"),
-    ([0.70, 0.72], [0.65, 0.75], "does NOT beat random weights (0.700) by more than the spread: 0.010 against 0.100"),
-    ([0.60, 0.70], [0.59, 0.60], "does NOT beat random weights (0.595) by more than the spread: 0.055 against 0.100"),
-    ([0.10, 0.20], [0.05, 0.05], "does NOT beat random weights (0.050) by more than the spread: 0.100 against 0.100"),
-    ([0.60, 0.70], [0.70, 0.71], "does NOT beat random weights (0.705)"),
-    ([0.60], [0.60], "does NOT beat random weights (0.600)"),
-    ([0.70], [0.60], "is 0.100 above random weights (0.600); one score has no spread"),
-    ([0.70, 0.71], [0.60], "is 0.105 above random weights (0.600); one score has no spread"),
-])
+@pytest.mark.parametrize(
+    ("learned", "random", "said"),
+    [
+        ([0.70, 0.72], [0.60, 0.61], "beats random weights (0.605) by 0.105, more than the spread of 0.020 (2 scores"),
+        (
+            [0.70, 0.72],
+            [0.65, 0.75],
+            "does NOT beat random weights (0.700) by more than the spread: 0.010 against 0.100",
+        ),
+        (
+            [0.60, 0.70],
+            [0.59, 0.60],
+            "does NOT beat random weights (0.595) by more than the spread: 0.055 against 0.100",
+        ),
+        (
+            [0.10, 0.20],
+            [0.05, 0.05],
+            "does NOT beat random weights (0.050) by more than the spread: 0.100 against 0.100",
+        ),
+        ([0.60, 0.70], [0.70, 0.71], "does NOT beat random weights (0.705)"),
+        ([0.60], [0.60], "does NOT beat random weights (0.600)"),
+        ([0.70], [0.60], "is 0.100 above random weights (0.600); one score has no spread"),
+        ([0.70, 0.71], [0.60], "is 0.105 above random weights (0.600); one score has no spread"),
+    ],
+)
 def test_verdict(learned, random, said):
     rows = [row(score) for score in learned] + [row(score, "random") for score in random]
-    sentence, = evaluate.verdicts(rows)
+    (sentence,) = evaluate.verdicts(rows)
     assert sentence.startswith(f"knn 1-NN on xview: learned {np.mean(learned):.3f} {said}")
 
 
@@ -191,13 +250,19 @@ def test_verdicts_on_floor_and_clips():
     assert evaluate.verdicts(rows) == [
         "knn 1-NN on xview: learned 0.700 does NOT beat the hand-made features (0.710).",
         "xview: 4 clips without a label were left out.",
-        "xview: no training clip shows hop; test clips of these count as errors."]
+        "xview: no training clip shows hop; test clips of these count as errors.",
+    ]
     assert evaluate.verdicts([row(0.72), row(0.71, "hand-made")]) == []
 
 
 def test_rivals_have_the_same_probe_but_the_floor_its_own():
-    scores = {("halp", "learned"): 0.5, ("halp", "random"): 0.4, ("cmd", "learned"): 0.6, ("cmd", "random"): 0.7,
-              ("logistic", "hand-made"): 0.55}
+    scores = {
+        ("halp", "learned"): 0.5,
+        ("halp", "random"): 0.4,
+        ("cmd", "learned"): 0.6,
+        ("cmd", "random"): 0.7,
+        ("logistic", "hand-made"): 0.55,
+    }
     rows = [row(score, who, protocol="linear", probe=probe) for (probe, who), score in scores.items()]
     first, second, third = evaluate.verdicts(rows)
     assert "random weights (0.400)" in first

@@ -21,16 +21,23 @@ def clips(joints: list[np.ndarray], seen: list[np.ndarray] | None = None, layout
     lengths = np.array([len(clip) for clip in joints])
     seen = seen or [np.ones(clip.shape[:3]) for clip in joints]
     return SimpleNamespace(
-        frames=np.concatenate(joints).astype(np.float32), seen=np.concatenate(seen).astype(np.float32), lengths=lengths,
-        offsets=np.concatenate([[0], np.cumsum(lengths)]), layout=layout, card={"up": up})
+        frames=np.concatenate(joints).astype(np.float32),
+        seen=np.concatenate(seen).astype(np.float32),
+        lengths=lengths,
+        offsets=np.concatenate([[0], np.cumsum(lengths)]),
+        layout=layout,
+        card={"up": up},
+    )
 
 
 def some(count: int = 4, persons: int = 1, coords: int = 3, seed: int = 0) -> list[np.ndarray]:
     rng = np.random.default_rng(seed)
     layout = DEEP if coords == 3 else FLAT
     body = rng.normal(size=(persons, len(layout), coords))
-    return [body + np.cumsum(0.1 * rng.normal(size=(int(rng.integers(1, 70)), persons, len(layout), coords)), axis=0)
-            for _ in range(count)]
+    return [
+        body + np.cumsum(0.1 * rng.normal(size=(int(rng.integers(1, 70)), persons, len(layout), coords)), axis=0)
+        for _ in range(count)
+    ]
 
 
 def features(store, upright: bool = False) -> np.ndarray:
@@ -133,9 +140,9 @@ def test_before_the_first_and_after_the_last_sight_a_joint_rests():
 
 def test_joints_and_people_that_never_appear_are_zero():
     joints, seen = some(3, persons=2), [np.ones(clip.shape[:3]) for clip in some(3, persons=2)]
-    seen[0][:, 1] = 0      # the second person is absent
-    seen[1][:, 0] = 0      # the first
-    seen[2][:, :, 7] = 0   # one joint
+    seen[0][:, 1] = 0  # the second person is absent
+    seen[1][:, 0] = 0  # the first
+    seen[2][:, :, 7] = 0  # one joint
     found = features(clips(joints, seen)).reshape(3, 32, 2, 20, 3)
     assert not found[0, :, 1].any()
     assert found[0, :, 0].any()
@@ -208,8 +215,14 @@ def recorded(folder, name: str, layout, up: str):
         data = {key: file[key] for key in file.files}
     joints = data["joints"][:, None].astype(np.float32)
     seen = (data["visibility"][:, None] > 0) if "visibility" in data else np.ones(joints.shape[:3], bool)
-    store = SimpleNamespace(frames=joints * seen[..., None], seen=seen.astype(np.float32), layout=layout,
-                            card={"up": up}, lengths=np.diff(data["offsets"]), offsets=data["offsets"])
+    store = SimpleNamespace(
+        frames=joints * seen[..., None],
+        seen=seen.astype(np.float32),
+        layout=layout,
+        card={"up": up},
+        lengths=np.diff(data["offsets"]),
+        offsets=data["offsets"],
+    )
     return store, data, data["labels"].astype(np.int64)
 
 

@@ -32,7 +32,7 @@ PER_FRAME = ("sequence", "viewpoint", "pose_retrieval")  # protocols that refuse
 def test_mean_scores_by_hand():
     """Each stream is wrong, and sure of itself where it is right: together they are right."""
     truth = np.array([0, 1, 2])
-    joint = np.array([[9.0, 0, 0], [1, 0, 0], [1, 0, 0]])   # knows clip 0, errs on 1 and 2 by a little
+    joint = np.array([[9.0, 0, 0], [1, 0, 0], [1, 0, 0]])  # knows clip 0, errs on 1 and 2 by a little
     motion = np.array([[0, 1.0, 0], [0, 9, 0], [0, 1, 0]])
     bone = np.array([[0, 0, 1.0], [0, 0, 1], [0, 0, 9]])
     assert [np.mean(each.argmax(1) == truth) for each in (joint, motion, bone)] == [1 / 3] * 3
@@ -55,8 +55,10 @@ def test_a_stream_without_weight_has_no_say():
 def test_cosine_of_joined_vectors(weights):
     """It is the weighted mean of the streams' cosines, however long their vectors and however many their columns."""
     rng = np.random.default_rng(1)
-    parts = [rng.normal(size=(7, d)).astype(np.float32) * rng.uniform(0.01, 100, (7, 1)).astype(np.float32)
-             for d in (3, 8, 5)]
+    parts = [
+        rng.normal(size=(7, d)).astype(np.float32) * rng.uniform(0.01, 100, (7, 1)).astype(np.float32)
+        for d in (3, 8, 5)
+    ]
     weights = fusion.checked(weights, NAMES)
     cosines = [(unit := part / np.linalg.norm(part, axis=1, keepdims=True)) @ unit.T for part in parts]
     joined = fusion.joined(parts, weights)
@@ -120,8 +122,14 @@ FIRST, SECOND = (np.array([label[i] in "bd" for label in LABELS]) for i in (0, 2
 def test_fused_beats_each_stream(contest, probe):
     """One stream tells a from b and the other c from d: alone neither can tell four classes, together they can."""
     found = fusion.score(contest(joint=shown(FIRST, 0.1, 0), motion=shown(SECOND, 0.1, 1)), Settings(probe=probe))
-    assert list(found) == ["joint accuracy", "motion accuracy", "fused accuracy", "joint 1-NN", "motion 1-NN",
-                           "fused 1-NN"]
+    assert list(found) == [
+        "joint accuracy",
+        "motion accuracy",
+        "fused accuracy",
+        "joint 1-NN",
+        "motion 1-NN",
+        "fused 1-NN",
+    ]
     for name, right in found.items():
         assert right > 0.95 if name.startswith("fused") else right < 0.75, name
 
@@ -145,14 +153,21 @@ def test_the_order_of_streams_does_not_matter(contest, probe):
     """With equal weights, and with weights that go along."""
     weights = dict(zip(NAMES, (0.6, 0.4, 0.5)))
     for given in (lambda order: (), lambda order: tuple(weights[name] for name in order)):
-        found = [fusion.score(contest(**{name: three()[name] for name in order}),
-                              Settings(weights=given(order), probe=probe, epochs=3)) for order in permutations(NAMES)]
+        found = [
+            fusion.score(
+                contest(**{name: three()[name] for name in order}),
+                Settings(weights=given(order), probe=probe, epochs=3),
+            )
+            for order in permutations(NAMES)
+        ]
         assert all(each == found[0] for each in found)
 
 
 def test_weights_decide(contest):
-    told = [fusion.score(contest(**three()), Settings(weights=weights))["fused accuracy"]
-            for weights in ((), (0.0, 0.0, 1.0))]
+    told = [
+        fusion.score(contest(**three()), Settings(weights=weights))["fused accuracy"]
+        for weights in ((), (0.0, 0.0, 1.0))
+    ]
     assert told[0] > told[1]
 
 
@@ -189,10 +204,17 @@ def test_seeds_and_floor():
     assert not hasattr(fusion, "floor")
 
 
-@pytest.mark.parametrize(("values", "word"), [
-    ({"weights": [1, 2]}, "joint, motion, bone"), ({"weights": "1,-1,1"}, r"fusion\.weights"),
-    ({"weights": "0,0,0"}, "not all of them 0"), ({"k": [0]}, "neighbours"), ({"C": 0}, r"fusion\.C"),
-    ({"probe": "cmd", "lr": -1}, r"fusion\.lr")])
+@pytest.mark.parametrize(
+    ("values", "word"),
+    [
+        ({"weights": [1, 2]}, "joint, motion, bone"),
+        ({"weights": "1,-1,1"}, r"fusion\.weights"),
+        ({"weights": "0,0,0"}, "not all of them 0"),
+        ({"k": [0]}, "neighbours"),
+        ({"C": 0}, r"fusion\.C"),
+        ({"probe": "cmd", "lr": -1}, r"fusion\.lr"),
+    ],
+)
 def test_settings_that_cannot_be(contest, values, word):
     with pytest.raises(InputError, match=word):
         fusion.score(contest(**three()), settings.make(Settings, values))
@@ -234,8 +256,12 @@ def model_of(store: Store, hidden: dict[str, int], frames: int = 8, seed: int = 
     torch.manual_seed(seed)
     sizes = {name: Recurrent.Settings(hidden=size, layers=1, persons=1) for name, size in hidden.items()}
     streams = {name: encoders.build("recurrent", size, store.layout, 3, 1) for name, size in sizes.items()}
-    card = {"layout": store.card["layout"], "coords": 3, "normalise": store.card["normalise"],
-            "crop": {"ratio": 0.95, "frames": frames}}
+    card = {
+        "layout": store.card["layout"],
+        "coords": 3,
+        "normalise": store.card["normalise"],
+        "crop": {"ratio": 0.95, "frames": frames},
+    }
     return embed.Model(MultiStream(streams, store.layout), card, None, f"weights {seed}")
 
 
@@ -252,11 +278,18 @@ def test_columns_of_each_stream(store):
 
 
 def test_several_models_as_one(store):
-    models = [model_of(store, {"joint": 4}), model_of(store, {"motion": 3, "joint": 2}, frames=6, seed=1),
-              model_of(store, {"joint": 2})]
+    models = [
+        model_of(store, {"joint": 4}),
+        model_of(store, {"motion": 3, "joint": 2}, frames=6, seed=1),
+        model_of(store, {"joint": 2}),
+    ]
     fused = embed.Fused(models)
-    assert fused.streams == {"joint": slice(0, 8), "motion": slice(8, 14), "joint 2": slice(14, 18),
-                             "joint 3": slice(18, 22)}
+    assert fused.streams == {
+        "joint": slice(0, 8),
+        "motion": slice(8, 14),
+        "joint 2": slice(14, 18),
+        "joint 3": slice(18, 22),
+    }
     assert (fused.dim, fused.path) == (22, "weights 0,weights 1,weights 0")
     for rows in (None, [3, 1]):
         np.testing.assert_array_equal(fused.embed(store, rows), np.hstack([m.embed(store, rows) for m in models]))
@@ -285,8 +318,12 @@ def test_a_run_that_does_not_fit_is_named(store):
 def test_every_protocol_scores_every_kind_of_model(store, protocol, hidden):
     """Of one stream or three, as one run or several; shares of clips, the same for the same seed."""
     together = model_of(store, hidden)
-    apart = embed.Fused([embed.Model(MultiStream({name: encoder}, store.layout), together.card, None, name)
-                         for name, encoder in together.encoder.encoders.items()])
+    apart = embed.Fused(
+        [
+            embed.Model(MultiStream({name: encoder}, store.layout), together.card, None, name)
+            for name, encoder in together.encoder.encoders.items()
+        ]
+    )
     if protocol in PER_FRAME:
         for model in (together, apart):
             with pytest.raises(InputError, match="code for each frame"):
@@ -316,9 +353,24 @@ def runs(store, tmp_path_factory) -> dict[str, Path]:
 def test_separate_runs_and_one_of_three_streams(store, runs, tmp_path):
     """Both ways of having three streams, from training to the table, and again the same from Python."""
     separate = ",".join(str(runs[name]) for name in NAMES)
-    done = kineme("evaluate", separate, runs["cmd"], store.path, "--split", "random", "--protocols", "fusion,knn",
-                  "--probe", "halp", "--set", "fusion.epochs=2", "--set", "fusion.weights=0.6,0.4,0.6",
-                  "--json", tmp_path / "rows.json")
+    done = kineme(
+        "evaluate",
+        separate,
+        runs["cmd"],
+        store.path,
+        "--split",
+        "random",
+        "--protocols",
+        "fusion,knn",
+        "--probe",
+        "halp",
+        "--set",
+        "fusion.epochs=2",
+        "--set",
+        "fusion.weights=0.6,0.4,0.6",
+        "--json",
+        tmp_path / "rows.json",
+    )
     rows = json.loads((tmp_path / "rows.json").read_text())
     found = [row for row in rows if row["protocol"] == "fusion"]
     assert {row["probe"] for row in found} == {"halp"}
@@ -331,8 +383,13 @@ def test_separate_runs_and_one_of_three_streams(store, runs, tmp_path):
 
     models = [embed.load_any(separate), embed.load(runs["cmd"])]
     assert list(models[0].streams) == list(models[1].streams) == list(NAMES)
-    again = evaluate.run(models, store, ["fusion"], "random", settings={
-        "fusion": {"probe": "halp", "epochs": 2, "weights": [0.6, 0.4, 0.6]}})
+    again = evaluate.run(
+        models,
+        store,
+        ["fusion"],
+        "random",
+        settings={"fusion": {"probe": "halp", "epochs": 2, "weights": [0.6, 0.4, 0.6]}},
+    )
     assert [row["score"] for row in again] == [row["score"] for row in found]
 
 
@@ -345,10 +402,14 @@ def test_the_words_of_a_run(runs, tmp_path):
     assert list(embed.load_any(f"{runs['motion']},").streams) == ["motion"]
 
 
-@pytest.mark.parametrize(("change", "words"), [
-    ({"runs": "{joint},{joint}-nowhere"}, ["joint-nowhere"]),
-    ({"set": "fusion.weights=1,2"}, ["fusion.weights", "2 weights", "joint, motion, bone"]),
-    ({"protocols": "knn", "probe": "cmd"}, ["--probe"])])
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"runs": "{joint},{joint}-nowhere"}, ["joint-nowhere"]),
+        ({"set": "fusion.weights=1,2"}, ["fusion.weights", "2 weights", "joint, motion, bone"]),
+        ({"protocols": "knn", "probe": "cmd"}, ["--probe"]),
+    ],
+)
 def test_words_that_cannot_be(store, runs, change, words, capsys):
     """One paragraph and exit code 2."""
     usual = {"runs": "{joint},{motion},{bone}", "set": "fusion.k=1", "protocols": "fusion", "probe": "logistic"}

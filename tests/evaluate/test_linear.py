@@ -142,7 +142,7 @@ def test_descent_by_hand():
     x, y = torch.as_tensor(features), torch.as_tensor(labels)
     torch.nn.functional.cross_entropy(x @ weight.T + bias, y).backward()
     logits = x @ (weight - 2.0 * weight.grad).T + bias - 2.0 * bias.grad
-    found, = linear.descend(features[None], labels, features, 3, how, 4)
+    (found,) = linear.descend(features[None], labels, features, 3, how, 4)
     np.testing.assert_allclose(found, logits.detach(), atol=1e-5)
 
 
@@ -160,14 +160,18 @@ def test_every_view_is_used():
 def test_descent_is_made_by_its_seed():
     features, labels = blobs(300, 30, 6, apart=0.2)
     how = replace(PUBLISHED["halp"], epochs=10, every=1)
-    runs = [np.stack([*linear.descend(features[None, :200], labels[:200], features[200:], 6, how, seed)])
-            for seed in (0, 0, 1)]
+    runs = [
+        np.stack([*linear.descend(features[None, :200], labels[:200], features[200:], 6, how, seed)])
+        for seed in (0, 0, 1)
+    ]
     assert runs[0].shape == (10, 100, 6)  # a look after every epoch
     assert np.array_equal(runs[0], runs[1])
     assert not np.array_equal(runs[0], runs[2])
     assert not np.array_equal(runs[0][0], runs[0][1])
-    looks = {every: len([*linear.descend(features[None], labels, features[:5], 6, replace(how, every=every), 0)])
-             for every in (4, 5)}
+    looks = {
+        every: len([*linear.descend(features[None], labels, features[:5], 6, replace(how, every=every), 0)])
+        for every in (4, 5)
+    }
     assert looks == {4: 3, 5: 2}  # the last epoch is always looked at
 
 

@@ -66,8 +66,10 @@ def test_drawn_pairs(stores):
     assert len(shots.first) == len(shots.second) == len(shots.body) == len(shots.azimuth) == 60
     assert not np.allclose(shots.first.joints, shots.second.joints)
     seen, layout = shots.first.joints[:, 0], shots.first.layout.joints
-    across = sum(seen[:, layout.index(f"left_{part}"), 0] - seen[:, layout.index(f"right_{part}"), 0]
-                 for part in ("shoulder", "hip"))
+    across = sum(
+        seen[:, layout.index(f"left_{part}"), 0] - seen[:, layout.index(f"right_{part}"), 0]
+        for part in ("shoulder", "hip")
+    )
     azimuth = shots.azimuth.numpy()
     assert ((azimuth >= 0) & (azimuth < 2 * np.pi)).all()
     front, back = np.cos(azimuth) > 0.7, np.cos(azimuth) < -0.7
@@ -109,6 +111,7 @@ def test_hits_by_hand():
 
 def test_both_directions_of_recorded_cameras(stores):
     """A code of camera 1 that says nothing: its poses cannot be queries, nor can they be found."""
+
     def see(motion, part):
         return np.zeros((len(motion), len(motion))) if motion.camera == "1" else np.eye(len(motion))
 
@@ -166,8 +169,15 @@ def test_poses_in_one_place_and_size(stores):
 def test_rows_of_one_command(stores):
     model = number(lambda motion, part: np.eye(len(motion)))
     model.before = number(lambda motion, part: np.zeros((len(motion), 3)))
-    rows = evaluate.run(model, stores["solid"], ["pose_retrieval"], "random",
-                        settings={"pose_retrieval": {"gallery": 40, "cameras": {"elevation": 10}}})
+    rows = evaluate.run(
+        model,
+        stores["solid"],
+        ["pose_retrieval"],
+        "random",
+        settings={"pose_retrieval": {"gallery": 40, "cameras": {"elevation": 10}}},
+    )
     assert {(row["who"], row["metric"]) for row in rows} == {
-        (who, metric) for who in ("learned", "random", "hand-made")
-        for metric in ("hit@1 of 40", "hit@10 of 40", "near hit@1 of 40", "near hit@10 of 40")}
+        (who, metric)
+        for who in ("learned", "random", "hand-made")
+        for metric in ("hit@1 of 40", "hit@10 of 40", "near hit@1 of 40", "near hit@10 of 40")
+    }

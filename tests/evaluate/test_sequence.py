@@ -61,8 +61,9 @@ def test_the_seed_decides_and_nothing_is_left_behind(store):
     torch.manual_seed(5)
     before = torch.random.get_rng_state()
     how = Settings(**QUICK)
-    one, same, other = (sequence.score(dataclasses.replace(task_of(store, drifting(store, 2.0)), seed=seed), how)
-                        for seed in (0, 0, 1))
+    one, same, other = (
+        sequence.score(dataclasses.replace(task_of(store, drifting(store, 2.0)), seed=seed), how) for seed in (0, 0, 1)
+    )
     assert one == same
     assert one != other
     assert torch.equal(before, torch.random.get_rng_state())
@@ -136,8 +137,10 @@ def test_few_labels(store):
     assert np.bincount(task.labels[few.train]).tolist() == [2, 2, 2]
     assert set(few.train) <= set(task.train)
     np.testing.assert_array_equal(few.test, task.test)
-    assert sequence.narrowed(dataclasses.replace(task, seed=1), Settings(fraction=0.25)).train.tolist() != \
-        sequence.narrowed(task, Settings(fraction=0.25)).train.tolist()
+    assert (
+        sequence.narrowed(dataclasses.replace(task, seed=1), Settings(fraction=0.25)).train.tolist()
+        != sequence.narrowed(task, Settings(fraction=0.25)).train.tolist()
+    )
 
 
 def test_a_class_that_training_lacks_is_an_error(store):
@@ -155,9 +158,17 @@ def test_hits_by_hand():
     assert sequence.hits(logits, truth, 5) == 0.5
 
 
-@pytest.mark.parametrize(("values", "word"), [
-    ({"every": 0}, "every"), ({"steps": -1}, "steps"), ({"frames": 0}, "frames"), ({"average": 1}, "average"),
-    ({"fraction": 0}, "fraction"), ({"lr": "nan"}, "lr")])
+@pytest.mark.parametrize(
+    ("values", "word"),
+    [
+        ({"every": 0}, "every"),
+        ({"steps": -1}, "steps"),
+        ({"frames": 0}, "frames"),
+        ({"average": 1}, "average"),
+        ({"fraction": 0}, "fraction"),
+        ({"lr": "nan"}, "lr"),
+    ],
+)
 def test_settings_that_cannot_be(store, values, word):
     with pytest.raises(InputError, match=word):
         sequence.narrowed(task_of(store), settings.make(Settings, values))
@@ -181,8 +192,9 @@ def test_frames_are_encoded_once(store):
         sequence.narrowed(dataclasses.replace(task, seed=seed), Settings(fraction=0.5)).codes(task.train)
     task.codes(task.test, "view")
     assert task.model.asked == [(None, "pose"), (None, "view")]
-    small = dataclasses.replace(task, train=task.train[:4], test=task.test[:4], model=FrameModel(task.model.codes),
-                                _known={})
+    small = dataclasses.replace(
+        task, train=task.train[:4], test=task.test[:4], model=FrameModel(task.model.codes), _known={}
+    )
     for rows in (small.train, np.array([40])):
         np.testing.assert_array_equal(small.codes(rows)[0], task.codes(rows)[0])
     assert small.model.asked == [(8, "pose"), (1, "pose")]
@@ -200,8 +212,12 @@ def test_beside_random_weights_and_keypoints(store):
     model = FrameModel(drifting(store), before=FrameModel(np.zeros((len(store.frames), 4))))
     rows = evaluate.run(model, store, ["sequence"], "random", seeds=2, settings={"sequence": QUICK})
     found = {(row["who"], row["metric"], row["seed"]) for row in rows}
-    assert found == {(who, metric, seed) for who in ("learned", "random", "hand-made") for metric in ("top-1", "top-5")
-                     for seed in (0, 1)}
+    assert found == {
+        (who, metric, seed)
+        for who in ("learned", "random", "hand-made")
+        for metric in ("top-1", "top-5")
+        for seed in (0, 1)
+    }
     scores = {(row["who"], row["seed"]): row["score"] for row in rows if row["metric"] == "top-1"}
     assert scores["learned", 0] > scores["random", 0]
 
@@ -214,13 +230,15 @@ def test_keypoints(store):
     assert codes.dtype == np.float32
     joints = codes.reshape(-1, 13, 2)
     np.testing.assert_allclose(joints[:, [7, 8]].mean(1), 0, atol=1e-5)
-    spans = [np.linalg.norm(joints[:, a] - joints[:, b], axis=-1)
-             for a, b in ((1, 2), (1, 7), (1, 8), (2, 7), (2, 8), (7, 8))]
+    spans = [
+        np.linalg.norm(joints[:, a] - joints[:, b], axis=-1)
+        for a, b in ((1, 2), (1, 7), (1, 8), (2, 7), (2, 8), (7, 8))
+    ]
     np.testing.assert_allclose(np.max(spans, 0), 0.5, rtol=1e-4)
     one = slice(store.offsets[1], store.offsets[2])
     motion = Motion(np.array(store.frames[one]) * 7 + 100, store.layout, up="-y")
     alone, ends = raw.frames(motion)
-    np.testing.assert_allclose(alone, codes[offsets[1]:], atol=1e-4)
+    np.testing.assert_allclose(alone, codes[offsets[1] :], atol=1e-4)
     assert ends.tolist() == [0, store.lengths[1]]
     solid = Motion(np.random.default_rng(0).normal(size=(4, 1, 25, 3)), skeleton.layout("ntu25"))
     assert raw.frames(solid)[0].shape == (4, 39)

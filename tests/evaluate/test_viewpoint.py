@@ -55,7 +55,7 @@ def test_frames_of_a_clip(flat, monkeypatch):
     """Evenly spread, of the clip itself; those without anybody are left out."""
     numbers = np.arange(len(flat.frames), dtype=np.float32)[:, None]
     seen = np.array(flat.seen)
-    seen[flat.offsets[5]:flat.offsets[6]] = 0
+    seen[flat.offsets[5] : flat.offsets[6]] = 0
     monkeypatch.setattr(flat, "seen", seen)
     task = evaluate.task(FrameModel({"pose": numbers, "view": -numbers}), flat, SPLIT)
     side = viewpoint._recorded(task, np.array([4, 5, 6]), Settings(frames=3))
@@ -116,8 +116,10 @@ def test_what_is_said(flat):
     model = FrameModel(codes(flat), before=FrameModel(np.zeros((len(flat.frames), 2))))
     said = evaluate.verdicts(evaluate.run(model, flat, ["viewpoint"], SPLIT))
     assert sum("viewpoint pose code" in text for text in said) == 1
-    assert any("viewpoint pose code" in text and "the less the better, random weights 0.750, hand-made features" in text
-               for text in said)
+    assert any(
+        "viewpoint pose code" in text and "the less the better, random weights 0.750, hand-made features" in text
+        for text in said
+    )
     assert any("viewpoint view code" in text and "0.250 above random weights" in text for text in said)
     assert not any("chance on" in text for text in said)
 

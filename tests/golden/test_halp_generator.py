@@ -18,8 +18,7 @@ def stored(arrays, prefix):
     """Anchors, prototypes, the stored draw, and the options."""
     *_, ignore, skip, lam = arrays[f"{prefix}hyper_B_P_D_Ng_ignore_skip_lambda"]
     candidates, target = (
-        torch.from_numpy(arrays[prefix + name])
-        for name in ("candidates_low_to_high_similarity", "selected_target")
+        torch.from_numpy(arrays[prefix + name]) for name in ("candidates_low_to_high_similarity", "selected_target")
     )
     choice = (candidates[:, None] == target[:, :, None]).int().argmax(2)
     u = None if lam == sphere.FIXED else torch.from_numpy(arrays[f"{prefix}u"])

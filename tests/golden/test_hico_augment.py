@@ -27,8 +27,15 @@ def clip(arrays) -> Source:
     """The stored sequence as a store of one clip."""
     joints = ours(arrays["sequence"]).numpy()
     chain = Layout("free", tuple(f"joint {i}" for i in range(joints.shape[2])), tuple(range(-1, joints.shape[2] - 1)))
-    return Source(SimpleNamespace(frames=joints, seen=np.ones(joints.shape[:3], np.float32), layout=chain,
-                                  lengths=np.array([len(joints)]), offsets=np.array([0, len(joints)])))
+    return Source(
+        SimpleNamespace(
+            frames=joints,
+            seen=np.ones(joints.shape[:3], np.float32),
+            layout=chain,
+            lengths=np.array([len(joints)]),
+            offsets=np.array([0, len(joints)]),
+        )
+    )
 
 
 def cut(arrays, start, length, wanted):

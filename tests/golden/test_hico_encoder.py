@@ -21,9 +21,9 @@ def rearranged(space_major, persons, frames, coords):
 @pytest.mark.parametrize("cell", ["gru", "lstm", "transformer"])
 def test_encoder(golden, cell):
     arrays = {name: torch.from_numpy(np.asarray(value)) for name, value in golden(f"hico_encoder_{cell}").items()}
-    granularities, joints, persons, frames, hidden, heads, layers, dim = (
-        arrays["hyper_G_V_M_T_hidden_heads_layers_outdim"].tolist()
-    )
+    granularities, joints, persons, frames, hidden, heads, layers, dim = arrays[
+        "hyper_G_V_M_T_hidden_heads_layers_outdim"
+    ].tolist()
     coords = arrays["x_time_major"].shape[2] // (persons * joints)
     layout = Layout("free", tuple(f"j{i}" for i in range(joints)), (-1,) + (0,) * (joints - 1))
     settings = Hierarchical.Settings(
@@ -36,9 +36,7 @@ def test_encoder(golden, cell):
     x = arrays["x_time_major"].unflatten(2, (persons, joints, coords)).requires_grad_()
     np.testing.assert_array_equal(joint_tokens(x).detach(), arrays["x_space_major"])
     batch = Batch(x, torch.ones(x.shape[:-1]), torch.arange(len(x)))
-    for branch, tokens, end in (
-        (model.encoder.time, x.flatten(2), "t"), (model.encoder.space, joint_tokens(x), "s")
-    ):
+    for branch, tokens, end in ((model.encoder.time, x.flatten(2), "t"), (model.encoder.space, joint_tokens(x), "s")):
         embedded = branch.embedding(tokens)
         np.testing.assert_allclose(embedded.detach(), arrays[f"embed_{end}"], **CLOSE)
         np.testing.assert_allclose(branch.down(embedded).detach(), arrays[f"down1_{end}"], **CLOSE)

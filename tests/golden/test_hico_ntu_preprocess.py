@@ -44,7 +44,7 @@ def test_motion_is_the_unpadded_part(arrays, names, golden_dir):
     for name in names:
         motion = readers.read(golden_dir / f"ntu_{name}.skeleton").with_(extra={"dataset": "ntu"})
         motion = normalise.apply(motion, "ntu")
-        out = motion_axes(arrays[f"out_{name}"])[:len(motion)]
+        out = motion_axes(arrays[f"out_{name}"])[: len(motion)]
         np.testing.assert_allclose(motion.joints, out, atol=1e-5)
         there = (out != 0).any((2, 3))
         np.testing.assert_array_equal(motion.confidence.any(2), there)

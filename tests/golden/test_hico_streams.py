@@ -34,8 +34,15 @@ def cropped(arrays) -> tuple[str, Batch]:
     """The centre crop of the stored sequence; the number of frames stands in the key of the expected one."""
     name = next(name for name in arrays if re.fullmatch(r"cropped\d+", name))
     joints = ours(arrays["sequence"])
-    source = Source(SimpleNamespace(frames=joints, seen=np.ones(joints.shape[:3], np.float32), layout=tree(arrays),
-                                    lengths=np.array([len(joints)]), offsets=np.array([0, len(joints)])))
+    source = Source(
+        SimpleNamespace(
+            frames=joints,
+            seen=np.ones(joints.shape[:3], np.float32),
+            layout=tree(arrays),
+            lengths=np.array([len(joints)]),
+            offsets=np.array([0, len(joints)]),
+        )
+    )
     crop = centre_crop(torch.from_numpy(arrays["num_frames"].reshape(1)), float(arrays["ratio"]))
     return name, source.gather(torch.zeros(1, dtype=torch.int64), *crop, int(name.removeprefix("cropped")))
 

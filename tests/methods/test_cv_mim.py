@@ -36,8 +36,10 @@ VARIANTS = {
 def build(seed=0, encoder=None, **table):
     torch.manual_seed(seed)
     shape = {"width": 16, "dim": 4, "dropout": 0.0, "view": table.get("variant") != "align", **(encoder or {})}
-    return CVMIM(settings.make(CVMIM.Settings, table), lambda: encoders.build(
-        "pose_mlp", settings.make(PoseMLP.Settings, shape), layout("pose13"), 2, 1)).train()
+    return CVMIM(
+        settings.make(CVMIM.Settings, table),
+        lambda: encoders.build("pose_mlp", settings.make(PoseMLP.Settings, shape), layout("pose13"), 2, 1),
+    ).train()
 
 
 def views(rows=12, seed=0):
@@ -198,12 +200,15 @@ def test_faithful_keeps_biased_variances():
         assert all(m.biased == faithful for m in norms)
 
 
-@pytest.mark.parametrize(("table", "word"), [
-    ({"variant": "align", "encoder": {"view": True}}, "align has one code"),
-    ({"encoder": {"view": False}}, "two codes"),
-    ({"cross": -1}, "method.cross"),
-    ({"sensor": 2}, "0 to 1"),
-])
+@pytest.mark.parametrize(
+    ("table", "word"),
+    [
+        ({"variant": "align", "encoder": {"view": True}}, "align has one code"),
+        ({"encoder": {"view": False}}, "two codes"),
+        ({"cross": -1}, "method.cross"),
+        ({"sensor": 2}, "0 to 1"),
+    ],
+)
 def test_what_does_not_fit_is_refused(table, word):
     with pytest.raises(InputError, match=word):
         build(**table)
@@ -283,10 +288,19 @@ def human36m(path, detections):
             arrays["names"].append(f"S1 {i} {view}"), arrays["performance"].append(f"S1 {i}")
     lengths = [len(x) for x in arrays["joints"]]
     path.mkdir()
-    np.savez(path / "h36m.npz", joints=np.concatenate(arrays.pop("joints")).astype(np.float32),
-             offsets=np.concatenate([[0], np.cumsum(lengths)]), **{k: np.array(v) for k, v in arrays.items()})
-    said = {"joint_names": layout("h36m17").joints, "class_names": ["walk", "wave"], "units": "mm", "up": "-y",
-            "fps": 50}
+    np.savez(
+        path / "h36m.npz",
+        joints=np.concatenate(arrays.pop("joints")).astype(np.float32),
+        offsets=np.concatenate([[0], np.cumsum(lengths)]),
+        **{k: np.array(v) for k, v in arrays.items()},
+    )
+    said = {
+        "joint_names": layout("h36m17").joints,
+        "class_names": ["walk", "wave"],
+        "units": "mm",
+        "up": "-y",
+        "fps": 50,
+    }
     (path / "h36m.json").write_text(json.dumps(said))
 
 
@@ -324,6 +338,7 @@ def test_presets_count_steps_over_frames():
         assert (chosen.loop.optimiser, chosen.loop.lr, chosen.loop.batch) == ("adagrad", 0.02, 256)
         assert (chosen.loop.weight_decay, chosen.loop.schedule) == (0, "constant")
 
+
 SMALL = ["encoder.width=16", "encoder.dim=8", "loop.batch=32", "loop.save_seconds=0"]
 
 
@@ -348,7 +363,8 @@ def test_trained_resumed_and_embedded(store, tmp_path, monkeypatch):
     logs = [[json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()] for run in (whole, cut)]
     for first, second in zip(*logs):
         assert {k: v for k, v in first.items() if "second" not in k} == {
-            k: v for k, v in second.items() if "second" not in k}
+            k: v for k, v in second.items() if "second" not in k
+        }
     assert VARIANTS["disentangle"][1] <= logs[0][0].keys()
 
     model = kineme.load(whole)
@@ -356,8 +372,10 @@ def test_trained_resumed_and_embedded(store, tmp_path, monkeypatch):
     codes, offsets = model.frames(list(picture))
     assert codes.shape == (offsets[-1], 8)
     assert np.isfinite(codes).all()
-    assert not np.allclose(codes, model.random().frames(list(synth.generate(
-        2, actions=["wave"], cameras=1, layout="mediapipe33", coords=2)))[0])
+    assert not np.allclose(
+        codes,
+        model.random().frames(list(synth.generate(2, actions=["wave"], cameras=1, layout="mediapipe33", coords=2)))[0],
+    )
 
 
 WORKER = """
@@ -431,7 +449,8 @@ def test_two_processes_equal_one_with_the_joint_batch(tmp_path):
     assert sum("running_var" in name for name in one) == 13 + 9 + 10
     for name in one:
         torch.testing.assert_close(
-            two[name], one[name], atol=1e-5, rtol=1e-4, msg=lambda text, name=name: f"{name}: {text}")
+            two[name], one[name], atol=1e-5, rtol=1e-4, msg=lambda text, name=name: f"{name}: {text}"
+        )
 
 
 def test_gathering_in_one_process_changes_nothing():

@@ -49,8 +49,7 @@ def run(halp, steps, rows=6, per_epoch=100, first=0):
     for step in range(first, first + steps):
         at = At(step, step // per_epoch, 4 * per_epoch, 4)
         query, key = (
-            {n: unit(rows, 6, seed=100 * side + step + 1000 * i) for i, n in enumerate(halp.streams)}
-            for side in (1, 2)
+            {n: unit(rows, 6, seed=100 * side + step + 1000 * i) for i, n in enumerate(halp.streams)} for side in (1, 2)
         )
         logs.append(halp.objective(query, key, at)[1])
         halp.after_step(at)
@@ -219,9 +218,7 @@ def test_moco_then_halp(store, baseline, tmp_path):
 def test_without_positives_it_is_a_longer_moco(store, baseline, tmp_path):
     """With a constant rate, MoCo for 2 epochs and 2 more as HaLP with mu 0 is MoCo for 4."""
     whole = train.pretrain("moco", store, tmp_path / "moco", epochs=4, overrides=TINY)
-    parts = train.pretrain(
-        "halp", store, tmp_path / "halp", epochs=4, overrides=[*HALP, "method.mu=0"], init=baseline
-    )
+    parts = train.pretrain("halp", store, tmp_path / "halp", epochs=4, overrides=[*HALP, "method.mu=0"], init=baseline)
     wanted, found = state(whole), state(parts)
     for name, value in wanted.items():
         if name.startswith(("method/", "optimiser/")):

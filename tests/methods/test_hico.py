@@ -196,9 +196,7 @@ def test_keys_enter_the_queue_after_the_logits():
 
 
 @profile(max_examples=40)
-@given(
-    rows=st.integers(1, 9), size=st.integers(1, 20), granularities=st.integers(1, 3), steps=st.integers(1, 6)
-)
+@given(rows=st.integers(1, 9), size=st.integers(1, 20), granularities=st.integers(1, 3), steps=st.integers(1, 6))
 def test_queues_are_first_in_first_out_for_any_batch(rows, size, granularities, steps):
     method = build(granularities, queue=size)
     written = {name: method.queue(name).keys.clone() for name in NAMES}

@@ -31,8 +31,10 @@ def ntu_text(frames: list[list[np.ndarray]]) -> str:
         lines.append(str(len(bodies)))
         for k, body in enumerate(bodies):
             lines += [f"7205759403793110{k} 0 1 1 1 1 0 0.02764709 0.05745083 2", "25"]
-            lines += [f"{x:.7g} {y:.7g} {z:.7g} 277.419 191.8218 1036.233 519.1677 -0.2059419 0.0534 0.96 -0.12 2"
-                      for x, y, z in body]
+            lines += [
+                f"{x:.7g} {y:.7g} {z:.7g} 277.419 191.8218 1036.233 519.1677 -0.2059419 0.0534 0.96 -0.12 2"
+                for x, y, z in body
+            ]
     return "\n".join(lines) + "\n"
 
 
@@ -49,7 +51,8 @@ def _ntu_rows(change: Change) -> Change:
 
 
 NTU = Sample(
-    NTU_FILE, _ntu,
+    NTU_FILE,
+    _ntu,
     faults={
         "NaN": (NTU_FILE, _ntu_rows(lambda row: b"nan " + row.split(b" ", 1)[1])),
         "infinity": (NTU_FILE, _ntu_rows(lambda row: b"-inf " + row.split(b" ", 1)[1])),
@@ -63,11 +66,13 @@ NTU = Sample(
         "a body without a number": (NTU_FILE, replace(b"\n25\n", b"\n0x19\n")),
     },
     complete={NTU_FILE: never},
-    variants=spellings(NTU_FILE) | {
+    variants=spellings(NTU_FILE)
+    | {
         "tabs": (NTU_FILE, lambda data: data.replace(b" ", b"\t ")),
         "plus signs": (NTU_FILE, lambda data: data.replace(b" 0.0276", b" +0.0276")),
         "other columns without a value": (NTU_FILE, lambda data: data.replace(b"277.419", b"NaN")),
-    })
+    },
+)
 
 
 # ------------------------------------------------------------------------------------------------------------ PKU
@@ -90,29 +95,33 @@ def _pku_complete(good: bytes, cut: bytes) -> bool:
 
 def _label_complete(good: bytes, cut: bytes) -> bool:
     """No count of clips: whole lines, and the confidence at the end of a line may be missing."""
-    return all(re.fullmatch(rb"\d+,\d+,\d+(,\d+)?", line) and float(line.split(b",")[1]) <= float(line.split(b",")[2])
-               for line in cut.splitlines())
+    return all(
+        re.fullmatch(rb"\d+,\d+,\d+(,\d+)?", line) and float(line.split(b",")[1]) <= float(line.split(b",")[2])
+        for line in cut.splitlines()
+    )
 
 
 PKU_MMD = Sample(
-    PKU_FILE, _pku,
+    PKU_FILE,
+    _pku,
     faults={
-        "NaN": (PKU_FILE, lambda data: b"nan" + data[data.index(b" "):]),
-        "infinity": (PKU_FILE, lambda data: b"Infinity" + data[data.index(b" "):]),
+        "NaN": (PKU_FILE, lambda data: b"nan" + data[data.index(b" ") :]),
+        "infinity": (PKU_FILE, lambda data: b"Infinity" + data[data.index(b" ") :]),
         "zero frames": (PKU_FILE, lambda data: b"\n\n"),
         "10^9 frames": (PKU_LABELS, lambda data: b"26,1,1000000000,2\n"),
         "wrong variant": (PKU_FILE, lambda data: re.sub(rb"((\S+ ){75}).*", rb"\1", data)),
         "a line in two": (PKU_FILE, replace(b" ", b"\n")),
-        "too large for float32": (PKU_FILE, lambda data: b"1e39" + data[data.index(b" "):]),
+        "too large for float32": (PKU_FILE, lambda data: b"1e39" + data[data.index(b" ") :]),
         "a clip that ends before it begins": (PKU_LABELS, lambda data: b"26,4,1,2\n"),
         "a clip of no frame": (PKU_LABELS, lambda data: b"26,0,0,2\n"),
         "a label without numbers": (PKU_LABELS, lambda data: b"class,first,last\n"),
         "a label with half a frame": (PKU_LABELS, lambda data: b"26,1.5,4,2\n"),
     },
     complete={PKU_FILE: _pku_complete, PKU_LABELS: _label_complete},
-    variants=spellings(PKU_FILE) | {
-        f"labels: {name}": (PKU_LABELS, change) for name, (_, change) in spellings("").items()} | {
-        "labels in floating point": (PKU_LABELS, lambda data: b"26.0,1.0,4.0,2.0\n18,4,8,1\n")})
+    variants=spellings(PKU_FILE)
+    | {f"labels: {name}": (PKU_LABELS, change) for name, (_, change) in spellings("").items()}
+    | {"labels in floating point": (PKU_LABELS, lambda data: b"26.0,1.0,4.0,2.0\n18,4,8,1\n")},
+)
 
 
 # --------------------------------------------------------------------------------------------------------- N-UCLA
@@ -121,11 +130,13 @@ PKU_MMD = Sample(
 def _nw_ucla(folder: Path) -> None:
     skeletons = np.random.default_rng(2).normal(size=(4, 20, 3)).round(6).tolist()
     (folder / NW_FILE).write_text(
-        json.dumps({"file_name": "a08_s02_e01_v03", "skeletons": skeletons, "label": 7}, indent=0) + "\n")
+        json.dumps({"file_name": "a08_s02_e01_v03", "skeletons": skeletons, "label": 7}, indent=0) + "\n"
+    )
 
 
 NW_UCLA = Sample(
-    NW_FILE, _nw_ucla,
+    NW_FILE,
+    _nw_ucla,
     faults={
         "NaN": (NW_FILE, in_json(lambda d: d["skeletons"][1][2].__setitem__(0, float("nan")))),
         "infinity": (NW_FILE, in_json(lambda d: d["skeletons"][1][2].__setitem__(0, float("-inf")))),
@@ -142,8 +153,8 @@ NW_UCLA = Sample(
         "too large for float32": (NW_FILE, in_json(lambda d: d["skeletons"][1][2].__setitem__(0, 1e39))),
     },
     complete={NW_FILE: never},
-    variants=spellings(NW_FILE) | {
-        "all on one line": (NW_FILE, lambda data: json.dumps(json.loads(data)).encode())})
+    variants=spellings(NW_FILE) | {"all on one line": (NW_FILE, lambda data: json.dumps(json.loads(data)).encode())},
+)
 
 
 # --------------------------------------------------------------------------------------------------------- arrays
@@ -166,11 +177,26 @@ def _arrays(folder: Path) -> None:
     rng = np.random.default_rng(3)
     joints = rng.normal(size=(9, 4, 3)).astype(np.float16)
     joints[4] = 0
-    arrays = {"joints": joints, "offsets": np.array([0, 4, 9]), "labels": np.array([1, 0], np.int16),
-              "subjects": np.array([0, 3]), "views": np.array([1, 2]), "reps": np.array([1, 1]),
-              "names": np.array(["a", "b"]), "styles": np.array([1, 0])}
-    about = {"joint_names": ["Hips", "Spine", "Head", "Tail"], "parents": [-1, 0, 1, 0], "class_names": ["run", "jump"],
-             "units": "m", "up": "+y", "fps": 30, "style_names": ["old", "young"], "splits": {}}
+    arrays = {
+        "joints": joints,
+        "offsets": np.array([0, 4, 9]),
+        "labels": np.array([1, 0], np.int16),
+        "subjects": np.array([0, 3]),
+        "views": np.array([1, 2]),
+        "reps": np.array([1, 1]),
+        "names": np.array(["a", "b"]),
+        "styles": np.array([1, 0]),
+    }
+    about = {
+        "joint_names": ["Hips", "Spine", "Head", "Tail"],
+        "parents": [-1, 0, 1, 0],
+        "class_names": ["run", "jump"],
+        "units": "m",
+        "up": "+y",
+        "fps": 30,
+        "style_names": ["old", "young"],
+        "splits": {},
+    }
     write_arrays(folder / "set.npz", arrays, about)
 
 
@@ -212,7 +238,8 @@ def _first(value: float) -> Change:
 
 
 ARRAYS = Sample(
-    "set.npz", _arrays,
+    "set.npz",
+    _arrays,
     faults={
         "NaN": ("set.npz", _first(np.nan)),
         "infinity": ("set.npz", _first(np.inf)),
@@ -241,8 +268,13 @@ ARRAYS = Sample(
         "a list": ("set.json", lambda data: b"[]"),
     },
     complete={"set.npz": lambda good, cut: cut == good, "set.json": never},
-    variants={f"description: {name}": ("set.json", change) for name, (_, change) in spellings("").items()
-              if name != "byte-order mark"} | {"uncompressed": ("set.npz", _claim((9, 4, 3)))})
+    variants={
+        f"description: {name}": ("set.json", change)
+        for name, (_, change) in spellings("").items()
+        if name != "byte-order mark"
+    }
+    | {"uncompressed": ("set.npz", _claim((9, 4, 3)))},
+)
 
 
 # ------------------------------------------------------------------------------------------------------------ BVH
@@ -282,14 +314,17 @@ def _bvh_complete(good: bytes, cut: bytes) -> bool:
 
 
 BVH = Sample(
-    BVH_FILE, _bvh,
+    BVH_FILE,
+    _bvh,
     faults={
         "NaN": (BVH_FILE, replace(b"61.25", b"NaN")),
         "infinity": (BVH_FILE, replace(b"61.25", b"inf")),
         "zero frames": (BVH_FILE, lambda data: data[: data.index(b"1.0 2.0")].replace(b"Frames: 3", b"Frames: 0")),
         "10^9 frames": (BVH_FILE, replace(b"Frames: 3", b"Frames: 1000000000")),
-        "wrong variant": (BVH_FILE, replace(b"CHANNELS 3 Zrotation Xrotation Yrotation",
-                                              b"CHANNELS 3 Qrotation Xrotation Yrotation")),
+        "wrong variant": (
+            BVH_FILE,
+            replace(b"CHANNELS 3 Zrotation Xrotation Yrotation", b"CHANNELS 3 Qrotation Xrotation Yrotation"),
+        ),
         "more frames than there are": (BVH_FILE, replace(b"Frames: 3", b"Frames: 4")),
         "fewer frames than there are": (BVH_FILE, replace(b"Frames: 3", b"Frames: 2")),
         "a negative frame time": (BVH_FILE, replace(b"Time: 0", b"Time: -0")),
@@ -303,18 +338,30 @@ BVH = Sample(
         "an offset in text": (BVH_FILE, replace(b"OFFSET 1.5", b"OFFSET x")),
         "an infinite offset": (BVH_FILE, replace(b"OFFSET 1.5", b"OFFSET inf")),
         "a skeleton only": (BVH_FILE, lambda data: data[: data.index(b"MOTION")]),
-        "a motion only": (BVH_FILE, lambda data: data[data.index(b"MOTION"):]),
+        "a motion only": (BVH_FILE, lambda data: data[data.index(b"MOTION") :]),
         "too large for float32": (BVH_FILE, replace(b"1.0 2.0", b"1e39 2.0")),
         "too large for float64": (BVH_FILE, replace(b"1.0 2.0", b"1e308 1e308")),
     },
     complete={BVH_FILE: _bvh_complete},
-    variants=spellings(BVH_FILE) | {
+    variants=spellings(BVH_FILE)
+    | {
         "lower case": (BVH_FILE, lambda d: d.replace(b"Xrotation", b"xrotation").replace(b"End Site", b"end site")),
         "braces on the line of the name": (BVH_FILE, lambda d: re.sub(rb"\n\s*\{", b" {", d)),
-        "all numbers on one line": (BVH_FILE, lambda d: d[: d.index(b"1.0 2.0")]
-                                    + d[d.index(b"1.0 2.0"):].replace(b"\n", b" ")),
+        "all numbers on one line": (
+            BVH_FILE,
+            lambda d: d[: d.index(b"1.0 2.0")] + d[d.index(b"1.0 2.0") :].replace(b"\n", b" "),
+        ),
         "tabs": (BVH_FILE, lambda d: d.replace(b"Frames: ", b"Frames:\t").replace(b"Time: ", b"Time:\t")),
-    })
+    },
+)
 
-SAMPLES: dict[str, Sample] = {"ntu": NTU, "pku_mmd": PKU_MMD, "nw_ucla": NW_UCLA, "arrays": ARRAYS, "bvh": BVH,
-                              "openpose": OPENPOSE, "coco": COCO, "mediapipe": MEDIAPIPE}
+SAMPLES: dict[str, Sample] = {
+    "ntu": NTU,
+    "pku_mmd": PKU_MMD,
+    "nw_ucla": NW_UCLA,
+    "arrays": ARRAYS,
+    "bvh": BVH,
+    "openpose": OPENPOSE,
+    "coco": COCO,
+    "mediapipe": MEDIAPIPE,
+}

@@ -39,9 +39,13 @@ def selected(motions: list[Motion], rule: dict) -> int:
         column = rule["column"]
         return getattr(motion, column) if column in ("subject", "camera", "label") else motion.extra[column]
 
-    tests = {"in": lambda v, x: v in x, "lt": lambda v, x: v < x, "ge": lambda v, x: v >= x,
-             "prefix": lambda v, x: v.startswith(x)}
-    (test, x), = ((key, x) for key, x in rule.items() if key != "column")
+    tests = {
+        "in": lambda v, x: v in x,
+        "lt": lambda v, x: v < x,
+        "ge": lambda v, x: v >= x,
+        "prefix": lambda v, x: v.startswith(x),
+    }
+    ((test, x),) = ((key, x) for key, x in rule.items() if key != "column")
     return sum(tests[test](value(motion), x) for motion in motions)
 
 
@@ -88,10 +92,14 @@ def test_carried_rules(data_dir):
     def splits(name: str) -> dict:
         return readers.carried_splits(data_dir / name / f"{name}.npz")
 
-    assert splits("nw_ucla")["xview"] == {"train": {"column": "camera", "in": [1, 2]},
-                                          "test": {"column": "camera", "in": [3]}}
-    assert splits("pku_mmd")["dev_xvideo"] == {"train": {"column": "subject", "lt": 256},
-                                               "test": {"column": "subject", "ge": 256}}
+    assert splits("nw_ucla")["xview"] == {
+        "train": {"column": "camera", "in": [1, 2]},
+        "test": {"column": "camera", "in": [3]},
+    }
+    assert splits("pku_mmd")["dev_xvideo"] == {
+        "train": {"column": "subject", "lt": 256},
+        "test": {"column": "subject", "ge": 256},
+    }
     assert splits("pku_mmd")["dev_xview"]["train"] == {"column": "camera", "in": [2, 3]}
     assert splits("penn_action")["official"]["test"] == {"column": "split", "in": [-1]}
     assert splits("cmu_mocap")["official"]["train"] == {"column": "name", "prefix": "train/"}
@@ -120,8 +128,14 @@ def test_clips_of_pku_mmd(curated):
     assert len({motion.subject for motion in motions}) == 65  # numbers of videos
     one = next(motion for motion in motions if motion.source == "0105-L#00")
     assert (one.subject, one.camera, one.label) == (105, 1, "punching/slapping other person")
-    assert one.extra == {"dataset": "pku_mmd", "name": "0105-L#00", "performance": "0105#00", "repetition": 0,
-                         "start_end_0": 105, "start_end_1": 185}
+    assert one.extra == {
+        "dataset": "pku_mmd",
+        "name": "0105-L#00",
+        "performance": "0105#00",
+        "repetition": 0,
+        "start_end_0": 105,
+        "start_end_1": 185,
+    }
 
 
 def test_clips_of_penn_action(curated):
@@ -129,7 +143,12 @@ def test_clips_of_penn_action(curated):
     where = {motion.source: motion for motion in motions}
     first = where["0001"]
     assert (first.label, len(first), first.subject, first.camera, first.extra["split"]) == (
-        "baseball_pitch", 151, None, "back", -1)
+        "baseball_pitch",
+        151,
+        None,
+        "back",
+        -1,
+    )
     assert first.image_size == (480, 360)
     assert {motion.coords for motion in motions} == {2}
     assert not any(motion.joints[motion.confidence == 0].any() for motion in motions)
@@ -179,25 +198,42 @@ def test_confidence_per_person(tmp_path):
     minimal(tmp_path / "mine.npz", joints=joints, confidence=given)
     one, two = readers.read_all(tmp_path / "mine.npz")
     np.testing.assert_array_equal(np.concatenate([one.confidence, two.confidence]), given.astype(np.float32))
-    np.testing.assert_array_equal(np.concatenate([one.joints, two.joints]),
-                                  np.where(given[..., None] > 0, joints, 0).astype(np.float32))
+    np.testing.assert_array_equal(
+        np.concatenate([one.joints, two.joints]), np.where(given[..., None] > 0, joints, 0).astype(np.float32)
+    )
 
 
 def test_further_arrays_become_columns(tmp_path):
-    minimal(tmp_path / "mine.npz", weight=np.array([61.5, np.nan]), ill=np.array([True, False]),
-            group=np.array(["x", "y"]), box=np.arange(8).reshape(2, 4), labels=np.array([-1, -1]),
-            views=np.array(["left", "right"]), deep=np.zeros((2, 3, 3)), per_frame=np.zeros(5))
+    minimal(
+        tmp_path / "mine.npz",
+        weight=np.array([61.5, np.nan]),
+        ill=np.array([True, False]),
+        group=np.array(["x", "y"]),
+        box=np.arange(8).reshape(2, 4),
+        labels=np.array([-1, -1]),
+        views=np.array(["left", "right"]),
+        deep=np.zeros((2, 3, 3)),
+        per_frame=np.zeros(5),
+    )
     one, two = readers.read_all(tmp_path / "mine.npz")
     assert {key: one.extra[key] for key in ("weight", "ill", "group", "box_0", "box_3")} == {
-        "weight": 61.5, "ill": True, "group": "x", "box_0": 0, "box_3": 3}
+        "weight": 61.5,
+        "ill": True,
+        "group": "x",
+        "box_0": 0,
+        "box_3": 3,
+    }
     assert two.extra["weight"] is None
     assert (one.label, one.camera, two.camera) == (None, "left", "right")
     assert not {"deep", "per_frame", "labels", "views"} & one.extra.keys()
 
 
 def test_too_many_joints(tmp_path):
-    write_arrays(tmp_path / "mine.npz", {"joints": np.ones((1, 2000, 3)), "offsets": np.array([0, 1])},
-                 {"joint_names": ["a"] * 2000, "parents": [-1] + [0] * 1999})
+    write_arrays(
+        tmp_path / "mine.npz",
+        {"joints": np.ones((1, 2000, 3)), "offsets": np.array([0, 1])},
+        {"joint_names": ["a"] * 2000, "parents": [-1] + [0] * 1999},
+    )
     with pytest.raises(InputError, match=r"2000 joints.*at most 1024"):
         readers.read(tmp_path / "mine.npz")
 
@@ -215,10 +251,17 @@ def test_another_npz_is_not_one_of_ours(tmp_path):
         readers.read(tmp_path / "weights.npz")
 
 
-@pytest.mark.parametrize(("said", "rule"), [
-    ("view 3", {"column": "camera", "in": [3]}), ("cameras 1, 2", {"column": "camera", "in": [1, 2]}),
-    ("subjects 1,3", {"column": "subject", "in": [1, 3]}), ("video number >= 7", {"column": "subject", "ge": 7}),
-    ("split == -1", {"column": "split", "in": [-1]}), ({"column": "x", "in": ["a"]}, {"column": "x", "in": ["a"]})])
+@pytest.mark.parametrize(
+    ("said", "rule"),
+    [
+        ("view 3", {"column": "camera", "in": [3]}),
+        ("cameras 1, 2", {"column": "camera", "in": [1, 2]}),
+        ("subjects 1,3", {"column": "subject", "in": [1, 3]}),
+        ("video number >= 7", {"column": "subject", "ge": 7}),
+        ("split == -1", {"column": "split", "in": [-1]}),
+        ({"column": "x", "in": ["a"]}, {"column": "x", "in": ["a"]}),
+    ],
+)
 def test_splits_in_words_or_rules(said, rule, tmp_path):
     path = SAMPLES["arrays"].write(tmp_path)
     about = json.loads(path.with_suffix(".json").read_text())

@@ -142,8 +142,11 @@ def test_equal_to_the_curated_set(data_dir):
 @pytest.mark.parametrize("order", [*itertools.permutations(range(3)), (2, 0, 2), (0, 1, 0), (1,), (2, 1)])
 def test_rotations_in_every_order(order, tmp_path):
     turns = tuple(("rotation", axis) for axis in order)
-    joints = [Joint("hip", -1, (0.0, 1.0, 0.0), turns), Joint("knee", 0, (0.5, -1.0, 0.25), turns),
-              Joint("knee_end", 1, (0.0, -1.0, 0.5), ())]
+    joints = [
+        Joint("hip", -1, (0.0, 1.0, 0.0), turns),
+        Joint("knee", 0, (0.5, -1.0, 0.25), turns),
+        Joint("knee_end", 1, (0.0, -1.0, 0.5), ()),
+    ]
     values = np.random.default_rng(0).uniform(-180, 180, (4, 2 * len(order)))
     path = tmp_path / "turn.bvh"
     path.write_text(written(joints, values))
@@ -152,8 +155,11 @@ def test_rotations_in_every_order(order, tmp_path):
 
 def test_a_quarter_turn_by_hand(tmp_path):
     """Z by 90 degrees takes +x to +y; then X by 90 degrees inside it takes the child's +y to the parent's +z."""
-    joints = [Joint("a", -1, (0.0, 0.0, 0.0), (("rotation", 2), ("rotation", 0))), Joint("b", 0, (1.0, 0.0, 0.0), ()),
-              Joint("c", 0, (0.0, 1.0, 0.0), ())]
+    joints = [
+        Joint("a", -1, (0.0, 0.0, 0.0), (("rotation", 2), ("rotation", 0))),
+        Joint("b", 0, (1.0, 0.0, 0.0), ()),
+        Joint("c", 0, (0.0, 1.0, 0.0), ()),
+    ]
     places = bvh.forward(joints, np.array([[90.0, 0.0], [90.0, 90.0]]))
     expected = [[[0, 0, 0], [0, 1, 0], [-1, 0, 0]], [[0, 0, 0], [0, 1, 0], [0, 0, 1]]]
     np.testing.assert_allclose(places, expected, atol=1e-15)
@@ -161,7 +167,8 @@ def test_a_quarter_turn_by_hand(tmp_path):
 
 CHANNEL = st.tuples(st.sampled_from(["position", "rotation"]), st.integers(0, 2))
 CHANNELS = st.lists(CHANNEL, max_size=6).filter(
-    lambda channels: len({c for c in channels if c[0] == "position"}) == sum(c[0] == "position" for c in channels))
+    lambda channels: len({c for c in channels if c[0] == "position"}) == sum(c[0] == "position" for c in channels)
+)
 COORDINATE = st.floats(-100, 100)
 
 
@@ -243,14 +250,17 @@ def test_known_by_content_under_another_name(tmp_path):
     assert len(readers.read(path)) == 3
 
 
-@pytest.mark.parametrize(("old", "new", "message"), [
-    ("OFFSET 1.5 -2.25 0.5", "OFFSET 1.5", r"walk\.bvh, line 8: OFFSET 1\.5\. Expected three numbers"),
-    ("CHANNELS 3 Z", "CHANNELS 3 Q", r"line 9: CHANNELS 3 Qrotation"),
-    ("Frames: 3", "Frames: x", r"line 17: x frames"),
-    ("0.0333333", "-1", r"line 18: frame time '-1'"),
-    ("61.25", "6x", r"line 20: '6x' is not a number"),
-    ("-161.25", "", r"line 18: 26 numbers after the frame time\. Expected 3 frames of 9 channels"),
-])
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("OFFSET 1.5 -2.25 0.5", "OFFSET 1.5", r"walk\.bvh, line 8: OFFSET 1\.5\. Expected three numbers"),
+        ("CHANNELS 3 Z", "CHANNELS 3 Q", r"line 9: CHANNELS 3 Qrotation"),
+        ("Frames: 3", "Frames: x", r"line 17: x frames"),
+        ("0.0333333", "-1", r"line 18: frame time '-1'"),
+        ("61.25", "6x", r"line 20: '6x' is not a number"),
+        ("-161.25", "", r"line 18: 26 numbers after the frame time\. Expected 3 frames of 9 channels"),
+    ],
+)
 def test_errors_name_the_line(old, new, message, tmp_path):
     path = tmp_path / "walk.bvh"
     path.write_text(BVH_TEXT.replace(old, new))
@@ -262,16 +272,21 @@ def test_more_positions_than_anybody_has(tmp_path):
     """Many end sites times many frames of one channel: refused before anything is allocated."""
     ends = "End Site\n{\nOFFSET 0 0 0\n}\n" * 1000
     path = tmp_path / "bomb.bvh"
-    path.write_text(f"HIERARCHY\nROOT a\n{{\nOFFSET 0 0 0\nCHANNELS 1 Xposition\n{ends}}}\nMOTION\nFrames: 100000\n"
-                    f"Frame Time: 0.1\n{'0 ' * 100000}\n")
+    path.write_text(
+        f"HIERARCHY\nROOT a\n{{\nOFFSET 0 0 0\nCHANNELS 1 Xposition\n{ends}}}\nMOTION\nFrames: 100000\n"
+        f"Frame Time: 0.1\n{'0 ' * 100000}\n"
+    )
     with pytest.raises(InputError, match=r"100000 frames of 1001 joints.*at most"):
         readers.read(path)
 
 
-@pytest.mark.parametrize("hierarchy", [
-    "ROOT a\n{\n" + "JOINT a\n{\n" * 5000 + "}\n" * 5001,
-    "ROOT a\n{\n" + "End Site {\n" * 100_000 + "}\n" * 100_001,
-])
+@pytest.mark.parametrize(
+    "hierarchy",
+    [
+        "ROOT a\n{\n" + "JOINT a\n{\n" * 5000 + "}\n" * 5001,
+        "ROOT a\n{\n" + "End Site {\n" * 100_000 + "}\n" * 100_001,
+    ],
+)
 def test_skeletons_that_nobody_has(hierarchy, tmp_path):
     path = tmp_path / "bomb.bvh"
     path.write_text(f"HIERARCHY\n{hierarchy}MOTION\nFrames: 1\nFrame Time: 0.1\n0\n")

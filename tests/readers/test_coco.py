@@ -22,9 +22,17 @@ from kineme.store import Store
 
 def results(bodies: np.ndarray, name: str = "{}.jpg", first: int = 1, **more: list) -> list[dict]:
     """An entry for each body of ``[images, persons, joints, 3]``."""
-    return [{"image_id": name.format(first + k) if name else first + k, "category_id": 1, "score": 1.2,
-             "keypoints": body.ravel().tolist(), **{key: values[m] for key, values in more.items()}}
-            for k, persons in enumerate(bodies) for m, body in enumerate(persons)]
+    return [
+        {
+            "image_id": name.format(first + k) if name else first + k,
+            "category_id": 1,
+            "score": 1.2,
+            "keypoints": body.ravel().tolist(),
+            **{key: values[m] for key, values in more.items()},
+        }
+        for k, persons in enumerate(bodies)
+        for m, body in enumerate(persons)
+    ]
 
 
 def write(path: Path, content: object) -> Path:
@@ -102,9 +110,13 @@ def test_real_results_of_alphapose(data_dir):
 
 
 @settings(max_examples=30)
-@given(seed=st.integers(0, 999), images=st.integers(1, 6), joints=st.sampled_from([17, 26, 133]),
-       name=st.sampled_from(["{}.jpg", "cam/{:06d}.png", "a\\frame-{:04d}.jpg", "img_{:012d}", ""]),
-       first=st.integers(0, 10**8))
+@given(
+    seed=st.integers(0, 999),
+    images=st.integers(1, 6),
+    joints=st.sampled_from([17, 26, 133]),
+    name=st.sampled_from(["{}.jpg", "cam/{:06d}.png", "a\\frame-{:04d}.jpg", "img_{:012d}", ""]),
+    first=st.integers(0, 10**8),
+)
 def test_round_trip(tmp_path_factory, seed, images, joints, name, first):
     bodies = detections(seed, images, 1, joints)
     entries = results(bodies, name, first)
@@ -139,7 +151,9 @@ def test_several_videos_in_a_file(tmp_path):
     entries = results(one, "x/{:05d}.jpg") + results(two, "y/{:05d}.jpg", first=7)
     motions = list(readers.read_all(write(tmp_path / "r.json", entries)))
     assert [(m.source, m.extra["video"], m.extra["first_frame"]) for m in motions] == [
-        ("r.json#x", "x", 1), ("r.json#y", "y", 7)]
+        ("r.json#x", "x", 1),
+        ("r.json#y", "y", 7),
+    ]
     np.testing.assert_array_equal(points(motions[1]), expected(two))
 
 
@@ -191,8 +205,11 @@ def test_joints_by_name(tmp_path):
         "images": [{"id": k, "file_name": f"{k}.jpg"} for k in range(2)],
         "annotations": [{**entry, "category_id": 4, "image_id": k} for k, entry in enumerate(results(body))]
         + [{"image_id": 0, "category_id": 9, "keypoints": []}],
-        "categories": [{"id": 9, "name": "ball"}, {"id": 4, "name": "dog", "keypoints": names,
-                                                   "skeleton": [[1, 2], [2, 3], [3, 1], [2, 4]]}]}
+        "categories": [
+            {"id": 9, "name": "ball"},
+            {"id": 4, "name": "dog", "keypoints": names, "skeleton": [[1, 2], [2, 3], [3, 1], [2, 4]]},
+        ],
+    }
     motion = readers.read(write(tmp_path / "dogs.json", content))
     assert motion.layout.joints == tuple(names)
     assert motion.layout.parents == (-1, 0, 0, 1, -1)
@@ -202,9 +219,16 @@ def test_joints_by_name(tmp_path):
 @pytest.mark.parametrize("wrapped", [True, False])
 def test_what_mmpose_writes(wrapped, tmp_path):
     body = detections(9, 3, 2, 17)
-    frames = [{"frame_id": k, "instances": [
-        {"keypoints": one[:, :2].tolist(), "keypoint_scores": one[:, 2].tolist(), "bbox": [[0, 0, 9, 9]]}
-        for one in two]} for k, two in enumerate(body, 1)]
+    frames = [
+        {
+            "frame_id": k,
+            "instances": [
+                {"keypoints": one[:, :2].tolist(), "keypoint_scores": one[:, 2].tolist(), "bbox": [[0, 0, 9, 9]]}
+                for one in two
+            ],
+        }
+        for k, two in enumerate(body, 1)
+    ]
     names = {str(k): name for k, name in enumerate(skeleton.layout("coco17").joints)}
     content = {"meta_info": {"keypoint_id2name": names, "skeleton_links": [[15, 13]]}, "instance_info": frames}
     path = write(tmp_path / "results.json", content if wrapped else frames)
@@ -219,7 +243,9 @@ def test_what_mmpose_writes(wrapped, tmp_path):
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-3, 5) | st.floats() | st.text(max_size=4),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner, max_size=2), max_leaves=6)
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    max_leaves=6,
+)
 
 
 @given(data=st.data())
@@ -227,9 +253,12 @@ def test_other_contents(tmp_path_factory, data):
     """Any value anywhere is read or refused with the name of the file."""
     content: dict = {
         "images": [{"id": k, "file_name": f"{k}.jpg", "vid_id": "1", "width": 9, "height": 9} for k in range(3)],
-        "annotations": [{**entry, "category_id": 1, "image_id": k, "track_id": 0}
-                        for k, entry in enumerate(results(detections(0, 3, 1, 17)))],
-        "categories": [{"id": 1, "keypoints": list(skeleton.layout("coco17").joints), "skeleton": [[1, 2]]}]}
+        "annotations": [
+            {**entry, "category_id": 1, "image_id": k, "track_id": 0}
+            for k, entry in enumerate(results(detections(0, 3, 1, 17)))
+        ],
+        "categories": [{"id": 1, "keypoints": list(skeleton.layout("coco17").joints), "skeleton": [[1, 2]]}],
+    }
     part = data.draw(st.sampled_from(sorted(content)))
     key = data.draw(st.sampled_from(sorted(content[part][0])))
     content[part][0][key] = data.draw(VALUES)

@@ -37,8 +37,14 @@ def as_json(path: Path, body: np.ndarray, nobody: tuple = (), world: np.ndarray 
     return path
 
 
-def as_csv(path: Path, body: np.ndarray, nobody: tuple = (), parts: tuple = ("x", "y", "z", "visibility"),
-           numbers: list[int] | None = None, delimiter: str = ",") -> Path:
+def as_csv(
+    path: Path,
+    body: np.ndarray,
+    nobody: tuple = (),
+    parts: tuple = ("x", "y", "z", "visibility"),
+    numbers: list[int] | None = None,
+    delimiter: str = ",",
+) -> Path:
     with open(path, "w", newline="") as file:
         rows = csv.writer(file, delimiter=delimiter)
         rows.writerow([*(["frame"] if numbers else []), *(f"{joint}_{part}" for joint in JOINTS for part in parts)])
@@ -82,9 +88,14 @@ def test_the_csv_beside_a_json_is_passed_over(data_dir):
 
 
 @settings(max_examples=25)
-@given(seed=st.integers(0, 999), frames=st.integers(2, 6), step=st.integers(1, 5), first=st.integers(0, 10**9),
-       delimiter=st.sampled_from(",;\t"), parts=st.sampled_from([("x", "y"), ("x", "y", "visibility"),
-                                                                 ("x", "y", "z", "visibility")]))
+@given(
+    seed=st.integers(0, 999),
+    frames=st.integers(2, 6),
+    step=st.integers(1, 5),
+    first=st.integers(0, 10**9),
+    delimiter=st.sampled_from(",;\t"),
+    parts=st.sampled_from([("x", "y"), ("x", "y", "visibility"), ("x", "y", "z", "visibility")]),
+)
 def test_round_trip_through_a_table(tmp_path_factory, seed, frames, step, first, delimiter, parts):
     body = marks(seed, frames)
     numbers = [first + step * k for k in range(frames)]
@@ -103,8 +114,14 @@ def test_round_trip_through_a_table(tmp_path_factory, seed, frames, step, first,
 def test_round_trip_through_json(tmp_path_factory, seed, frames, width, spatial):
     body, world = marks(seed, frames), marks(seed + 1, frames) - 0.5
     world[..., 3] = body[..., 3]
-    path = as_json(tmp_path_factory.mktemp("marks") / "pose.json", body, world=world if spatial else None, width=width,
-                   height=100, fps=25)
+    path = as_json(
+        tmp_path_factory.mktemp("marks") / "pose.json",
+        body,
+        world=world if spatial else None,
+        width=width,
+        height=100,
+        fps=25,
+    )
     motion = readers.read(path)
     if spatial:
         np.testing.assert_array_equal(motion.joints[:, 0], world[..., :3].astype(np.float32))
@@ -118,8 +135,9 @@ def test_round_trip_through_json(tmp_path_factory, seed, frames, width, spatial)
 def test_a_list_of_frames_without_numbers_and_size(tmp_path):
     body = marks(0, 3)
     path = tmp_path / "pose.json"
-    path.write_text(json.dumps([{"pose_landmarks": [dict(zip("xyz", point)) for point in one.tolist()]}
-                                for one in body]))
+    path.write_text(
+        json.dumps([{"pose_landmarks": [dict(zip("xyz", point)) for point in one.tolist()]} for one in body])
+    )
     motion = readers.read(path)
     np.testing.assert_array_equal(motion.joints[:, 0], body[..., :2].astype(np.float32))
     assert (motion.confidence == 1).all()
@@ -138,8 +156,12 @@ def test_several_people_are_followed_in_the_image(tmp_path):
     left, right = np.array([[0.2, 0.5]]), np.array([[0.8, 0.5]])
     body = marks(2, 1)[0]
     world = np.stack([marks(3, 1)[0], marks(4, 1)[0]])
-    image = np.stack([np.concatenate([left + 0.1 * body[:, :2], body[:, 2:]], 1),
-                      np.concatenate([right + 0.1 * body[:, :2], body[:, 2:]], 1)])
+    image = np.stack(
+        [
+            np.concatenate([left + 0.1 * body[:, :2], body[:, 2:]], 1),
+            np.concatenate([right + 0.1 * body[:, :2], body[:, 2:]], 1),
+        ]
+    )
     frames = [{"pose_landmarks": image[::s].tolist(), "pose_world_landmarks": world[::s].tolist()} for s in (1, -1, 1)]
     path = tmp_path / "pose.json"
     path.write_text(json.dumps({"frames": frames}))
@@ -189,8 +211,17 @@ def test_bad_numbers_of_frames(numbers, tmp_path):
         readers.read(as_csv(tmp_path / "pose.csv", marks(6, 3), numbers=numbers))
 
 
-@given(edits=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 9), st.sampled_from(
-    ['"', ",", "\n", "nan", "", "1e400", "9" * 25, "x", ";", "\r", "-"])), min_size=1, max_size=4))
+@given(
+    edits=st.lists(
+        st.tuples(
+            st.floats(0, 1),
+            st.integers(0, 9),
+            st.sampled_from(['"', ",", "\n", "nan", "", "1e400", "9" * 25, "x", ";", "\r", "-"]),
+        ),
+        min_size=1,
+        max_size=4,
+    )
+)
 def test_tables_changed_at_random(tmp_path_factory, edits):
     path = as_csv(tmp_path_factory.mktemp("marks") / "pose.csv", marks(7, 3), (1,), numbers=[0, 1, 2])
     text = path.read_text()

@@ -19,8 +19,18 @@ from kineme.readers import ntu
 PARENTS = [-1, 0, 20, 2, 20, 4, 5, 6, 20, 8, 9, 10, 0, 12, 13, 14, 0, 16, 17, 18, 1, 7, 7, 11, 11]
 FIGURES = {  # frames, bodies per frame, ids, mean xyz, mean bone, label, subject, camera, setup, repetition
     "S001C001P001R001A001": (103, 1, {72057594037931101}, (0.21629, 0.28062, 3.69001), 0.15799, "A001", 1, 1, 1, 1),
-    "S001C003P008R002A058": (70, 2, {72057594037944738, 72057594037944734}, (0.15749, 0.08144, 3.28451), 0.16605,
-                             "A058", 8, 3, 1, 2),
+    "S001C003P008R002A058": (
+        70,
+        2,
+        {72057594037944738, 72057594037944734},
+        (0.15749, 0.08144, 3.28451),
+        0.16605,
+        "A058",
+        8,
+        3,
+        1,
+        2,
+    ),
     "S002C001P003R001A003": (100, 1, None, (0.10649, 0.02381, 2.6958), 0.16722, "A003", 3, 1, 2, 1),
 }
 
@@ -60,8 +70,12 @@ def test_real_files(name, data_dir):
     assert (motion.label, motion.subject, motion.camera) == (label, subject, camera)
     assert (motion.layout.name, motion.up, motion.unit, motion.fps) == ("ntu25", "+y", "m", 30.0)
     assert motion.source == path.name
-    assert motion.extra == {"dataset": "ntu", "setup": setup, "repetition": repetition,
-                            "performance": f"{name[:4]}{name[8:]}"}
+    assert motion.extra == {
+        "dataset": "ntu",
+        "setup": setup,
+        "repetition": repetition,
+        "performance": f"{name[:4]}{name[8:]}",
+    }
 
 
 def test_values_that_are_not_coordinates(data_dir):
@@ -146,12 +160,15 @@ def test_a_small_file_never_becomes_a_large_array(tmp_path):
         readers.read(path)
 
 
-@pytest.mark.parametrize(("line", "new", "message"), [
-    (3, "x 0 1 1 1 1 0 0 0 2", "'x' where the number of a body"),
-    (4, "24", "a body with '24' joints"),
-    (10, "0.1 abc 0.2 1 1 1 1 1 1 1 1 2", "line 10: 'abc' is not a number"),
-    (11, "0.1 1e999 0.2 1 1 1 1 1 1 1 1 2", "line 11: '1e999' is not a finite number"),
-])
+@pytest.mark.parametrize(
+    ("line", "new", "message"),
+    [
+        (3, "x 0 1 1 1 1 0 0 0 2", "'x' where the number of a body"),
+        (4, "24", "a body with '24' joints"),
+        (10, "0.1 abc 0.2 1 1 1 1 1 1 1 1 2", "line 10: 'abc' is not a number"),
+        (11, "0.1 1e999 0.2 1 1 1 1 1 1 1 1 2", "line 11: '1e999' is not a finite number"),
+    ],
+)
 def test_errors_name_the_line(line, new, message, tmp_path):
     lines = ntu_text([[np.ones((25, 3))]] * 2).split("\n")
     lines[line - 1] = new
@@ -162,14 +179,22 @@ def test_errors_name_the_line(line, new, message, tmp_path):
 
 
 NUMBERS = st.one_of(
-    st.floats(-10, 10).map(repr), st.floats(-1e6, 1e6, width=32).map("{:.7g}".format), st.integers(-99, 99).map(str),
-    st.from_regex(r"[+-]?([0-9]{1,18}\.[0-9]{0,18}|\.[0-9]{1,20})([eE][+-]?[0-9]{1,2})?", fullmatch=True)
-    .filter(lambda word: abs(float(word)) < 3e38))
+    st.floats(-10, 10).map(repr),
+    st.floats(-1e6, 1e6, width=32).map("{:.7g}".format),
+    st.integers(-99, 99).map(str),
+    st.from_regex(r"[+-]?([0-9]{1,18}\.[0-9]{0,18}|\.[0-9]{1,20})([eE][+-]?[0-9]{1,2})?", fullmatch=True).filter(
+        lambda word: abs(float(word)) < 3e38
+    ),
+)
 
 
 @settings(max_examples=40, deadline=None)
-@given(words=st.lists(NUMBERS, min_size=3, max_size=30), counts=st.lists(st.integers(0, 2), min_size=1, max_size=4),
-       blank=st.sampled_from([" ", "  ", "\t"]), end=st.sampled_from(["\n", "\r\n", " \n"]))
+@given(
+    words=st.lists(NUMBERS, min_size=3, max_size=30),
+    counts=st.lists(st.integers(0, 2), min_size=1, max_size=4),
+    blank=st.sampled_from([" ", "  ", "\t"]),
+    end=st.sampled_from(["\n", "\r\n", " \n"]),
+)
 def test_numbers_in_any_spelling_bit_for_bit(tmp_path_factory, words, counts, blank, end):
     def row(j: int) -> str:
         return blank.join([words[(3 * j + k) % len(words)] for k in range(3)] + ["1"] * 9)

@@ -11,8 +11,13 @@ from readers.samples import SAMPLES
 import kineme.readers as readers
 from kineme.readers import nw_ucla
 
-FIGURES = {"a01_s01_e00_v01": (44, 1), "a01_s01_e00_v02": (30, 1), "a01_s01_e00_v03": (27, 1),
-           "a08_s02_e01_v03": (101, 7), "a12_s10_e00_v01": (31, 10)}
+FIGURES = {
+    "a01_s01_e00_v01": (44, 1),
+    "a01_s01_e00_v02": (30, 1),
+    "a01_s01_e00_v03": (27, 1),
+    "a08_s02_e01_v03": (101, 7),
+    "a12_s10_e00_v01": (31, 10),
+}
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -27,7 +32,12 @@ def test_real_files(name, data_dir):
     assert (motion.subject, motion.camera) == (subject, camera)
     assert motion.extra == {"dataset": "nw_ucla", "repetition": repetition, "performance": name[:-4]}
     assert (motion.layout.name, motion.up, motion.unit, motion.fps, motion.source) == (
-        "kinect20", "+y", "m", None, path.name)
+        "kinect20",
+        "+y",
+        "m",
+        None,
+        path.name,
+    )
     content = json.loads(path.read_text())
     np.testing.assert_array_equal(motion.joints[:, 0], np.array(content["skeletons"], np.float32))
 

@@ -24,17 +24,26 @@ FIGURES = {  # frames, layout, people per frame, coordinates, frames in which th
     "coco18_26": (56, "openpose18", {1: 56}, "0..1", 56),
     "coco18_4_two_people": (49, "openpose18", {1: 48, 2: 1}, "0..1", 49),
 }
-KINETICS = {"--33Lscn6sk": (189, "flipping pancake", {0: 26, 1: 15, 2: 144, 3: 4}),
-            "S004C002P003R001A055_rgb": (76, "hugging other person", {2: 69, 3: 6, 4: 1})}
+KINETICS = {
+    "--33Lscn6sk": (189, "flipping pancake", {0: 26, 1: 15, 2: 144, 3: 4}),
+    "S004C002P003R001A055_rgb": (76, "hugging other person", {2: 69, 3: 6, 4: 1}),
+}
 
 
-def write(folder: Path, frames: list[np.ndarray], name: str = "walk_{:012d}_keypoints.json", first: int = 0,
-          key: str = "pose_keypoints_2d", ids: list[list[int]] | None = None) -> Path:
+def write(
+    folder: Path,
+    frames: list[np.ndarray],
+    name: str = "walk_{:012d}_keypoints.json",
+    first: int = 0,
+    key: str = "pose_keypoints_2d",
+    ids: list[list[int]] | None = None,
+) -> Path:
     """A file for each frame; ``frames[k]`` is ``[persons, joints, 3 or 4]``."""
     folder.mkdir(parents=True, exist_ok=True)
     for k, bodies in enumerate(frames):
-        persons = [{"person_id": [ids[k][m] if ids else -1], key: body.ravel().tolist()}
-                   for m, body in enumerate(bodies)]
+        persons = [
+            {"person_id": [ids[k][m] if ids else -1], key: body.ravel().tolist()} for m, body in enumerate(bodies)
+        ]
         (folder / name.format(first + k)).write_text(json.dumps({"version": 1.3, "people": persons}))
     return folder
 
@@ -57,8 +66,10 @@ def test_real_folders(name, data_dir):
     assert (motion.extra["first_frame"], motion.extra["frame_step"], motion.source) == (0, 1, name)
     assert (motion.confidence[:, 0] > 0).any(1).sum() == first  # one and the same person, ghosts beside him
     for k, file in enumerate(sorted(path.glob("*.json"))):  # nothing is lost or made up
-        bodies = [np.minimum(np.array(p["pose_keypoints_2d"], np.float32).reshape(-1, 3), [np.inf, np.inf, 1])
-                  for p in json.loads(file.read_text())["people"]]
+        bodies = [
+            np.minimum(np.array(p["pose_keypoints_2d"], np.float32).reshape(-1, 3), [np.inf, np.inf, 1])
+            for p in json.loads(file.read_text())["people"]
+        ]
         here = np.concatenate([motion.joints[k], motion.confidence[k, ..., None]], -1)
         there = [m for m in range(motion.persons) if here[m, :, 2].any()]
         assert len(there) == len(bodies)
@@ -96,9 +107,15 @@ def test_real_clips_of_kinetics(name, data_dir):
 
 def kinetics(**changes) -> dict:
     """A clip of three frames in the form of Kinetics-Skeleton; ``changes`` go into the first person."""
-    frames = [{"frame_index": k, "skeleton": [
-        {"pose": (body[:, :2] / 400).ravel().tolist(), "score": body[:, 2].tolist()} for body in bodies]}
-        for k, bodies in enumerate(detections(5, 3, 2, 18), 1)]
+    frames = [
+        {
+            "frame_index": k,
+            "skeleton": [
+                {"pose": (body[:, :2] / 400).ravel().tolist(), "score": body[:, 2].tolist()} for body in bodies
+            ],
+        }
+        for k, bodies in enumerate(detections(5, 3, 2, 18), 1)
+    ]
     frames[0]["skeleton"][0] |= changes
     return {"data": frames, "label": "waving", "label_index": 7}
 
@@ -114,17 +131,22 @@ def test_kinetics_round_trip(tmp_path):
 
 
 KINETICS_FAULTS = {
-    "35 numbers": lambda: kinetics(pose=[0.5] * 35), "no pose": lambda: kinetics(pose=None),
-    "NaN": lambda: kinetics(pose=[float("nan")] * 36), "nested": lambda: kinetics(pose=[[0.5, 0.5]] * 18),
-    "17 scores": lambda: kinetics(score=[1] * 17), "a score in text": lambda: kinetics(score=["1"] * 18),
+    "35 numbers": lambda: kinetics(pose=[0.5] * 35),
+    "no pose": lambda: kinetics(pose=None),
+    "NaN": lambda: kinetics(pose=[float("nan")] * 36),
+    "nested": lambda: kinetics(pose=[[0.5, 0.5]] * 18),
+    "17 scores": lambda: kinetics(score=[1] * 17),
+    "a score in text": lambda: kinetics(score=["1"] * 18),
     "an infinite score": lambda: kinetics(score=[float("inf")] * 18),
-    "data in numbers": lambda: kinetics() | {"data": 10**9}, "no data": lambda: kinetics() | {"data": []},
+    "data in numbers": lambda: kinetics() | {"data": 10**9},
+    "no data": lambda: kinetics() | {"data": []},
     "a label in numbers": lambda: kinetics() | {"label": [1]},
     "a frame twice": lambda: kinetics() | {"data": kinetics()["data"][:1] * 2},
     "10^9 frames": lambda: kinetics() | {"data": [*kinetics()["data"], {"frame_index": 10**9, "skeleton": []}]},
     "a frame without number": lambda: kinetics() | {"data": [{"skeleton": []}]},
     "a frame in text": lambda: kinetics() | {"data": ["frame_index", "skeleton"]},
-    "nobody": lambda: kinetics() | {"data": [{"frame_index": 1, "skeleton": []}]}}
+    "nobody": lambda: kinetics() | {"data": [{"frame_index": 1, "skeleton": []}]},
+}
 
 
 @pytest.mark.parametrize("fault", KINETICS_FAULTS)

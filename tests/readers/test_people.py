@@ -36,8 +36,15 @@ def test_everybody_stays_in_one_place(seed, frames, persons, lost):
     assert joints.shape[0] == frames
     assert extra["followed"] == "position"
     assert sorted(map(tuple, joints[seen > 0])) == sorted(map(tuple, points[..., :2].reshape(-1, 2)))
-    held = {name: {slot for t, body in zip(frame[who == name], points[who == name]) for slot in range(joints.shape[1])
-                   if np.array_equal(joints[t, slot], body[:, :2])} for name in set(who)}
+    held = {
+        name: {
+            slot
+            for t, body in zip(frame[who == name], points[who == name])
+            for slot in range(joints.shape[1])
+            if np.array_equal(joints[t, slot], body[:, :2])
+        }
+        for name in set(who)
+    }
     assert all(len(slots) == 1 for slots in held.values())
     most = max(held, key=lambda name: points[who == name, :, 2].astype(float).sum())
     assert held[most] == {0}
@@ -170,8 +177,9 @@ def test_confidence_above_one_and_below_zero():
     assert (seen[0, 0, :3]).tolist() == [1, 0, 1]
 
 
-@pytest.mark.parametrize(("scale", "expected"), [
-    ((0, 1), ("1", "0..1")), ((-1, 1), ("1", "-1..1")), ((0, 640), ("px", "px"))])
+@pytest.mark.parametrize(
+    ("scale", "expected"), [((0, 1), ("1", "0..1")), ((-1, 1), ("1", "-1..1")), ((0, 640), ("px", "px"))]
+)
 def test_units(scale, expected):
     points = np.random.default_rng(3).uniform(*scale, (9, 17, 3))
     points[..., 2] = 1

@@ -10,8 +10,10 @@ import kineme.readers as readers
 from kineme.errors import InputError
 from kineme.readers import Options, pku_mmd
 
-FIGURES = {"0105-L": (1266, (0.6454, -0.0582, 3.229), (26, 105, 185, 2)),
-           "0105-M": (1254, (-0.532, -0.0021, 2.5679), (26, 103, 194, 2))}
+FIGURES = {
+    "0105-L": (1266, (0.6454, -0.0582, 3.229), (26, 105, 185, 2)),
+    "0105-M": (1254, (-0.532, -0.0021, 2.5679), (26, 103, 194, 2)),
+}
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -33,8 +35,15 @@ def test_real_recordings(name, data_dir):
         np.testing.assert_array_equal(clip.joints, joints[label.first - 1 : label.last])
         assert (clip.label, clip.camera, clip.source) == (f"A{label.action:03d}", name[-1], f"{name}.txt#{k}")
         assert (clip.layout.name, clip.up, clip.unit, clip.fps) == ("ntu25", "+y", "m", 30.0)
-        assert clip.extra == {"dataset": "pku_mmd", "recording": name, "performance": f"0105#{k}", "instance": k,
-                              "start": label.first - 1, "end": label.last, "annotation_confidence": label.confidence}
+        assert clip.extra == {
+            "dataset": "pku_mmd",
+            "recording": name,
+            "performance": f"0105#{k}",
+            "instance": k,
+            "start": label.first - 1,
+            "end": label.last,
+            "annotation_confidence": label.confidence,
+        }
 
 
 def test_clips_are_those_of_the_curated_set(data_dir):

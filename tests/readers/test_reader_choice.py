@@ -39,9 +39,25 @@ def test_every_real_file_is_what_it_is(data_dir):
 
 def test_no_other_real_file_is_taken_for_one_of_ours(data_dir):
     ours = {"ntu_skeleton", "pku_mmd", "nw_ucla_json", "bvh"}
-    known = {"openpose", "coco", "posetrack18", "jhmdb_json", "alphapose", "kinetics_skeleton", "asf_amc", "c3d",
-             "msr_action3d_txt", "utd_mhad_mat", "penn_action_mat", "cmu_expmap", "pyskl_pickle", "videopose3d_npz",
-             "h36m_npz", "panoptic_json", "mediapipe"}
+    known = {
+        "openpose",
+        "coco",
+        "posetrack18",
+        "jhmdb_json",
+        "alphapose",
+        "kinetics_skeleton",
+        "asf_amc",
+        "c3d",
+        "msr_action3d_txt",
+        "utd_mhad_mat",
+        "penn_action_mat",
+        "cmu_expmap",
+        "pyskl_pickle",
+        "videopose3d_npz",
+        "h36m_npz",
+        "panoptic_json",
+        "mediapipe",
+    }
     for folder in sorted((data_dir / "formats").iterdir()):
         if folder.name in ours or folder.name not in known:
             continue
@@ -157,13 +173,21 @@ def test_an_error_of_a_clip_gets_the_name_of_the_file(monkeypatch, tmp_path):
 def test_a_new_format_of_folders_is_one_file(monkeypatch, tmp_path, several):
     """One file per frame, the folder is the unit, with a side file: nothing but the reader knows of it."""
     toy = SimpleNamespace(
-        suffixes=(".frame",), folder=True,
+        suffixes=(".frame",),
+        folder=True,
         sniff=lambda path, head: any(path.glob("*.frame")),
         side=lambda path, head: path.suffix == ".calibration",
         splits=lambda path: {"mine": {}},
-        read=lambda path, options: iter([Motion(
-            np.array([np.loadtxt(frame) for frame in sorted(path.glob("*.frame"))]).reshape(-1, 1, 17, 2),
-            skeleton.layout("coco17"), source=path.name)]))
+        read=lambda path, options: iter(
+            [
+                Motion(
+                    np.array([np.loadtxt(frame) for frame in sorted(path.glob("*.frame"))]).reshape(-1, 1, 17, 2),
+                    skeleton.layout("coco17"),
+                    source=path.name,
+                )
+            ]
+        ),
+    )
     known = dict(readers.readers())
     monkeypatch.setattr(readers, "readers", lambda: known | {"toy": toy})
     take = several / "takes" / "take 1"

@@ -20,8 +20,18 @@ from kineme import registry
 from kineme.errors import InputError
 from kineme.motion import Motion
 
-FAULTS = ("empty", "blank", "truncated", "NUL bytes", "binary", "NaN", "infinity", "zero frames", "10^9 frames",
-          "wrong variant")
+FAULTS = (
+    "empty",
+    "blank",
+    "truncated",
+    "NUL bytes",
+    "binary",
+    "NaN",
+    "infinity",
+    "zero frames",
+    "10^9 frames",
+    "wrong variant",
+)
 READERS = sorted(registry.names("readers"))
 POINTS = 20
 SECONDS = 2.0  # of this process's time
@@ -59,7 +69,17 @@ def same(one: list[Motion], other: list[Motion]) -> None:
         np.testing.assert_array_equal(a.joints, b.joints)
         np.testing.assert_array_equal(a.confidence, b.confidence)
         assert (a.layout, a.fps, a.up, a.unit, a.image_size, a.label, a.subject, a.camera, a.source, a.extra) == (
-            b.layout, b.fps, b.up, b.unit, b.image_size, b.label, b.subject, b.camera, b.source, b.extra)
+            b.layout,
+            b.fps,
+            b.up,
+            b.unit,
+            b.image_size,
+            b.label,
+            b.subject,
+            b.camera,
+            b.source,
+            b.extra,
+        )
 
 
 @pytest.mark.parametrize("reader", READERS)
@@ -87,9 +107,13 @@ def test_bad_input(reader, fault, tmp_path):
         good = (tmp_path / name).read_bytes()
         noise = np.random.default_rng(0).integers(0, 256, len(good), np.uint8).tobytes()
         cuts = [good[:size] for size in np.linspace(1, len(good) - 1, POINTS).astype(int)]
-        for bad in {"empty": [b""], "blank": [b" \n\t\n"], "truncated": cuts, "binary": [noise],
-                    "NUL bytes": [good[:at] + bytes(8) + good[at + 8 :] for at in (0, len(good) // 2, len(good) - 8)],
-                    }.get(fault, []):
+        for bad in {
+            "empty": [b""],
+            "blank": [b" \n\t\n"],
+            "truncated": cuts,
+            "binary": [noise],
+            "NUL bytes": [good[:at] + bytes(8) + good[at + 8 :] for at in (0, len(good) // 2, len(good) - 8)],
+        }.get(fault, []):
             (tmp_path / name).write_bytes(bad)
             if fault == "truncated" and complete(good, bad):
                 assert all(np.isfinite(motion.joints).all() for motion in read(unit))
@@ -100,8 +124,15 @@ def test_bad_input(reader, fault, tmp_path):
     assert fault in ("empty", "blank", "truncated", "NUL bytes", "binary"), f"samples of {reader} lack {fault!r}"
 
 
-@pytest.mark.parametrize(("reader", "fault"), [(name, fault) for name in READERS if name in SAMPLES
-                                               for fault in sorted(SAMPLES[name].faults.keys() - set(FAULTS))])
+@pytest.mark.parametrize(
+    ("reader", "fault"),
+    [
+        (name, fault)
+        for name in READERS
+        if name in SAMPLES
+        for fault in sorted(SAMPLES[name].faults.keys() - set(FAULTS))
+    ],
+)
 def test_faults_of_one_format(reader, fault, tmp_path):
     unit = SAMPLES[reader].write(tmp_path)
     name, change = SAMPLES[reader].faults[fault]
@@ -109,8 +140,10 @@ def test_faults_of_one_format(reader, fault, tmp_path):
     refused(unit)
 
 
-@pytest.mark.parametrize(("reader", "variant"), [(name, variant) for name in READERS if name in SAMPLES
-                                                 for variant in sorted(SAMPLES[name].variants)])
+@pytest.mark.parametrize(
+    ("reader", "variant"),
+    [(name, variant) for name in READERS if name in SAMPLES for variant in sorted(SAMPLES[name].variants)],
+)
 def test_other_spellings_read_equal(reader, variant, tmp_path):
     unit = SAMPLES[reader].write(tmp_path)
     expected = read(unit)
@@ -137,10 +170,40 @@ def test_every_way_to_cut_a_file(reader, tmp_path):
         (tmp_path / name).write_bytes(good)
 
 
-NASTY = [b"nan", b"-inf", b"1e400", b"1e39", b"-", b".", b"1_0", b"0x10", b"9" * 21, b"1" * 400, b"-1", b"0", b"1.5",
-         b"", b"{", b"}", b"[", b"]", b'"', b",", b"\n", b"\r", b"\0", b"\xff", b" ", b"null", b"true"]
-EDITS = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 12), st.sampled_from(NASTY) | st.binary(max_size=3)),
-                 min_size=1, max_size=4)
+NASTY = [
+    b"nan",
+    b"-inf",
+    b"1e400",
+    b"1e39",
+    b"-",
+    b".",
+    b"1_0",
+    b"0x10",
+    b"9" * 21,
+    b"1" * 400,
+    b"-1",
+    b"0",
+    b"1.5",
+    b"",
+    b"{",
+    b"}",
+    b"[",
+    b"]",
+    b'"',
+    b",",
+    b"\n",
+    b"\r",
+    b"\0",
+    b"\xff",
+    b" ",
+    b"null",
+    b"true",
+]
+EDITS = st.lists(
+    st.tuples(st.floats(0, 1), st.integers(0, 12), st.sampled_from(NASTY) | st.binary(max_size=3)),
+    min_size=1,
+    max_size=4,
+)
 
 
 def edited(data: bytes, edits: list[tuple[float, int, bytes]]) -> bytes:
@@ -183,18 +246,26 @@ def test_words_changed_at_random(reader, data):
 
 
 ARRAYS = st.one_of(
-    st.integers(-2, 12).map(np.array), st.lists(st.integers(-2, 12), max_size=4).map(np.array),
-    st.lists(st.floats(width=32), max_size=4).map(np.array), st.lists(st.text(max_size=3), max_size=4).map(np.array),
+    st.integers(-2, 12).map(np.array),
+    st.lists(st.integers(-2, 12), max_size=4).map(np.array),
+    st.lists(st.floats(width=32), max_size=4).map(np.array),
+    st.lists(st.text(max_size=3), max_size=4).map(np.array),
     st.sampled_from([np.zeros(2, "M8[s]"), np.zeros(2, "S3"), np.zeros((9, 4, 3), complex)]),
-    st.sampled_from([(9, 4, 3), (9, 4, 2), (9, 1, 4, 3), (9, 0, 3), (0, 4, 3), (9, 4), (9, 2, 2, 4, 3), (2, 0), (2, 3)])
-    .map(np.ones))
+    st.sampled_from(
+        [(9, 4, 3), (9, 4, 2), (9, 1, 4, 3), (9, 0, 3), (0, 4, 3), (9, 4), (9, 2, 2, 4, 3), (2, 0), (2, 3)]
+    ).map(np.ones),
+)
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-3, 5) | st.floats() | st.text(max_size=4),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner, max_size=2), max_leaves=6)
-ARRAY_NAMES = st.sampled_from(["joints", "offsets", "labels", "subjects", "views", "reps", "names", "visibility",
-                               "styles", "dimensions", "more"])
-KEYS = st.sampled_from(["joint_names", "parents", "class_names", "units", "up", "fps", "splits", "style_names",
-                        "view_names", "more_names"])
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    max_leaves=6,
+)
+ARRAY_NAMES = st.sampled_from(
+    ["joints", "offsets", "labels", "subjects", "views", "reps", "names", "visibility", "styles", "dimensions", "more"]
+)
+KEYS = st.sampled_from(
+    ["joint_names", "parents", "class_names", "units", "up", "fps", "splits", "style_names", "view_names", "more_names"]
+)
 
 
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])

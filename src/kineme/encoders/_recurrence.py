@@ -95,7 +95,7 @@ class Rows:
             first, last, n = begin[t], begin[end - 1], self.counts[t]
             self._stretches.append((slice(t, end), slice(first, last + n), sum(length > t for length in lengths)))
             self.links.append((slice(first, last), slice(first + n, last + n)))
-            for m in self.counts[end:end + 1]:
+            for m in self.counts[end : end + 1]:
                 self.links.append((slice(last, last + m), slice(last + n, last + n + m)))
 
     def frames(self, back: bool, *tables: Tensor) -> Iterator[tuple[Tensor, ...]]:
@@ -163,7 +163,7 @@ class _GRU:
     def bias(b_ih: Tensor, b_hh: Tensor) -> Tensor:
         """What is added to the input's products."""
         size = len(b_hh) // 3
-        return torch.cat([b_ih[:2 * size] + b_hh[:2 * size], b_ih[2 * size:]])
+        return torch.cat([b_ih[: 2 * size] + b_hh[: 2 * size], b_ih[2 * size :]])
 
     @staticmethod
     def forward(i: Tensor, w_hh: Tensor, b_hh: Tensor, rows: Rows, back: bool, out: Tensor) -> tuple[Tensor, ...]:
@@ -172,9 +172,9 @@ class _GRU:
         Returns what the backward needs.
         """
         size = out.shape[1]
-        add_rz, add_n = adding(w_hh[:2 * size].T), adding(w_hh[2 * size:].T)
-        h_n, h = b_hh[2 * size:].expand(out.shape).contiguous(), None
-        for rz, r, z, n, p, new in rows.frames(back, i[:, :2 * size], *i.split(size, 1), h_n, out):
+        add_rz, add_n = adding(w_hh[: 2 * size].T), adding(w_hh[2 * size :].T)
+        h_n, h = b_hh[2 * size :].expand(out.shape).contiguous(), None
+        for rz, r, z, n, p, new in rows.frames(back, i[:, : 2 * size], *i.split(size, 1), h_n, out):
             if h is None:
                 h = torch.zeros_like(new)
             else:
@@ -185,8 +185,9 @@ class _GRU:
         return i, h_n
 
     @staticmethod
-    def backward(kept: Sequence[Tensor], out: Tensor, grad: Tensor, w_hh: Tensor, rows: Rows, back: bool,
-                 d: Tensor) -> Callable[[], Any]:
+    def backward(
+        kept: Sequence[Tensor], out: Tensor, grad: Tensor, w_hh: Tensor, rows: Rows, back: bool, d: Tensor
+    ) -> Callable[[], Any]:
         """Fill ``d [rows, 3 H]`` with the recurrent products' slope; what is returned makes it the input products'."""
         gates, h_n = kept
         size = h_n.shape[1]
@@ -226,7 +227,7 @@ class _LSTM:
     def forward(i: Tensor, w_hh: Tensor, b_hh: Tensor, rows: Rows, back: bool, out: Tensor) -> tuple[Tensor, ...]:
         size, add = out.shape[1], adding(w_hh.T)
         cells, h, c = i.new_empty(out.shape), None, None
-        for all_i, i_f, *gates, cell, new in rows.frames(back, i, i[:, :2 * size], *i.split(size, 1), cells, out):
+        for all_i, i_f, *gates, cell, new in rows.frames(back, i, i[:, : 2 * size], *i.split(size, 1), cells, out):
             if h is not None:
                 add(all_i, _fit(h, len(new)))
             i_t, f, g, o = gates
@@ -237,8 +238,9 @@ class _LSTM:
         return i, cells
 
     @staticmethod
-    def backward(kept: Sequence[Tensor], out: Tensor, grad: Tensor, w_hh: Tensor, rows: Rows, back: bool,
-                 d: Tensor) -> Callable[[], Any]:
+    def backward(
+        kept: Sequence[Tensor], out: Tensor, grad: Tensor, w_hh: Tensor, rows: Rows, back: bool, d: Tensor
+    ) -> Callable[[], Any]:
         gates, cells = kept
         size = cells.shape[1]
         i, f, g, o = gates.split(size, 1)
@@ -272,8 +274,9 @@ def _fit(x: Tensor, rows: int) -> Tensor:
     return x[:rows] if len(x) > rows else F.pad(x, (0, 0, 0, rows - len(x)))
 
 
-def _layer(network: nn.RNNBase, memory: Memory, rows: Rows, back: Sequence[bool], x: Tensor,
-           weights: Sequence[Tensor]) -> Tensor:
+def _layer(
+    network: nn.RNNBase, memory: Memory, rows: Rows, back: Sequence[bool], x: Tensor, weights: Sequence[Tensor]
+) -> Tensor:
     cell = _GRU if isinstance(network, nn.GRU) else _LSTM
     return _Layer.apply(cell, memory, torch.is_grad_enabled(), rows, back, x, *weights)
 
@@ -285,8 +288,9 @@ class _Layer(torch.autograd.Function):
 
     @staticmethod
     @custom_fwd(device_type="cpu")
-    def forward(ctx: Any, cell: Any, memory: Memory, grad: bool, rows: Rows, back: Sequence[bool], x: Tensor,
-                *weights: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, cell: Any, memory: Memory, grad: bool, rows: Rows, back: Sequence[bool], x: Tensor, *weights: Tensor
+    ) -> Tensor:
         size, keep = weights[1].shape[1], grad and any(ctx.needs_input_grad)
         out = _empty(memory, x, len(x), len(back) * size)
         kept: list[Tensor] = []
@@ -306,12 +310,12 @@ class _Layer(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         x, out, *saved = ctx.saved_tensors
         stacks, found = len(ctx.back), []
-        size, kept = out.shape[1] // stacks, saved[stacks * len(WEIGHTS):]
+        size, kept = out.shape[1] // stacks, saved[stacks * len(WEIGHTS) :]
         d_x = _empty(ctx.memory, x, *x.shape) if ctx.needs_input_grad[5] else None
         d = _empty(ctx.memory, x, len(x), len(saved[0]))
         for s, (states, slope) in enumerate(zip(out.split(size, 1), grad.split(size, 1))):
             w_ih, w_hh, *_ = _of(saved, s)
-            of_input = ctx.cell.backward(kept[2 * s:2 * s + 2], states, slope, w_hh, ctx.rows, ctx.back[s], d)
+            of_input = ctx.cell.backward(kept[2 * s : 2 * s + 2], states, slope, w_hh, ctx.rows, ctx.back[s], d)
             d_w, *more = [d[to].T @ states[start] for start, to in ctx.rows.steps(ctx.back[s])]
             d_b = d.sum(0)
             of_input()
@@ -322,7 +326,7 @@ class _Layer(torch.autograd.Function):
 
 
 def _of(weights: Sequence[Tensor], stack: int) -> Sequence[Tensor]:
-    return weights[stack * len(WEIGHTS):(stack + 1) * len(WEIGHTS)]
+    return weights[stack * len(WEIGHTS) : (stack + 1) * len(WEIGHTS)]
 
 
 def _empty(memory: Memory, like: Tensor, *shape: int) -> Tensor:

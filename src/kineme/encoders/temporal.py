@@ -165,8 +165,9 @@ def windows(lengths: Tensor, kernel: int, stride: int) -> tuple[Tensor, Tensor]:
 class Layer(nn.Module):
     """Convolution, batch norm (epsilon 1e-3, momentum 0.01) and, unless it is a residual's last, ReLU and dropout."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, dropout: float = 0.0,
-                 linear: bool = False):
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int, stride: int = 1, dropout: float = 0.0, linear: bool = False
+    ):
         super().__init__()
         self.conv, self.norm = Conv(inputs, outputs, kernel, stride), _norm(outputs)
         self.dropout, self.linear = dropout, linear
@@ -196,8 +197,9 @@ class ResNet(nn.Module):
     def __init__(self, inputs: int, widths: Sequence[int] = WIDTHS, dropout: float = DROPOUT):
         super().__init__()
         self.stem = Layer(inputs, widths[0], 7)
-        self.blocks = nn.ModuleList(Block(i, o, stride, dropout)
-                                    for (i, o), stride in zip(pairwise([widths[0], *widths]), (2, 2, 1)))
+        self.blocks = nn.ModuleList(
+            Block(i, o, stride, dropout) for (i, o), stride in zip(pairwise([widths[0], *widths]), (2, 2, 1))
+        )
 
     def forward(self, x: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor | None]:
         x, lengths = self.stem(x, lengths)
@@ -211,8 +213,13 @@ class Block(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, stride: int, dropout: float):
         super().__init__()
-        self.layers = nn.ModuleList([Layer(inputs, outputs, 7, stride, dropout), Layer(outputs, outputs, 5, 1, dropout),
-                                     Layer(outputs, outputs, 3, linear=True)])
+        self.layers = nn.ModuleList(
+            [
+                Layer(inputs, outputs, 7, stride, dropout),
+                Layer(outputs, outputs, 5, 1, dropout),
+                Layer(outputs, outputs, 3, linear=True),
+            ]
+        )
         self.short = Layer(inputs, outputs, 1, stride, linear=True)
 
     def forward(self, x: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor | None]:
@@ -232,8 +239,10 @@ class ResTCN(nn.Module):
         super().__init__()
         self.stem = Conv(inputs, widths[0], 8)
         each = [width for width in widths for _ in range(3)]
-        self.units = nn.ModuleList(Unit(i, o, 2 if number in (3, 6) else 1, dropout)
-                                   for number, (i, o) in enumerate(pairwise([widths[0], *each])))
+        self.units = nn.ModuleList(
+            Unit(i, o, 2 if number in (3, 6) else 1, dropout)
+            for number, (i, o) in enumerate(pairwise([widths[0], *each]))
+        )
         self.norm = _norm(widths[-1])
 
     def forward(self, x: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor | None]:

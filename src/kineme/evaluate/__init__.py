@@ -161,8 +161,12 @@ class Task:
             raise InputError(where, f"shape {features.shape}", f"[{n}, D]")
         if not np.isfinite(features).all():
             row = int(np.argmin(np.isfinite(features).all(1)))
-            raise InputError(where, f"values that are not finite (first in row {row})", "finite numbers",
-                             "The training may have diverged: see its log")
+            raise InputError(
+                where,
+                f"values that are not finite (first in row {row})",
+                "finite numbers",
+                "The training may have diverged: see its log",
+            )
         return features
 
 
@@ -179,16 +183,24 @@ def task(model: Embedder, store: Store, split: str | Split, name: str = "the mod
     column = store.column("label")
     known = np.array([label is not None for label in column])
     if not known.any():
-        raise InputError(store.path, "no clip has a label", "labels to score against",
-                         "Give them with: kineme prepare SRC DEST --labels FILE.csv")
+        raise InputError(
+            store.path,
+            "no clip has a label",
+            "labels to score against",
+            "Give them with: kineme prepare SRC DEST --labels FILE.csv",
+        )
     labels = np.full(len(column), -1, np.int64)
     classes, labels[known] = np.unique(column[known].astype(str), return_inverse=True)
     sides = {"train": np.asarray(split.train, np.int64), "test": np.asarray(split.test, np.int64)}
     kept = {side: rows[labels[rows] >= 0] for side, rows in sides.items()}
     for side, rows in kept.items():
         if not len(rows):
-            raise InputError(f"split {split.name}", f"no labelled clip on the {side} side",
-                             "at least one on either side", "Choose another split")
+            raise InputError(
+                f"split {split.name}",
+                f"no labelled clip on the {side} side",
+                "at least one on either side",
+                "Choose another split",
+            )
     unlabelled = sum(len(sides[side]) - len(kept[side]) for side in sides)
     return Task(store, model, labels, classes.tolist(), kept["train"], kept["test"], unlabelled=unlabelled, name=name)
 
@@ -205,16 +217,26 @@ def coder(model: Any) -> PerFrame:
         InputError: it has not.
     """
     if not per_frame(model):
-        raise InputError(str(getattr(model, "path", None) or "the model"),
-                         "a run that gives one vector per clip, and no code for each frame",
-                         "a run of a method whose unit is the frame, such as cv_mim",
-                         "Score clips with knn, linear or cross_view")
+        raise InputError(
+            str(getattr(model, "path", None) or "the model"),
+            "a run that gives one vector per clip, and no code for each frame",
+            "a run of a method whose unit is the frame, such as cv_mim",
+            "Score clips with knn, linear or cross_view",
+        )
     return model
 
 
-def run(models: Any, store: Store, protocols: Sequence[str] = ("knn", "linear"), split: str | Split = "random",
-        seeds: int = 1, settings: Mapping[str, Any] | None = None, random: bool = True, floor: bool = True,
-        progress: bool = False) -> list[Row]:
+def run(
+    models: Any,
+    store: Store,
+    protocols: Sequence[str] = ("knn", "linear"),
+    split: str | Split = "random",
+    seeds: int = 1,
+    settings: Mapping[str, Any] | None = None,
+    random: bool = True,
+    floor: bool = True,
+    progress: bool = False,
+) -> list[Row]:
     """Score models by protocols, each beside its own encoder before training and beside hand-made features.
 
     Args:
@@ -239,18 +261,24 @@ def run(models: Any, store: Store, protocols: Sequence[str] = ("knn", "linear"),
     """
     models = [models] if hasattr(models, "embed") else list(models)
     if not models or not protocols or seeds < 1:
-        raise InputError("evaluate", f"{len(models)} models, {len(protocols)} protocols, {seeds} seeds",
-                         "at least one of each")
+        raise InputError(
+            "evaluate", f"{len(models)} models, {len(protocols)} protocols, {seeds} seeds", "at least one of each"
+        )
     rooms = {name: registry.load("evaluate", name) for name in protocols}
     chosen = _settings(rooms, settings or {})
     base = task(models[0], store, split)
-    chosen = {name: rooms[name].fill(how, base) if hasattr(rooms[name], "fill") else how
-              for name, how in chosen.items()}
+    chosen = {
+        name: rooms[name].fill(how, base) if hasattr(rooms[name], "fill") else how for name, how in chosen.items()
+    }
     floors = {name: room.floor(chosen[name]) for name, room in rooms.items() if floor and hasattr(room, "floor")}
-    common = {"split": split if isinstance(split, str) else split.name,
-              "train": len(base.train), "test": len(base.test),
-              "classes": len(np.unique(base.labels[np.concatenate([base.train, base.test])])),
-              "unlabelled": base.unlabelled, "unseen": base.unseen}
+    common = {
+        "split": split if isinstance(split, str) else split.name,
+        "train": len(base.train),
+        "test": len(base.test),
+        "classes": len(np.unique(base.labels[np.concatenate([base.train, base.test])])),
+        "unlabelled": base.unlabelled,
+        "unseen": base.unseen,
+    }
     rows: list[Row] = []
     with Bar("evaluate", len(models) * (2 if random else 1) * len(rooms) + len(floors), progress) as bar:
         for done, (who, given, name, how) in enumerate(_contests(base, models, chosen, floors, random)):
@@ -258,13 +286,22 @@ def run(models: Any, store: Store, protocols: Sequence[str] = ("knn", "linear"),
             for seed in range(seeds if getattr(rooms[name], "seeded", lambda _: True)(how) else 1):
                 scores = rooms[name].score(dataclasses.replace(given, seed=seed), how)
                 wants = getattr(rooms[name], "wants", lambda _: 1)
-                rows += [{"protocol": name, "probe": getattr(how, "probe", name), "metric": metric, "who": who,
-                          "score": float(score), "seed": seed, "run": given.name, "wants": wants(metric)} | common
-                         for metric, score in scores.items()]
+                rows += [
+                    {
+                        "protocol": name,
+                        "probe": getattr(how, "probe", name),
+                        "metric": metric,
+                        "who": who,
+                        "score": float(score),
+                        "seed": seed,
+                        "run": given.name,
+                        "wants": wants(metric),
+                    }
+                    | common
+                    for metric, score in scores.items()
+                ]
             bar.update(done + 1)
     return rows
-
-
 
 
 def summary(rows: Sequence[Row]) -> list[Row]:
@@ -278,9 +315,16 @@ def summary(rows: Sequence[Row]) -> list[Row]:
     groups: dict[tuple, list[float]] = {}
     for row in rows:
         groups.setdefault(tuple({"wants": 1, **row}[name] for name in names), []).append(row["score"])
-    return [dict(zip(names, key)) | {"mean": float(np.mean(scores)), "spread": max(scores) - min(scores),
-                                     "std": float(np.std(scores, ddof=1)) if len(scores) > 1 else 0.0, "n": len(scores)}
-            for key, scores in groups.items()]
+    return [
+        dict(zip(names, key))
+        | {
+            "mean": float(np.mean(scores)),
+            "spread": max(scores) - min(scores),
+            "std": float(np.std(scores, ddof=1)) if len(scores) > 1 else 0.0,
+            "n": len(scores),
+        }
+        for key, scores in groups.items()
+    ]
 
 
 def verdicts(rows: Sequence[Row]) -> list[str]:
@@ -295,8 +339,9 @@ def verdicts(rows: Sequence[Row]) -> list[str]:
         figure = f"{learned['protocol']} {learned['metric']} on {learned['split']}: learned {learned['mean']:.3f}"
         if learned["wants"] < 0:
             others = {"random weights": RANDOM, "hand-made features": FLOOR}
-            beside = [f"{name} {mean['mean']:.3f}" for name, who in others.items()
-                      if (mean := _beside(means, learned, who))]
+            beside = [
+                f"{name} {mean['mean']:.3f}" for name, who in others.items() if (mean := _beside(means, learned, who))
+            ]
             said.append(f"{figure}; the less the better{''.join(f', {figure}' for figure in beside)}.")
             continue
         if rival := _beside(means, learned, RANDOM):
@@ -317,8 +362,9 @@ def table(rows: Sequence[Row]) -> Table:
     from rich.table import Table
 
     means = summary(rows)
-    sides = dict.fromkeys("{split}: {train} training clips, {test} test clips, {classes} classes".format(**mean)
-                          for mean in means)
+    sides = dict.fromkeys(
+        "{split}: {train} training clips, {test} test clips, {classes} classes".format(**mean) for mean in means
+    )
     result = Table(title="\n".join(sides), caption="\n".join(verdicts(rows)), caption_justify="left")
     for heading in ("protocol", "probe", "metric", "split"):
         result.add_column(heading)
@@ -330,8 +376,9 @@ def table(rows: Sequence[Row]) -> Table:
     return result
 
 
-def _contests(base: Task, models: Sequence[Any], chosen: Mapping[str, Any], floors: Mapping[str, tuple[str, Any]],
-              random: bool) -> Iterator[tuple[str, Task, str, Any]]:
+def _contests(
+    base: Task, models: Sequence[Any], chosen: Mapping[str, Any], floors: Mapping[str, tuple[str, Any]], random: bool
+) -> Iterator[tuple[str, Task, str, Any]]:
     """(who, task, protocol, settings) of everything that is to be scored; one model's features in memory at a time."""
     for model in models:
         name = str(getattr(model, "path", None) or getattr(model, "hash", "the model"))
@@ -350,11 +397,17 @@ def _settings(rooms: Mapping[str, ModuleType], given: Mapping[str, Any]) -> dict
     """The Settings of every protocol, from objects or from tables of fields."""
     for name in given:
         if name not in rooms:
-            raise InputError(f"settings of {name!r}", "no protocol of this evaluation", f"one of {', '.join(rooms)}",
-                             registry.did_you_mean(name, rooms))
+            raise InputError(
+                f"settings of {name!r}",
+                "no protocol of this evaluation",
+                f"one of {', '.join(rooms)}",
+                registry.did_you_mean(name, rooms),
+            )
     made = {name: given.get(name, {}) for name in rooms}
-    return {name: plain.make(rooms[name].Settings, values, name) if isinstance(values, Mapping) else values
-            for name, values in made.items()}
+    return {
+        name: plain.make(rooms[name].Settings, values, name) if isinstance(values, Mapping) else values
+        for name, values in made.items()
+    }
 
 
 def _beside(means: Sequence[Row], learned: Row, who: str) -> Row | None:

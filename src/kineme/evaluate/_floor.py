@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from ._keypoints import Keypoints
 
 FORMS = ("positions", "reduced", "keypoints")
-FRAMES = 32        # moments of a clip; the first and the last frame are among them
+FRAMES = 32  # moments of a clip; the first and the last frame are among them
 COMPONENTS = 100
-BLOCK = 1 << 16    # frames of the store in memory at a time
+BLOCK = 1 << 16  # frames of the store in memory at a time
 
 
 def make(form: str, store: Store, train: np.ndarray) -> HandMade | Keypoints:

@@ -21,8 +21,9 @@ class Keypoints:
 
     card: ClassVar[dict[str, str]] = {"unit": "frame"}
 
-    def frames(self, what: Clips | Motion, rows: np.ndarray | None = None, *,
-               part: str = "pose") -> tuple[np.ndarray, np.ndarray]:
+    def frames(
+        self, what: Clips | Motion, rows: np.ndarray | None = None, *, part: str = "pose"
+    ) -> tuple[np.ndarray, np.ndarray]:
         """float32 ``[F, 26 or 39]`` and int64 ``[n + 1]``, as :meth:`kineme.embed.Model.frames`; of all parts the same.
 
         Raises:
@@ -38,8 +39,8 @@ class Keypoints:
         taken = poses.taken(what.layout, joints.shape[3])
         found = np.empty((len(at), poses.JOINTS * joints.shape[3]), np.float32)
         for first in range(0, len(at), BLOCK):
-            part_of = at[first:first + BLOCK]
+            part_of = at[first : first + BLOCK]
             body, there = taken(*(torch.from_numpy(array[part_of, 0]) for array in (joints, seen)))
             points = poses.normalise(body, taken.profile, there).points
-            found[first:first + BLOCK] = poses.pick(points, taken.profile, -2).flatten(1).numpy()
+            found[first : first + BLOCK] = poses.pick(points, taken.profile, -2).flatten(1).numpy()
         return found, offsets

@@ -52,7 +52,7 @@ def draw(store: Store, rows: np.ndarray, n: int, cameras: poses.CameraSettings, 
     drawn = pairs.draw(numbers, gen)
     body = pairs.bodies(numbers).joints[:, 0, 0]
     faces = heading(poses.upright(body, source.up, source.upward), pairs.profile)
-    turned = faces + drawn.cameras.angles[:len(numbers), 0] + torch.pi / 2  # the cameras look along the second axis
+    turned = faces + drawn.cameras.angles[: len(numbers), 0] + torch.pi / 2  # the cameras look along the second axis
     return Shots(*_halves(pairs.views(drawn)), body, turned.remainder(2 * torch.pi))
 
 
@@ -73,8 +73,12 @@ def recorded(store: Store, rows: np.ndarray, n: int, gen: Generator) -> list[Sho
             first, second = _halves(pairs.views(pairs.draw(numbers, gen)))
             found.append(Shots(first.with_(camera=one), second.with_(camera=other)))
     if not found:
-        raise InputError(store.path, "no moments that two cameras recorded", "3-D poses, or 2-D ones of synchronous "
-                         "cameras: clips of one length that share their performance and differ in their camera")
+        raise InputError(
+            store.path,
+            "no moments that two cameras recorded",
+            "3-D poses, or 2-D ones of synchronous "
+            "cameras: clips of one length that share their performance and differ in their camera",
+        )
     least = min(len(shots.first) for shots in found)
     return [Shots(shots.first.slice(0, least), shots.second.slice(0, least)) for shots in found]
 
@@ -95,7 +99,7 @@ def upright(motion: Motion) -> Motion:
 
 def _usable(pairs: Pairs, numbers: Tensor, n: int, gen: Generator) -> Tensor:
     """Up to ``n`` of these frames that make a pair, in random order; not all that there are have to be looked at."""
-    numbers = numbers[torch.randperm(len(numbers), generator=gen)][:SCAN * n]
+    numbers = numbers[torch.randperm(len(numbers), generator=gen)][: SCAN * n]
     return numbers[pairs.usable(numbers)][:n]
 
 
@@ -103,6 +107,8 @@ def _halves(views: Batch) -> tuple[Motion, Motion]:
     """Two views of n poses, ``[2 n, 1, 1, 13, 2]``, as two motions of n frames."""
     joints, seen = views.joints[:, 0].numpy(), views.seen[:, 0].numpy()
     half = len(views) // 2
-    first, second = (Motion(joints[part], layout(poses.FLAT.layout), seen[part], up="-y")
-                     for part in (slice(half), slice(half, None)))
+    first, second = (
+        Motion(joints[part], layout(poses.FLAT.layout), seen[part], up="-y")
+        for part in (slice(half), slice(half, None))
+    )
     return first, second

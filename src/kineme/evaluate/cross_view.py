@@ -50,18 +50,27 @@ def score(task: Task, settings: Settings) -> dict[str, float]:
     how = fill(settings, task)
     task = sequence.narrowed(task, how)
     camera = cameras(task.store, how.column)
-    names = {side: sorted({name for name in camera[rows] if name}, key=_natural)
-             for side, rows in (("train", task.train), ("test", task.test))}
+    names = {
+        side: sorted({name for name in camera[rows] if name}, key=_natural)
+        for side, rows in (("train", task.train), ("test", task.test))
+    }
     if not names["train"] or len({*names["train"], *names["test"]}) < 2:
-        raise InputError(f"cross_view.column {','.join(how.column)} of {task.store.path}",
-                         f"cameras {', '.join(names['train']) or 'none'} on the training side, "
-                         f"{', '.join(names['test']) or 'none'} on the test side", "two cameras or more",
-                         "Name another column with --set cross_view.column=NAME")
+        raise InputError(
+            f"cross_view.column {','.join(how.column)} of {task.store.path}",
+            f"cameras {', '.join(names['train']) or 'none'} on the training side, "
+            f"{', '.join(names['test']) or 'none'} on the test side",
+            "two cameras or more",
+            "Name another column with --set cross_view.column=NAME",
+        )
     shots = {name: np.flatnonzero(camera[task.train] == name) for name in names["train"]}
     for name, chosen in shots.items():
         if len(np.unique(task.labels[task.train[chosen]])) < 2:
-            raise InputError(f"cross_view, camera {name}", f"{len(chosen)} training clips of one class",
-                             "at least two classes", "Choose another split, or another column")
+            raise InputError(
+                f"cross_view, camera {name}",
+                f"{len(chosen)} training clips of one class",
+                "at least two classes",
+                "Choose another split, or another column",
+            )
     taught = _over_time if how.classifier == "sequence" else _by_clip
     right = {name: label == task.labels[task.test] for name, label in zip(shots, taught(task, shots.values(), how))}
     seen = camera[task.test]

@@ -14,8 +14,8 @@ from ..errors import InputError
 from . import Task
 
 ROWS, COLUMNS = 2048, 8192  # of one block of similarities: 64 MiB
-NOISE = 2e-6                # the rounding of an fp32 product may swap similarities that are nearer to each other
-GRID = 2.0**32              # these are taken again in float64, where those that agree to 1 / GRID are equal
+NOISE = 2e-6  # the rounding of an fp32 product may swap similarities that are nearer to each other
+GRID = 2.0**32  # these are taken again in float64, where those that agree to 1 / GRID are equal
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,9 @@ def predict(train: np.ndarray, labels: np.ndarray, test: np.ndarray, k: Sequence
 
 
 @torch.inference_mode()
-def neighbours(train: np.ndarray, test: np.ndarray, k: int, rows: int = ROWS, columns: int = COLUMNS,
-               device: str | None = None) -> np.ndarray:
+def neighbours(
+    train: np.ndarray, test: np.ndarray, k: int, rows: int = ROWS, columns: int = COLUMNS, device: str | None = None
+) -> np.ndarray:
     """The k of ``train`` nearest to each of ``test`` by cosine, nearest first; of equally near ones the earlier first.
 
     fp32 products in blocks of ``rows x columns``, of which only the k + 1 best are kept. Where two of these are so
@@ -88,13 +89,13 @@ def neighbours(train: np.ndarray, test: np.ndarray, k: int, rows: int = ROWS, co
     unit = normalize(gallery)
     found = np.empty((len(test), k), np.int64)
     for begin in range(0, len(test), rows):
-        query = torch.as_tensor(np.ascontiguousarray(test[begin:begin + rows], np.float32), device=device)
+        query = torch.as_tensor(np.ascontiguousarray(test[begin : begin + rows], np.float32), device=device)
         values, places = _best(normalize(query), unit, min(k + 1, len(unit)), columns)
         close = (values[:, :-1] - values[:, 1:] < NOISE).any(1)
         places = places[:, :k]
         if close.any():
             places[close] = _settled(query[close], gallery, k, columns)
-        found[begin:begin + rows] = places.cpu().numpy()
+        found[begin : begin + rows] = places.cpu().numpy()
     return found
 
 

@@ -153,8 +153,9 @@ def logistic(train: np.ndarray, labels: np.ndarray, test: np.ndarray, C: float =
     return scores
 
 
-def descend(views: np.ndarray, labels: np.ndarray, test: np.ndarray, classes: int, how: Descent,
-            seed: int) -> Iterator[np.ndarray]:
+def descend(
+    views: np.ndarray, labels: np.ndarray, test: np.ndarray, classes: int, how: Descent, seed: int
+) -> Iterator[np.ndarray]:
     """Train one linear layer, weights N(0, 0.01) and biases 0, by SGD.
 
     Args:

@@ -40,8 +40,11 @@ class Settings:
 
     def __post_init__(self):
         if not self.gallery > 1 or not self.k or min(self.k) < 1:
-            raise InputError("pose_retrieval", f"a gallery of {self.gallery} poses, k = {self.k}",
-                             "two poses or more, and numbers of neighbours from 1 up")
+            raise InputError(
+                "pose_retrieval",
+                f"a gallery of {self.gallery} poses, k = {self.k}",
+                "two poses or more, and numbers of neighbours from 1 up",
+            )
 
 
 class Found(NamedTuple):
@@ -127,5 +130,8 @@ def _hits(found: Found, settings: Settings) -> dict[str, float]:
     hits = {"hit": nearest == torch.arange(len(nearest))[:, None]}
     if body is not None:
         hits["near hit"] = torch.stack([poses.mpjpe(body[column], body) for column in nearest.T], 1) < settings.near
-    return {f"{name}@{k} of {len(nearest)}": float(hit[:, :k].any(1).double().mean())
-            for name, hit in hits.items() for k in settings.k}
+    return {
+        f"{name}@{k} of {len(nearest)}": float(hit[:, :k].any(1).double().mean())
+        for name, hit in hits.items()
+        for k in settings.k
+    }

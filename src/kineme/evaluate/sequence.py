@@ -131,16 +131,20 @@ def narrowed(task: Task, how: Training) -> Task:
     """
     for name in how.drop:
         if name not in task.classes:
-            raise InputError("drop", f"no class {name!r}", f"some of {', '.join(task.classes)}",
-                             did_you_mean(name, task.classes))
+            raise InputError(
+                "drop", f"no class {name!r}", f"some of {', '.join(task.classes)}", did_you_mean(name, task.classes)
+            )
     dropped = np.isin(task.labels, [task.classes.index(name) for name in how.drop])
     train, test = (rows[~dropped[rows]] for rows in (task.train, task.test))
     if how.fraction != 1 and len(train):
         train = splits.fraction(train, task.labels, how.fraction, task.seed, how.stratified)
     if not len(test) or len(np.unique(task.labels[train])) < 2:
-        raise InputError("classifier over time", f"{len(train)} training clips of "
-                         f"{len(np.unique(task.labels[train]))} classes, {len(test)} test clips",
-                         "at least two classes and one test clip", "Drop fewer classes, or take a larger fraction")
+        raise InputError(
+            "classifier over time",
+            f"{len(train)} training clips of {len(np.unique(task.labels[train]))} classes, {len(test)} test clips",
+            "at least two classes and one test clip",
+            "Drop fewer classes, or take a larger fraction",
+        )
     return dataclasses.replace(task, train=train, test=test)
 
 
@@ -187,7 +191,7 @@ def classify(task: Task, train: Sequences, test: Sequences, how: Training, look:
         averaged = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(how.average))
         optimiser = torch.optim.Adam(net.parameters(), how.lr, eps=1e-7, fused=True)
         penalty = getattr(net.net, "penalty", lambda: 0.0)
-        for step, index in enumerate(order[:how.steps * how.batch].view(how.steps, how.batch), 1):
+        for step, index in enumerate(order[: how.steps * how.batch].view(how.steps, how.batch), 1):
             net.train()
             optimiser.zero_grad()
             (cross_entropy(net(*train.batch(index)), wanted[index].to(device)) + penalty()).backward()

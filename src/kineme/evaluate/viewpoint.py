@@ -57,17 +57,24 @@ def score(task: Task, settings: Settings) -> dict[str, float]:
     """
     coder(task.model)
     how = fill(settings, task)
-    sides = [_drawn(task, rows, how, 2 * task.seed + k) if how.cameras == "drawn" else _recorded(task, rows, how)
-             for k, rows in enumerate((task.train, task.test))]
+    sides = [
+        _drawn(task, rows, how, 2 * task.seed + k) if how.cameras == "drawn" else _recorded(task, rows, how)
+        for k, rows in enumerate((task.train, task.test))
+    ]
     known = np.unique(sides[0].names)
     if len(known) < 2 or not np.isin(sides[1].names, known).any():
-        raise InputError(f"viewpoint of {task.store.path}", f"cameras {', '.join(known) or 'none'} in training, "
-                         f"{', '.join(np.unique(sides[1].names)) or 'none'} on the test side",
-                         "two cameras or more in training, and these on the test side",
-                         "Choose a split by people, not by cameras")
+        raise InputError(
+            f"viewpoint of {task.store.path}",
+            f"cameras {', '.join(known) or 'none'} in training, "
+            f"{', '.join(np.unique(sides[1].names)) or 'none'} on the test side",
+            "two cameras or more in training, and these on the test side",
+            "Choose a split by people, not by cameras",
+        )
     labels = np.searchsorted(known, sides[0].names)
-    found = {f"{part} code": linear.logistic(codes, labels, sides[1].codes[part], how.C).argmax(1)
-             for part, codes in sides[0].codes.items()}
+    found = {
+        f"{part} code": linear.logistic(codes, labels, sides[1].codes[part], how.C).argmax(1)
+        for part, codes in sides[0].codes.items()
+    }
     found[CHANCE] = np.full(len(sides[1].names), np.bincount(labels).argmax())
     return {metric: float(np.mean(known[label] == sides[1].names)) for metric, label in found.items()}
 
@@ -125,8 +132,10 @@ def _drawn(task: Task, rows: np.ndarray, how: Settings, seed: int) -> _Side:
     assert shots.azimuth is not None
     sector = (shots.azimuth / (2 * torch.pi) * how.sectors + 0.5).floor().long() % how.sectors
     model = coder(task.model)
-    return _Side(np.array([f"sector {number}" for number in sector.tolist()], object),
-                 _each(lambda part: model.frames(shots.first, part=part)[0]))
+    return _Side(
+        np.array([f"sector {number}" for number in sector.tolist()], object),
+        _each(lambda part: model.frames(shots.first, part=part)[0]),
+    )
 
 
 def _each(take: Callable[[str], np.ndarray]) -> dict[str, np.ndarray]:

@@ -88,8 +88,12 @@ def detect(path: str | os.PathLike) -> str:
             return name
     formats = f"one of {_formats()}"
     if is_folder:
-        raise InputError(path, "a folder that is no recording of a known format", formats,
-                         "A folder of files goes through kineme prepare")
+        raise InputError(
+            path,
+            "a folder that is no recording of a known format",
+            formats,
+            "A folder of files goes through kineme prepare",
+        )
     owner = _side_of(path, head)
     if owner:
         raise InputError(path, f"a side file of format {owner}, not a recording", formats)
@@ -146,8 +150,9 @@ def sources(root: str | os.PathLike, format: str | None = None) -> Iterator[Path
     Raises:
         InputError: a folder that cannot be listed.
     """
-    takers = [reader for name, reader in readers().items()
-              if getattr(reader, "folder", False) and format in (None, name)]
+    takers = [
+        reader for name, reader in readers().items() if getattr(reader, "folder", False) and format in (None, name)
+    ]
     waiting = [Path(root)]
     while waiting:
         path = waiting.pop()
@@ -187,8 +192,9 @@ def _naming(path: Path, motions: Iterator[Motion]) -> Iterator[Motion]:
 def _reader(path: Path, format: str | None) -> Any:
     name = format or detect(path)
     if name not in readers():
-        raise InputError(f"format {name!r}", "no such format", f"one of {_formats()}",
-                         registry.did_you_mean(name, readers()))
+        raise InputError(
+            f"format {name!r}", "no such format", f"one of {_formats()}", registry.did_you_mean(name, readers())
+        )
     reader = readers()[name]
     if format and _is_folder(path) and not getattr(reader, "folder", False):
         raise InputError(path, "a folder", f"a file of format {name}", "A folder of files goes through kineme prepare")
@@ -204,8 +210,9 @@ def _is_folder(path: Path) -> bool:
 
 
 def _side_of(path: Path, head: bytes) -> str | None:
-    return next((name for name, reader in readers().items() if hasattr(reader, "side") and reader.side(path, head)),
-                None)
+    return next(
+        (name for name, reader in readers().items() if hasattr(reader, "side") and reader.side(path, head)), None
+    )
 
 
 def _head(path: Path) -> bytes:

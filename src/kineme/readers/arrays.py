@@ -87,9 +87,20 @@ def read(path: Path, options: Options) -> Iterator[Motion]:
         extra: dict[str, Any] = {"dataset": path.stem, "name": names[k], "performance": _performance(names[k])}
         extra |= {key: values[k] for key, values in columns.items()}
         width, height = extra.get("dimensions_1"), extra.get("dimensions_0")
-        yield Motion(joints[start:end], layout, seen[start:end], fps=fps, up=up, unit=unit,
-                     image_size=(width, height) if width and height else None, label=labels[k], subject=subjects[k],
-                     camera=cameras[k], source=names[k], extra=extra)
+        yield Motion(
+            joints[start:end],
+            layout,
+            seen[start:end],
+            fps=fps,
+            up=up,
+            unit=unit,
+            image_size=(width, height) if width and height else None,
+            label=labels[k],
+            subject=subjects[k],
+            camera=cameras[k],
+            source=names[k],
+            extra=extra,
+        )
 
 
 def splits(path: str | os.PathLike) -> dict[str, dict[str, Any]]:
@@ -125,8 +136,11 @@ def _offsets(path: Path, arrays: dict[str, np.ndarray]) -> np.ndarray:
             raise InputError(path, f"no array {key!r}", WHAT)
     offsets, joints = arrays["offsets"], arrays["joints"]
     if joints.ndim not in (3, 4) or joints.shape[-1] not in (2, 3) or joints.dtype.kind != "f":
-        raise InputError(path, f"joints of shape {list(joints.shape)} and type {joints.dtype}",
-                         "floats [frames, (persons,) joints, 2 or 3]")
+        raise InputError(
+            path,
+            f"joints of shape {list(joints.shape)} and type {joints.dtype}",
+            "floats [frames, (persons,) joints, 2 or 3]",
+        )
     if offsets.ndim != 1 or len(offsets) < 2 or offsets.dtype.kind not in "iu":
         raise InputError(path, f"offsets of shape {list(offsets.shape)}, type {offsets.dtype}", "integers [clips + 1]")
     offsets = offsets.astype(np.int64)
@@ -149,8 +163,11 @@ def _joints(path: Path, arrays: dict[str, np.ndarray]) -> tuple[np.ndarray, np.n
     seen = arrays[given]
     seen = seen[:, None] if seen.ndim == 2 else seen
     if seen.shape != joints.shape[:3] or seen.dtype.kind not in "fiub" or not ((seen >= 0) & (seen <= 1)).all():
-        raise InputError(path, f"{given} of shape {list(seen.shape)} and type {seen.dtype}",
-                         f"numbers from 0 to 1, {list(joints.shape[:3])} as joints has them")
+        raise InputError(
+            path,
+            f"{given} of shape {list(seen.shape)} and type {seen.dtype}",
+            f"numbers from 0 to 1, {list(joints.shape[:3])} as joints has them",
+        )
     return text.float32(path, np.where(seen[..., None] > 0, joints, 0)), seen.astype(np.float32)
 
 
@@ -179,8 +196,11 @@ def _said(path: Path, about: dict[str, Any]) -> tuple[float | None, str | None, 
         f"units = {str(unit)[:40]}": unit not in UNITS,
     }
     if any(wrong.values()):
-        raise InputError(path.with_suffix(".json"), next(found for found, is_wrong in wrong.items() if is_wrong),
-                         f"fps above 0, up one of {' '.join(UPS)}, each or null; units one of {' '.join(UNITS)}")
+        raise InputError(
+            path.with_suffix(".json"),
+            next(found for found, is_wrong in wrong.items() if is_wrong),
+            f"fps above 0, up one of {' '.join(UPS)}, each or null; units one of {' '.join(UNITS)}",
+        )
     return fps, up, unit
 
 
@@ -189,8 +209,11 @@ def _per_clip(path: Path, arrays: dict[str, np.ndarray], key: str, otherwise: li
     if key not in arrays:
         return otherwise
     if arrays[key].ndim != 1 or len(arrays[key]) != len(otherwise) or arrays[key].dtype.kind not in "iufbU":
-        raise InputError(path, f"{key} of shape {list(arrays[key].shape)}, type {arrays[key].dtype}",
-                         f"a number or text for each of {len(otherwise)} clips")
+        raise InputError(
+            path,
+            f"{key} of shape {list(arrays[key].shape)}, type {arrays[key].dtype}",
+            f"a number or text for each of {len(otherwise)} clips",
+        )
     return _plain(arrays[key])
 
 
@@ -247,5 +270,9 @@ def _rule(where: str, said: Any) -> dict[str, Any]:
             column, value = match.groupdict().get("column", column), match[len(match.groups())]
             values: Any = value if test == "prefix" else [int(number) for number in re.findall(r"-?\d+", value)]
             return {"column": column, test: values[0] if test in ("lt", "ge") else values}
-    raise InputError(where, f"{str(said)[:60]!r}", 'a rule such as {"column": "camera", "in": [1, 2]}, or words such '
-                     "as 'views 1, 2', 'subjects 1,3', 'names starting with train/', 'split == 1'")
+    raise InputError(
+        where,
+        f"{str(said)[:60]!r}",
+        'a rule such as {"column": "camera", "in": [1, 2]}, or words such '
+        "as 'views 1, 2', 'subjects 1,3', 'names starting with train/', 'split == 1'",
+    )

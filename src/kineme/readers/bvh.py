@@ -74,15 +74,22 @@ def parse(path: Path) -> tuple[list[Joint], np.ndarray, float]:
     frame_time = float(motion[2]) if text.NUMBER.fullmatch(motion[2]) else 0.0
     line = 1 + data.count(b"\n", 0, motion.start(1))
     if not 0 < frames <= MAX_PLACES // len(joints):
-        raise InputError(f"{path}, line {line}", f"{text.unpack(motion[1][:20])} frames of {len(joints)} joints",
-                         f"at least 1 frame and at most {MAX_PLACES} positions")
+        raise InputError(
+            f"{path}, line {line}",
+            f"{text.unpack(motion[1][:20])} frames of {len(joints)} joints",
+            f"at least 1 frame and at most {MAX_PLACES} positions",
+        )
     line += data.count(b"\n", motion.start(1), motion.end())
     if not 1e-5 <= frame_time < np.inf:
         raise InputError(f"{path}, line {line}", f"frame time {text.unpack(motion[2][:20])!r}", "seconds, above 0")
     words = text.words(path, b"\n" * (line - 1) + data[motion.end() :])  # as many lines as before, for messages
     if len(words) != frames * channels:
-        raise InputError(f"{path}, line {line}", f"{len(words)} numbers after the frame time",
-                         f"{frames} frames of {channels} channels", "The file may be cut short")
+        raise InputError(
+            f"{path}, line {line}",
+            f"{len(words)} numbers after the frame time",
+            f"{frames} frames of {channels} channels",
+            "The file may be cut short",
+        )
     return joints, words.floats().reshape(frames, channels), frame_time
 
 
@@ -129,13 +136,16 @@ def _hierarchy(path: Path, head: str) -> list[Joint]:
             if key in ("ROOT", "JOINT", "END"):
                 parent = chain[-1] if chain else -1
                 if waiting or (key == "ROOT") != (not joints) or (key != "ROOT" and parent < 0) or parent in ends:
-                    raise InputError(where, f"{piece.strip()[:40]!r} in this place",
-                                     "one ROOT, all else in its braces, nothing in those of an End Site")
+                    raise InputError(
+                        where,
+                        f"{piece.strip()[:40]!r} in this place",
+                        "one ROOT, all else in its braces, nothing in those of an End Site",
+                    )
                 if len(joints) == MAX_JOINTS:
                     raise InputError(where, f"more than {MAX_JOINTS} joints")
                 if key == "END":
                     ends.add(len(joints))
-                name = f"{joints[parent].name}_end" if key == "END" else piece.strip()[len(word):].strip()
+                name = f"{joints[parent].name}_end" if key == "END" else piece.strip()[len(word) :].strip()
                 joints.append(Joint(name or f"joint_{len(joints)}", parent, (0.0, 0.0, 0.0), ()))
                 waiting = True
             elif key == "{" and waiting:
@@ -166,6 +176,9 @@ def _channels(where: str, words: list[str]) -> tuple[tuple[str, int], ...]:
     channels = [CHANNELS.get(word.lower()) for word in words[1:]]
     moves = [channel for channel in channels if channel and channel[0] == "position"]
     if not words or words[0] != str(len(channels)) or None in channels or len(set(moves)) != len(moves):
-        raise InputError(where, f"CHANNELS {' '.join(words)[:80]}",
-                         "their number, then names out of Xposition Yposition Zposition Xrotation Yrotation Zrotation")
+        raise InputError(
+            where,
+            f"CHANNELS {' '.join(words)[:80]}",
+            "their number, then names out of Xposition Yposition Zposition Xrotation Yrotation Zrotation",
+        )
     return tuple(channel for channel in channels if channel)

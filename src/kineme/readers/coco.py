@@ -74,10 +74,19 @@ def sniff(path: Path, head: bytes) -> bool:
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
     if start == b"[":
         return b'"keypoints"' in head and (b'"image_id"' in head or b'"instances"' in head)
-    return start == b"{" and (b'"instance_info"' in head or b'"meta_info"' in head or any(
-        {first, second} <= set(re.findall(rb'"\w+"(?=\s*:)', head)) for first, second in (
-            (b'"images"', b'"file_name"'), (b'"annotations"', b'"image_id"'), (b'"categories"', b'"keypoints"'),
-            (b'"info"', b'"licenses"'))))
+    return start == b"{" and (
+        b'"instance_info"' in head
+        or b'"meta_info"' in head
+        or any(
+            {first, second} <= set(re.findall(rb'"\w+"(?=\s*:)', head))
+            for first, second in (
+                (b'"images"', b'"file_name"'),
+                (b'"annotations"', b'"image_id"'),
+                (b'"categories"', b'"keypoints"'),
+                (b'"info"', b'"licenses"'),
+            )
+        )
+    )
 
 
 def read(path: Path, options: Options) -> Iterator[Motion]:
@@ -99,13 +108,25 @@ def read(path: Path, options: Options) -> Iterator[Motion]:
         images = [content.images[key] for key in keys]
         rows = [row for key in keys for row in of[key]]
         frame = [images[k].number or 0 for k, key in enumerate(keys) for _ in of[key]]
-        joints, seen, extra = people.clip(f"{path}, {name}" if name else path, [image.number or 0 for image in images],
-                                          frame, points[rows], [content.tracks[row] for row in rows])
+        joints, seen, extra = people.clip(
+            f"{path}, {name}" if name else path,
+            [image.number or 0 for image in images],
+            frame,
+            points[rows],
+            [content.tracks[row] for row in rows],
+        )
         sizes = {image.size for image in images}
         extra |= {"video": name or None} if video else {"image": name}
-        yield Motion(joints, layout, seen, up="-y", unit=unit, image_size=sizes.pop() if len(sizes) == 1 else None,
-                     source=f"{path.name}#{name}" if len(kept) > 1 else path.name,
-                     extra={**extra, "coordinates": coordinates})
+        yield Motion(
+            joints,
+            layout,
+            seen,
+            up="-y",
+            unit=unit,
+            image_size=sizes.pop() if len(sizes) == 1 else None,
+            source=f"{path.name}#{name}" if len(kept) > 1 else path.name,
+            extra={**extra, "coordinates": coordinates},
+        )
 
 
 def _clips(path: Path, video: str, keys: list[Any], images: Mapping[Any, Image]) -> list[tuple[str, list[Any], bool]]:
@@ -113,7 +134,8 @@ def _clips(path: Path, video: str, keys: list[Any], images: Mapping[Any, Image])
     numbers = [images[key].number for key in keys]
     known = [number for number in numbers if number is not None]
     if not all(images[key].stated for key in keys) and (
-            len(known) < len(keys) or max(known) - min(known) >= PHOTOGRAPHS * len(known)):
+        len(known) < len(keys) or max(known) - min(known) >= PHOTOGRAPHS * len(known)
+    ):
         return [(images[key].name, [key], False) for key in keys]
     if len(set(known)) < len(known):
         twice = next(number for number in known if known.count(number) > 1)
@@ -127,8 +149,12 @@ def _points(path: Path, content: Content) -> tuple[np.ndarray, skeleton.Layout]:
     if not content.rows:
         raise InputError(path, f"nobody in any of {len(content.images)} images", "somebody, at least once")
     sizes = {len(layout)} if layout else {size for size, (name, _) in people.BODY.items() if name == "coco17"}
-    rows = people.table(content.places, content.rows, {(3 * size,) for size in sizes},
-                        f"keypoints of 3 x {' or '.join(map(str, sorted(sizes)))} numbers")
+    rows = people.table(
+        content.places,
+        content.rows,
+        {(3 * size,) for size in sizes},
+        f"keypoints of 3 x {' or '.join(map(str, sorted(sizes)))} numbers",
+    )
     points = people.stated(rows.reshape(len(rows), -1, 3))
     if layout is None or (len(layout) > 17 and skeleton.identify(layout.joints[:17]) == skeleton.layout("coco17")):
         return points[:, :17], skeleton.layout("coco17")
@@ -183,8 +209,11 @@ def _instances(path: Path, frames: Any, layout: skeleton.Layout | None) -> Conte
             xy, scores = person.get("keypoints"), person.get("keypoint_scores")
             if not (isinstance(xy, list) and isinstance(scores, list) and len(xy) == len(scores)):
                 raise InputError(place, "an instance without keypoints [V, 2] and as many keypoint_scores", WHAT)
-            flat = [value for joint, score in zip(xy, scores) for value in
-                    ((*joint, score) if isinstance(joint, list) and len(joint) == 2 else [None])]
+            flat = [
+                value
+                for joint, score in zip(xy, scores)
+                for value in ((*joint, score) if isinstance(joint, list) and len(joint) == 2 else [None])
+            ]
             _take(content, place, number, {**person, "keypoints": flat})
     if not content.images:
         raise InputError(path, "no frames", WHAT)
@@ -219,8 +248,11 @@ def _image(place: str, key: int | str, entry: Mapping[str, Any]) -> Image:
         raise InputError(place, f"file_name {str(name)[:40]}", "text")
     where = PurePosixPath(str(name).replace("\\", "/"))
     known = ENDING.fullmatch(where.stem)
-    number = int(known[2]) if known else next(
-        (entry[key] for key in ("frame_id", "id") if "vid_id" in entry and type(entry.get(key)) is int), None)
+    number = (
+        int(known[2])
+        if known
+        else next((entry[key] for key in ("frame_id", "id") if "vid_id" in entry and type(entry.get(key)) is int), None)
+    )
     folder = "" if str(where.parent) == "." else str(where.parent)
     video = "/".join(part for part in (folder, known[1] if known else where.stem) if part)
     said = next((entry[key] for key in ("vid_id", "video_id") if type(entry.get(key)) in (int, str)), None)
@@ -241,8 +273,12 @@ def _categories(path: Path, categories: Any) -> tuple[skeleton.Layout | None, li
     named = [entry for _, entry in _entries(path, categories, "category") if entry.get("keypoints")]
     layouts = {str(entry["keypoints"]): entry for entry in named}
     if len(layouts) > 1:
-        raise InputError(path, f"categories with {len(layouts)} sets of keypoints", "one, that of people",
-                         "Leave one category in the file")
+        raise InputError(
+            path,
+            f"categories with {len(layouts)} sets of keypoints",
+            "one, that of people",
+            "Leave one category in the file",
+        )
     if not named:
         return None, None
     if not all(type(entry.get("id")) is int for entry in named):
@@ -271,8 +307,12 @@ def _tree(path: Path, count: int, edges: Any, base: int) -> list[int]:
     """Parents of joints, by a walk along the edges from the first joint on; what would close a ring is left out."""
     beside: list[list[int]] = [[] for _ in range(count)]
     for edge in edges if isinstance(edges, list) else []:
-        if not (isinstance(edge, list) and len(edge) == 2 and all(type(end) is int for end in edge)
-                and all(0 <= end - base < count for end in edge)):
+        if not (
+            isinstance(edge, list)
+            and len(edge) == 2
+            and all(type(end) is int for end in edge)
+            and all(0 <= end - base < count for end in edge)
+        ):
             raise InputError(path, f"the edge {str(edge)[:40]} between keypoints", f"two numbers of {count} keypoints")
         beside[edge[0] - base].append(edge[1] - base)
         beside[edge[1] - base].append(edge[0] - base)

@@ -78,9 +78,17 @@ def read(path: Path, options: Options) -> Iterator[Motion]:
     fps = about.get("fps")
     if fps is not None and not (type(fps) in (int, float) and 0 < fps < np.inf):
         raise InputError(path, f"fps {str(fps)[:40]}", "frames per second")
-    yield Motion(joints, skeleton.layout("mediapipe33"), seen, fps=fps / extra["frame_step"] if fps else None, up="-y",
-                 unit=unit, image_size=size, source=path.name,
-                 extra={**extra, "landmarks": kind, "coordinates": coordinates})
+    yield Motion(
+        joints,
+        skeleton.layout("mediapipe33"),
+        seen,
+        fps=fps / extra["frame_step"] if fps else None,
+        up="-y",
+        unit=unit,
+        image_size=size,
+        source=path.name,
+        extra={**extra, "landmarks": kind, "coordinates": coordinates},
+    )
 
 
 Found = tuple[Mapping[str, Any], list[int], dict[str, list[int]], dict[str, np.ndarray]]
@@ -154,11 +162,19 @@ def _csv(path: Path) -> Found:
         found = f"no column {missing}" if missing else "two columns of one name"
         raise InputError(path, found, "columns NAME_x and NAME_y for all 33 landmarks", "The first line names columns")
     numbered = ["frame"] if "frame" in names else []
-    convert = csv.ConvertOptions(column_types=dict.fromkeys(wanted, pa.float64()) | dict.fromkeys(numbered, pa.int64()),
-                                 include_columns=wanted + numbered, null_values=[""], strings_can_be_null=True)
+    convert = csv.ConvertOptions(
+        column_types=dict.fromkeys(wanted, pa.float64()) | dict.fromkeys(numbered, pa.int64()),
+        include_columns=wanted + numbered,
+        null_values=[""],
+        strings_can_be_null=True,
+    )
     try:
-        table = csv.read_csv(io.BytesIO(data), csv.ReadOptions(use_threads=False, column_names=names, skip_rows=1),
-                             csv.ParseOptions(delimiter=delimiter), convert)
+        table = csv.read_csv(
+            io.BytesIO(data),
+            csv.ReadOptions(use_threads=False, column_names=names, skip_rows=1),
+            csv.ParseOptions(delimiter=delimiter),
+            convert,
+        )
     except (pa.ArrowException, ValueError) as error:
         raise InputError(path, f"not readable as CSV ({str(error)[:200]})".replace("\n", " "), WHAT) from None
     given = np.column_stack([table[name].to_numpy() for name in wanted])  # an empty cell is NaN here, as a word nan is
@@ -169,8 +185,13 @@ def _csv(path: Path) -> Found:
     there = ~np.any(empty, axis=1)
     rows = dict(zip(wanted, given[there].T))
     none, one = np.zeros(there.sum()), np.ones(there.sum())
-    points = np.stack([np.stack([rows.get(f"{joint}_{axis}", none) for axis in AXES]
-                                + [rows.get(f"{joint}_visibility", one)], 1) for joint in joints], 1)
+    points = np.stack(
+        [
+            np.stack([rows.get(f"{joint}_{axis}", none) for axis in AXES] + [rows.get(f"{joint}_visibility", one)], 1)
+            for joint in joints
+        ],
+        1,
+    )
     if not np.isfinite(points).all() or np.abs(points).max(initial=0) > 1e30:
         raise InputError(path, "a number that is not finite in single precision", WHAT)
     numbers = table["frame"].to_pylist() if numbered else list(range(len(there)))
@@ -178,5 +199,9 @@ def _csv(path: Path) -> Found:
     if len(set(numbers)) < len(numbers):
         raise InputError(path, "a frame twice", "one row for each frame")
     frame = [numbers[k] for k in np.flatnonzero(there)]
-    return ({}, numbers, {"image": frame, "world": []},
-            {"image": points.astype(np.float32), "world": np.zeros((0, 33, 4), np.float32)})
+    return (
+        {},
+        numbers,
+        {"image": frame, "world": []},
+        {"image": points.astype(np.float32), "world": np.zeros((0, 33, 4), np.float32)},
+    )

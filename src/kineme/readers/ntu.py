@@ -90,9 +90,17 @@ def _named(path: Path) -> dict[str, Any]:
     if known is None:
         return {}
     setup, camera, subject, repetition, action = map(int, known.groups())
-    return {"label": f"A{action:03d}", "subject": subject, "camera": camera,
-            "extra": {"dataset": "ntu", "setup": setup, "repetition": repetition,
-                      "performance": known[0][:4] + known[0][8:]}}
+    return {
+        "label": f"A{action:03d}",
+        "subject": subject,
+        "camera": camera,
+        "extra": {
+            "dataset": "ntu",
+            "setup": setup,
+            "repetition": repetition,
+            "performance": known[0][:4] + known[0][8:],
+        },
+    }
 
 
 def parse(source: str | os.PathLike | bytes) -> Recording:
@@ -127,8 +135,12 @@ def _scan(path: str | os.PathLike, data: bytes) -> tuple[text.Words, np.ndarray,
     words = text.words(path, data)
     frames = words.integer(0, "the number of frames")
     if not 0 < frames < len(words):
-        raise words.error(0, f"{frames} frames announced in a file of {len(words)} words", WHAT,
-                          "The file is cut short or of another format")
+        raise words.error(
+            0,
+            f"{frames} frames announced in a file of {len(words)} words",
+            WHAT,
+            "The file is cut short or of another format",
+        )
     counts, at = _counts(words, frames)
     frame = np.repeat(np.arange(len(counts)), counts)
     slot = np.arange(len(frame)) - (np.cumsum(counts) - counts)[frame]
@@ -139,8 +151,12 @@ def _scan(path: str | os.PathLike, data: bytes) -> tuple[text.Words, np.ndarray,
         wrong = inside[np.argmin(right)]
         raise words.error(wrong, f"a body with {words.shown(wrong)} joints", "25 joints")
     if at > len(words) or (len(counts) < frames and at == len(words)):
-        raise words.error(len(words), f"the file ends within frame {max(len(counts), 1)} of {frames}",
-                          "all frames that the first line announces", "The file is cut short")
+        raise words.error(
+            len(words),
+            f"the file ends within frame {max(len(counts), 1)} of {frames}",
+            "all frames that the first line announces",
+            "The file is cut short",
+        )
     if len(counts) < frames:
         raise words.error(at, f"{words.shown(at)} bodies in frame {len(counts) + 1}", f"0 to {MAX_BODIES}")
     if at < len(words):

@@ -22,8 +22,18 @@ suffixes = (".json",)
 
 WHAT = "JSON with file_name, skeletons [frames, 20, 3] and label 1 to 10"
 NAME = re.compile(r"a\d+_s(?P<subject>\d+)_e(?P<repetition>\d+)_v(?P<camera>\d+)")
-CLASSES = ("pick up with one hand", "pick up with two hands", "drop trash", "walk around", "sit down", "stand up",
-           "donning", "doffing", "throw", "carry")
+CLASSES = (
+    "pick up with one hand",
+    "pick up with two hands",
+    "drop trash",
+    "walk around",
+    "sit down",
+    "stand up",
+    "donning",
+    "doffing",
+    "throw",
+    "carry",
+)
 
 
 def sniff(path: Path, head: bytes) -> bool:
@@ -49,8 +59,19 @@ def read(path: Path, options: Options) -> Iterator[Motion]:
         raise InputError(path, f"skeletons {shape}", "[frames, 20 joints, 3 coordinates], at least one frame")
     known = NAME.fullmatch(str(data.get("file_name", ""))) or NAME.fullmatch(path.stem)
     number = {key: int(value) for key, value in known.groupdict().items()} if known else {}
-    extra = {"dataset": "nw_ucla", "repetition": number["repetition"],
-             "performance": known[0].rsplit("_", 1)[0]} if known else {}
-    yield Motion(text.float32(path, joints)[:, None], skeleton.layout("kinect20"), up="+y", unit="m",
-                 label=CLASSES[label - 1] if label else None, subject=number.get("subject"),
-                 camera=number.get("camera"), source=path.name, extra=extra)
+    extra = (
+        {"dataset": "nw_ucla", "repetition": number["repetition"], "performance": known[0].rsplit("_", 1)[0]}
+        if known
+        else {}
+    )
+    yield Motion(
+        text.float32(path, joints)[:, None],
+        skeleton.layout("kinect20"),
+        up="+y",
+        unit="m",
+        label=CLASSES[label - 1] if label else None,
+        subject=number.get("subject"),
+        camera=number.get("camera"),
+        source=path.name,
+        extra=extra,
+    )

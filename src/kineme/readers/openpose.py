@@ -121,21 +121,37 @@ def _motion(path: Path, source: str, frames: Frames, content: Sequence[Any]) -> 
         persons += [(number, file, person) for person in people.items(file, data["people"], "people")]
     spatial = any(person.get("pose_keypoints_3d") for *_, person in persons)
     keys, width = (("pose_keypoints_3d",), 4) if spatial else (FLAT, 3)
-    found = [(number, file, person, row) for number, file, person in persons
-             if (row := next((person[key] for key in keys if key in person), None)) not in (None, [])]
+    found = [
+        (number, file, person, row)
+        for number, file, person in persons
+        if (row := next((person[key] for key in keys if key in person), None)) not in (None, [])
+    ]
     if not found:
         raise InputError(path, f"nobody in any of {len(frames)} frames", "somebody, at least once")
     shapes = {(count * width,) for count in people.BODY}
     counts = " or ".join(f"{width} x {count}" for count in people.BODY)
-    rows = people.table([file for _, file, *_ in found], [row for *_, row in found], shapes,
-                        f"{keys[0]} of {counts} numbers")
+    rows = people.table(
+        [file for _, file, *_ in found], [row for *_, row in found], shapes, f"{keys[0]} of {counts} numbers"
+    )
     name, joints = people.BODY[rows.shape[1] // width]
     points = rows.reshape(len(rows), -1, width)[:, :joints]
-    place, seen, extra = people.clip(path, [number for number, _ in frames], [number for number, *_ in found], points,
-                                     [_id(person) for _, _, person, _ in found])
+    place, seen, extra = people.clip(
+        path,
+        [number for number, _ in frames],
+        [number for number, *_ in found],
+        points,
+        [_id(person) for _, _, person, _ in found],
+    )
     unit, coordinates = ("1", None) if spatial else people.unit(points)
-    return Motion(place, skeleton.layout(name), seen, up=None if spatial else "-y", unit=unit, source=source,
-                  extra=extra if spatial else extra | {"coordinates": coordinates})
+    return Motion(
+        place,
+        skeleton.layout(name),
+        seen,
+        up=None if spatial else "-y",
+        unit=unit,
+        source=source,
+        extra=extra if spatial else extra | {"coordinates": coordinates},
+    )
 
 
 def _id(person: Mapping[str, Any]) -> int | None:
@@ -167,5 +183,6 @@ def _kinetics(path: Path, data: Mapping[str, Any]) -> Motion:
     if not isinstance(label, (str, type(None))):
         raise InputError(path, f"label {str(label)[:40]!r}", "text")
     extra["label_index"] = index if type(index) is int and abs(index) < 10**9 else None
-    return Motion(joints, skeleton.layout("openpose18"), seen, up="-y", unit=unit, label=label, source=path.name,
-                  extra=extra)
+    return Motion(
+        joints, skeleton.layout("openpose18"), seen, up="-y", unit=unit, label=label, source=path.name, extra=extra
+    )

@@ -21,8 +21,14 @@ MAX_POINTS = 1 << 25  # frames x persons x joints of a clip
 SPARSE = 100  # frames for each one that is described, at most: a number in a file allocates no more
 PATIENCE = 30  # frames for which a person who is not seen is waited for
 REACH = 0.5  # sizes of the body by which its joints move from one detection to the next, at most
-BODY = {17: ("coco17", 17), 18: ("openpose18", 18), 25: ("body25", 25),  # keypoints -> layout, those that belong to it:
-        26: ("coco17", 17), 133: ("coco17", 17), 136: ("coco17", 17)}  # Halpe, COCO-WholeBody: COCO's 17 stand first
+BODY = {
+    17: ("coco17", 17),
+    18: ("openpose18", 18),
+    25: ("body25", 25),  # keypoints -> layout, those that belong to it:
+    26: ("coco17", 17),
+    133: ("coco17", 17),
+    136: ("coco17", 17),
+}  # Halpe, COCO-WholeBody: COCO's 17 stand first
 
 
 def table(places: Sequence[object], rows: Sequence[Any], shapes: Collection[tuple[int, ...]], what: str) -> np.ndarray:
@@ -39,8 +45,9 @@ def table(places: Sequence[object], rows: Sequence[Any], shapes: Collection[tupl
     if array is None or array.shape[1:] not in shapes:
         single = [_array(row) for row in rows]
         fit = [one is not None and one.shape in shapes for one in single]
-        bad = fit.index(False) if False in fit else next(
-            (i for i, one in enumerate(single) if one.shape != single[0].shape), 0)  # type: ignore[union-attr]
+        shapes_seen = [one.shape if one is not None else None for one in single]
+        unlike = (i for i, shape in enumerate(shapes_seen) if shape != shapes_seen[0])
+        bad = fit.index(False) if False in fit else next(unlike, 0)
         one = single[bad]
         found = "a row that is no table of numbers" if one is None else f"numbers of shape {list(one.shape)}"
         raise InputError(places[bad], found, f"{what}, the same in the whole file")
@@ -68,8 +75,11 @@ def whole(place: object, what: str, value: Any) -> int:
         InputError: not a whole number of at most 18 digits, from 0.
     """
     if type(value) is not int or not 0 <= value < 10**18:
-        raise InputError(place, f"{what} {str(value)[:40] if not isinstance(value, int) else 'out of range'}",
-                         "a whole number, from 0")
+        raise InputError(
+            place,
+            f"{what} {str(value)[:40] if not isinstance(value, int) else 'out of range'}",
+            "a whole number, from 0",
+        )
     return value
 
 
@@ -96,9 +106,14 @@ def stated(points: np.ndarray) -> np.ndarray:
     return points.astype(np.float32)
 
 
-def clip(where: object, numbers: Sequence[int] | np.ndarray, frame: Sequence[int] | np.ndarray, points: np.ndarray,
-         ids: Sequence[Any] | None = None, by: np.ndarray | None = None,
-         ) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+def clip(
+    where: object,
+    numbers: Sequence[int] | np.ndarray,
+    frame: Sequence[int] | np.ndarray,
+    points: np.ndarray,
+    ids: Sequence[Any] | None = None,
+    by: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
     """Detections as one clip.
 
     Frames that are not described are there with nobody in them; where only every k-th one is, the others are left out
@@ -126,8 +141,11 @@ def clip(where: object, numbers: Sequence[int] | np.ndarray, frame: Sequence[int
     first, step = int(known[0]), int(np.gcd.reduce(np.diff(known))) or 1
     frames = (int(known[-1]) - first) // step + 1
     if frames > SPARSE * len(known):
-        raise InputError(where, f"{len(known)} frames with numbers from {first} to {known[-1]}",
-                         f"frames of one recording: at least one in {SPARSE}")
+        raise InputError(
+            where,
+            f"{len(known)} frames with numbers from {first} to {known[-1]}",
+            f"frames of one recording: at least one in {SPARSE}",
+        )
     confidence = np.clip(points[..., -1], 0, 1)
     there = np.flatnonzero(confidence.any(1))
     if not len(there):
@@ -177,8 +195,9 @@ def follow(at: np.ndarray, joints: np.ndarray, seen: np.ndarray) -> np.ndarray:
     """
     track = np.empty(len(at), np.int64)
     joints = joints.astype(np.float64)
-    spans = np.linalg.norm(np.where(seen[..., None], joints, -np.inf).max(1)
-                           - np.where(seen[..., None], joints, np.inf).min(1), axis=1)
+    spans = np.linalg.norm(
+        np.where(seen[..., None], joints, -np.inf).max(1) - np.where(seen[..., None], joints, np.inf).min(1), axis=1
+    )
     last = np.zeros(0, np.int64)  # the latest detection of every open track
     opened = 0
     starts = np.flatnonzero(np.diff(at, prepend=-1))
@@ -203,8 +222,9 @@ def follow(at: np.ndarray, joints: np.ndarray, seen: np.ndarray) -> np.ndarray:
     return track
 
 
-def arrange(where: object, at: np.ndarray, track: np.ndarray, weight: np.ndarray, frames: int,
-            most: int = MAX_POINTS) -> np.ndarray:
+def arrange(
+    where: object, at: np.ndarray, track: np.ndarray, weight: np.ndarray, frames: int, most: int = MAX_POINTS
+) -> np.ndarray:
     """The place (person) of each detection ``[D]``: one for a whole track, from its first frame to its last.
 
     The track with the greatest sum of ``weight`` is placed first, each into the first place that is free all the time.
@@ -223,8 +243,11 @@ def arrange(where: object, at: np.ndarray, track: np.ndarray, weight: np.ndarray
         place[i] = free.argmax() if free.any() else len(taken)
         if not free.any():
             if len(taken) >= most:
-                raise InputError(where, f"{frames} frames of more than {len(taken)} people",
-                                 f"at most {MAX_POINTS} frames x people x joints")
+                raise InputError(
+                    where,
+                    f"{frames} frames of more than {len(taken)} people",
+                    f"at most {MAX_POINTS} frames x people x joints",
+                )
             taken = np.concatenate([taken, np.zeros((1, frames), bool)])
         taken[place[i], begin[i] : end[i] + 1] = True
     return place[inverse]

@@ -33,8 +33,10 @@ ROW = "2 bodies x 25 joints x 3 coordinates"
 NAME = re.compile(r"(?P<video>\d{4}|A\d+N\d+)-(?P<camera>[LMR])")  # part I, part II
 LABEL = re.compile(rb"\d+(\.0*)?,\d+(\.0*)?,\d+(\.0*)?(,.*)?")
 PLACES = ("labels/{}", "../Train_Label_PKU_final/{}", "../Label/Train_Label_PKU_final/{}")
-SPLITS = {"xsub": ("cross-subject.txt", "cross_subject.txt", "cross_subject_v2.txt"),
-          "xview": ("cross-view.txt", "cross_view.txt", "cross_view_v2.txt")}
+SPLITS = {
+    "xsub": ("cross-subject.txt", "cross_subject.txt", "cross_subject_v2.txt"),
+    "xview": ("cross-view.txt", "cross_view.txt", "cross_view_v2.txt"),
+}
 
 
 class Instance(NamedTuple):
@@ -67,8 +69,9 @@ def read(path: Path, options: Options) -> Iterator[Motion]:
     known = NAME.fullmatch(path.stem)
     recording: dict[str, Any] = {"dataset": "pku_mmd"} if known else {}
     video = known["video"] if known else path.stem
-    shared: dict[str, Any] = dict(layout=skeleton.layout("ntu25"), fps=30.0, up="+y", unit="m",
-                                  camera=known["camera"] if known else None)
+    shared: dict[str, Any] = dict(
+        layout=skeleton.layout("ntu25"), fps=30.0, up="+y", unit="m", camera=known["camera"] if known else None
+    )
     where = label_file(path, options.labels)
     if where is None:
         extra = recording | {"recording": path.stem, "performance": video}
@@ -79,12 +82,27 @@ def read(path: Path, options: Options) -> Iterator[Motion]:
         if options.faithful:
             end = min(end, len(joints))
         if not 0 <= start < end <= len(joints):
-            raise InputError(f"{where}, instance {k}", f"frames {instance.first} to {instance.last}",
-                             f"frames within 1 to {len(joints)}, as many as {path.name} has")
-        extra = recording | {"recording": path.stem, "performance": f"{video}#{k}", "instance": k,
-                             "start": start, "end": end, "annotation_confidence": instance.confidence}
-        yield Motion(joints[start:end], confidence=seen[start:end], label=f"A{instance.action:03d}",
-                     source=f"{path.name}#{k}", extra=extra, **shared)
+            raise InputError(
+                f"{where}, instance {k}",
+                f"frames {instance.first} to {instance.last}",
+                f"frames within 1 to {len(joints)}, as many as {path.name} has",
+            )
+        extra = recording | {
+            "recording": path.stem,
+            "performance": f"{video}#{k}",
+            "instance": k,
+            "start": start,
+            "end": end,
+            "annotation_confidence": instance.confidence,
+        }
+        yield Motion(
+            joints[start:end],
+            confidence=seen[start:end],
+            label=f"A{instance.action:03d}",
+            source=f"{path.name}#{k}",
+            extra=extra,
+            **shared,
+        )
 
 
 def parse(path: str | os.PathLike) -> np.ndarray:

@@ -140,8 +140,9 @@ class Words:
             same &= text.take(starts + k, mode="clip") == character
         return same
 
-    def floats(self, index: np.ndarray | slice = slice(None), dtype: type = np.float64,
-               finite: bool = True) -> np.ndarray:
+    def floats(
+        self, index: np.ndarray | slice = slice(None), dtype: type = np.float64, finite: bool = True
+    ) -> np.ndarray:
         """The words at these indices as numbers, in the shape of ``index``; float32 is rounded from float64.
 
         Raises:
@@ -152,8 +153,9 @@ class Words:
 
         which = np.arange(len(self))[index] if isinstance(index, slice) else np.asarray(index)
         # For Arrow the edges make a text out of every word and of every gap between two; nothing is copied.
-        texts = pa.StringArray.from_buffers(max(len(self.edges) - 1, 0), pa.py_buffer(self.edges),
-                                            pa.py_buffer(self.data))
+        texts = pa.StringArray.from_buffers(
+            max(len(self.edges) - 1, 0), pa.py_buffer(self.edges), pa.py_buffer(self.data)
+        )
         twice = pa.py_buffer(np.ascontiguousarray(2 * which, np.int64))
         try:
             chosen = texts.take(pa.Array.from_buffers(pa.int64(), which.size, [None, twice]))
