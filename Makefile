@@ -13,7 +13,7 @@ test: .venv/ready
 check: .venv/ready
 	$(BIN)/ruff check src tests bench
 	$(BIN)/mypy
-	$(BIN)/python -m pytest tests/test_house.py
+	$(BIN)/python -m pytest tests/test_architecture.py
 
 bench: .venv/ready
 	$(BIN)/kineme bench

@@ -15,8 +15,8 @@ import torch
 from rich.table import Table
 from threadpoolctl import threadpool_limits
 
-from kineme import machine
-from kineme.files import write_json
+from kineme.utils import hardware
+from kineme.utils.files import write_json
 
 RECORD = Path(__file__).parent / "recorded.json"  # {processor: {case: ratio}}
 DROP = 0.7  # a ratio below this share of the recorded one is marked
@@ -54,14 +54,14 @@ class Case:
 def measure(case: Case, rounds: int) -> dict[str, Any]:
     """Let the sides take turns; a row of results, times in seconds for one call."""
     sides = {"ours": case.ours, "reference": case.reference, **({"step": case.step} if case.step else {})}
-    multiply, rates = machine.paths()[case.path], []
+    multiply, rates = hardware.paths()[case.path], []
     times: dict[str, list[float]] = {side: [] for side in sides}
     with threads(case.threads):
         calls = {side: calls_for(work) for side, work in sides.items()}
         for i in range(rounds):
             for side in list(sides)[:: -1 if i % 2 else 1]:
                 times[side].append(clock(sides[side], calls[side]))
-            rates.append(machine.gflops(multiply, rounds=3))
+            rates.append(hardware.gflops(multiply, rounds=3))
     ours, rate = times["ours"], median(rates)
     return {
         "name": case.name,

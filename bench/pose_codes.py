@@ -25,11 +25,13 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 import kineme
-from kineme import camera, poses, splits, store
-from kineme.batch import Batch, Source
-from kineme.embed import Model
+from kineme.data import splits, store
+from kineme.inference.model import Model
 from kineme.methods import generator
-from kineme.pairs import Draw, Pairs
+from kineme.motion import camera
+from kineme.views import keypoints
+from kineme.views.batch import Batch, Source
+from kineme.views.pose_pairs import Draw, Pairs
 
 NEAR, SECTORS, FIT = 0.1, 8, 8000  # trunk lengths; sides of the body; frames that the probe is fitted on
 
@@ -44,9 +46,9 @@ def frames(pairs: Pairs, rows: np.ndarray, count: int) -> Tensor:
 def side_of_body(pairs: Pairs, draw: Draw) -> np.ndarray:
     """The sector ``[B]`` of the camera's azimuth about the body, by the line of the shoulders as the camera has it."""
     joints, _ = pairs.person(draw.numbers)
-    body = poses.upright(poses.normalise(joints, pairs.profile).points, pairs.source.up, pairs.source.upward)
-    turned = camera.rotate(body, poses.rotations(draw.cameras.angles, draw.cameras.frame))
-    turned = poses.pick(turned, pairs.profile, -2)
+    body = keypoints.upright(keypoints.normalise(joints, pairs.profile).points, pairs.source.up, pairs.source.upward)
+    turned = camera.rotate(body, keypoints.rotations(draw.cameras.angles, draw.cameras.frame))
+    turned = keypoints.pick(turned, pairs.profile, -2)
     right, away = (turned[:, 2] - turned[:, 1])[:, :2].unbind(1)
     return ((torch.atan2(away, right) / (2 * torch.pi) * SECTORS).floor().long() % SECTORS).numpy()
 
@@ -54,7 +56,7 @@ def side_of_body(pairs: Pairs, draw: Draw) -> np.ndarray:
 def apart(pairs: Pairs, numbers: Tensor) -> Tensor:
     """Mean joint errors ``[B, B]`` of the bodies in lengths of the trunk, as they stand in the room."""
     body = pairs.bodies(numbers).joints[:, 0, 0]
-    return torch.cat([poses.mpjpe(some[:, None], body) for some in body.split(100)])
+    return torch.cat([keypoints.mpjpe(some[:, None], body) for some in body.split(100)])
 
 
 @torch.inference_mode()
@@ -68,7 +70,7 @@ def look(data: store.Store, run: Path, split: str | None, queries: int, seed: in
     """The figures of one run, per representation."""
     model = kineme.load(run, device="cpu")
     parts = splits.split(data, split or model.card["split"] or "random")
-    pairs = Pairs(Source(data), poses.CameraSettings())
+    pairs = Pairs(Source(data), keypoints.CameraSettings())
     gen = generator("pose codes", seed)
     numbers = frames(pairs, parts.test, queries)
     sides = [pairs.draw_views(numbers, gen) for _ in range(2)]

@@ -17,13 +17,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kineme import checkpoint, recipe, sphere, splits, store, train
-from kineme.augment import centre_crop
-from kineme.batch import Source
-from kineme.files import read_json
+from kineme.data import splits, store
+from kineme.data.store import Store
 from kineme.methods import At
 from kineme.methods.halp import HaLP
-from kineme.store import Store
+from kineme.nn import hallucination
+from kineme.training import checkpoint, loop, recipe
+from kineme.utils.files import read_json
+from kineme.views.augment import centre_crop
+from kineme.views.batch import Source
 
 NEAR, MOST = 5, 8000  # neighbours looked at, positives looked at
 
@@ -32,7 +34,7 @@ NEAR, MOST = 5, 8000  # neighbours looked at, positives looked at
 def look(data: Store, run: Path) -> dict[str, float]:
     """The figures of one run."""
     card = read_json(run / "card.json")
-    method = train.new_method(recipe.from_card(card), data.layout, data.coords, data.persons, card["seed"])
+    method = loop.new_method(recipe.from_card(card), data.layout, data.coords, data.persons, card["seed"])
     assert isinstance(method, HaLP), "only HaLP has positives"
     state = checkpoint.load(run / "resume" / "state.safetensors")[0]
     checkpoint.restore(method, checkpoint.part(state, "method/"), run)
@@ -48,7 +50,7 @@ def look(data: Store, run: Path) -> dict[str, float]:
         keys.append(method.branch(stream).key(method._stream(view, stream)))
     z, centres = torch.cat(keys), method.prototypes(stream)
     plan = method.plan(stream, z, method.draw(stream, len(z), At(seed=card["seed"])))
-    points = sphere.positives(z, centres, plan)
+    points = hallucination.positives(z, centres, plan)
 
     own = plan.kept.nonzero()
     own = own[torch.randperm(len(own), generator=torch.Generator().manual_seed(0))[:MOST]]

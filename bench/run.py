@@ -30,15 +30,21 @@ from rich.live import Live
 from torch import Tensor, nn
 from torch.nn import functional
 
-from kineme import augment, machine, normalise, readers, recipe, skeleton, sphere, store, synth, train, world
-from kineme.batch import Batch
+from kineme import io
+from kineme.data import store, synth
 from kineme.encoders.hierarchical import joint_tokens
 from kineme.encoders.recurrent import Recurrent, from_released
-from kineme.evaluate import knn as nearest
-from kineme.files import write_json
+from kineme.evaluation.protocols import knn as nearest
 from kineme.methods import At
 from kineme.methods import hico as hierarchy
-from kineme.motion import Motion
+from kineme.motion import layout, normalise
+from kineme.motion.motion import Motion
+from kineme.nn import hallucination
+from kineme.training import loop, recipe
+from kineme.utils import distributed, hardware
+from kineme.utils.files import write_json
+from kineme.views import augment
+from kineme.views.batch import Batch
 
 PERSONS, JOINTS, COORDS, FRAMES = 2, 25, 3, 64  # of a view
 INPUTS = PERSONS * JOINTS * COORDS
@@ -102,7 +108,7 @@ class Bench:
 
     @functools.cached_property
     def store(self) -> store.Store:
-        writer = store.Writer(self.folder / "store", skeleton.layout("ntu25"), PERSONS, COORDS)
+        writer = store.Writer(self.folder / "store", layout.layout("ntu25"), PERSONS, COORDS)
         for motion in self.motions:
             writer.add(normalise.apply(motion, "ntu"))
         return writer.close()
@@ -118,14 +124,14 @@ class Bench:
     def index(self, size: int) -> Tensor:
         return torch.arange(size) % len(self.store)
 
-    def training(self, precision: str = "fp32") -> train.Training:
+    def training(self, precision: str = "fp32") -> loop.Training:
         """A training with the settings of the reference step, before its first step."""
         s = self.sizes
         return self.trained(
             "moco", precision, f"method.queue={s.queue}", f"encoder.hidden={s.hidden}", f"encoder.layers={s.layers}"
         )
 
-    def trained(self, method: str, precision: str, *more: str) -> train.Training:
+    def trained(self, method: str, precision: str, *more: str) -> loop.Training:
         """A training of any method by plain SGD, before its first step; ``more`` are further settings."""
         settings = [
             f"loop.batch={self.sizes.batches[0]}",
@@ -139,7 +145,7 @@ class Bench:
         ]
         chosen = recipe.load(method, len(self.store), recipe="published", overrides=[*settings, *more])
         rows = torch.arange(len(self.store))
-        return train.Training(self.folder, {}, chosen, self.store, rows, 0, "cpu", world.World(), False, False)
+        return loop.Training(self.folder, {}, chosen, self.store, rows, 0, "cpu", distributed.World(), False, False)
 
 
 # ---- the parts
@@ -222,7 +228,7 @@ def step(bench: Bench) -> Iterator[Case]:
     head = 2 * size * (4 * s.hidden**2 + 2 * s.hidden * 128)
     flops = 4 * (encoder_flops(s, size) + head) + 4 * size * 128 * s.queue  # query 3, key 1; logits 2
     for precision, path, bound in (("fp32", FP32, 1e-4), ("bf16", BF16, 0.1)):
-        if precision == "bf16" and not machine.bf16():
+        if precision == "bf16" and not hardware.bf16():
             continue
         training = bench.training(precision)
         views = training.method.views(training.source, bench.index(size), torch.Generator().manual_seed(0))
@@ -257,7 +263,7 @@ def hico(bench: Bench) -> Iterator[Case]:
     s, size = bench.sizes, bench.sizes.batches[0]
     for cell in ("gru", "transformer"):
         for precision, path, bound in (("fp32", FP32, 1e-4), ("bf16", BF16, 0.1)):
-            if precision == "bf16" and not machine.bf16():
+            if precision == "bf16" and not hardware.bf16():
                 continue
             training = bench.trained(
                 "hico",
@@ -302,12 +308,12 @@ def positives(bench: Bench) -> Iterator[Case]:
     rows, drawn = s.batches[0], torch.Generator().manual_seed(0)
     keys, centres = clustered(drawn, rows, s.prototypes)
     query = functional.normalize(keys + 0.3 * torch.randn(keys.shape, generator=drawn), dim=1)
-    draw = sphere.draw(rows, s.positives, s.prototypes - 1, 0.8, drawn)
+    draw = hallucination.draw(rows, s.positives, s.prototypes - 1, 0.8, drawn)
     assert draw.u is not None
 
     def ours() -> Tensor:
-        plan = sphere.plan(keys, centres, draw, ignore=s.prototypes)
-        return -(query * sphere.pull(keys, centres, plan)).sum() / (0.07 * (plan.kept.sum() + 1e-8))
+        plan = hallucination.plan(keys, centres, draw, ignore=s.prototypes)
+        return -(query * hallucination.pull(keys, centres, plan)).sum() / (0.07 * (plan.kept.sum() + 1e-8))
 
     def theirs() -> Tensor:
         return reference_halp.positives_and_loss(query, keys, centres, draw.choice, draw.u, ignore=s.prototypes)
@@ -326,18 +332,18 @@ def prototypes(bench: Bench) -> Iterator[Case]:
     """
     s, gen = bench.sizes, torch.Generator().manual_seed(0)
     points, _ = clustered(gen, s.recent, s.prototypes, spread=0.7)
-    plain, seeds = points.double().numpy(), sphere.draw_seeds(s.recent, s.prototypes, gen)
+    plain, seeds = points.double().numpy(), hallucination.draw_seeds(s.recent, s.prototypes, gen)
 
     def inertia(centres: Tensor) -> float:
         return float((points.double() @ centres.double().T).amax(1).clamp(-1, 1).arccos().square().sum())
 
-    start = sphere.seed(points, seeds, power=1.0)
+    start = hallucination.seed(points, seeds, power=1.0)
     wanted = inertia(torch.from_numpy(reference_halp.kmeans(plain, start.double().numpy(), np.random.default_rng(0))))
     for mean in ("intrinsic", "normalised"):
-        above = inertia(sphere.kmeans(points, start, seeds, mean)[0]) / wanted - 1
+        above = inertia(hallucination.kmeans(points, start, seeds, mean)[0]) / wanted - 1
 
         def ours(mean: str = mean) -> Tensor:
-            return sphere.kmeans(points, sphere.seed(points, seeds), seeds, mean)[0]  # type: ignore[arg-type]
+            return hallucination.kmeans(points, hallucination.seed(points, seeds), seeds, mean)[0]  # type: ignore[arg-type]
 
         def theirs() -> np.ndarray:
             return reference_halp.kmeans(plain, None, np.random.default_rng(0), s.prototypes)
@@ -359,11 +365,11 @@ def reader(bench: Bench) -> Iterator[Case]:
     for words, bodies in (("one body", [1] * n), ("a second body for a while", [1] * (n // 2) + [2] * (n - n // 2))):
         path = bench.folder / f"{len(words)}.skeleton"
         path.write_text(skeleton_text(bodies, rng), encoding="ascii")
-        made, plain = readers.read(path).joints.swapaxes(0, 1), reference.read_skeleton(path)
+        made, plain = io.read(path).joints.swapaxes(0, 1), reference.read_skeleton(path)
         yield Case(
             f".skeleton, {path.stat().st_size // 1000} kB, {words}",
             1,
-            functools.partial(readers.read, path),
+            functools.partial(io.read, path),
             functools.partial(reference.read_skeleton, path),
             largest(made - plain[: len(made)]),
             0.0,
@@ -433,7 +439,7 @@ PARTS: dict[str, Callable[[Bench], Iterator[Case]]] = {
 # ---- what the parts are made of
 
 
-def step_of(training: train.Training, views: tuple[Batch, ...]) -> Callable[[], dict[str, Tensor]]:
+def step_of(training: loop.Training, views: tuple[Batch, ...]) -> Callable[[], dict[str, Tensor]]:
     """The step of the training loop, whole but for its views, which are given."""
     training.method.views = lambda *_: views  # type: ignore[method-assign]
     return functools.partial(training._one, torch.arange(len(views[0])), At())
@@ -546,7 +552,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.rounds < 1 or (args.quick and (args.record or args.published)):
         parser.error("--rounds must be at least 1, and --quick goes with neither --published nor --record")
 
-    about, rows = machine.describe(), []
+    about, rows = hardware.describe(), []
     sizes = QUICK if args.quick else PUBLISHED if args.published else SMALL
     console = Console(width=None if sys.stdout.isatty() else 220)
     console.print(f"{about['processor']}, torch {about['torch']}, bf16 instructions: {about['bf16 instructions']}")

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from kineme import cli, synth
+from kineme.apps import cli
+from kineme.data import synth
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]

@@ -8,14 +8,14 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-from training import kineme, make_store
+from helpers.training import kineme, make_store
 
 import kineme as package
 
 TOY_METHOD = '''"""A toy: two views of a clip must have the same vector, and no two clips one."""
 from dataclasses import dataclass, field
 import torch
-from ..augment import ViewSettings, view
+from ..views.augment import ViewSettings, view
 from . import Method
 
 class Toy(Method):

@@ -7,13 +7,15 @@ import itertools
 
 import pytest
 import torch
-from training import make_store
+from helpers.training import make_store
 
-from kineme import encoders, registry, settings, train
-from kineme.batch import Batch, Source
+from kineme import encoders
 from kineme.methods import At
-from kineme.skeleton import layout
-from kineme.world import World
+from kineme.motion.layout import layout
+from kineme.training import loop
+from kineme.utils import registry, settings
+from kineme.utils.distributed import World
+from kineme.views.batch import Batch, Source
 
 # settings that make a thing small enough for a test; fields that a class does not have are left out
 SMALL = {"hidden": 8, "layers": 2, "dim": 8, "queue": 12, "width": 8}
@@ -104,7 +106,7 @@ def method_for(name, store, seed=0):
 
 def step(method, source, number, optimisers):
     at = At(step=number, epoch=0, steps=10, epochs=1, world=World())
-    views = method.views(source, torch.arange(6) + number % 3, train.generator(0, "step", number, 0))
+    views = method.views(source, torch.arange(6) + number % 3, loop.generator(0, "step", number, 0))
     torch.manual_seed(number)  # dropout, as the loop does it
     method.train()
     losses, log = method.losses(views, at)
@@ -162,7 +164,7 @@ def test_method_keeps_all_its_state_in_parameters_and_buffers(name, store):
 @each_method
 def test_method_views_follow_the_generator(name, store):
     method, source = method_for(name, store), Source(store)
-    one, same, other = (method.views(source, torch.arange(6), train.generator(seed)) for seed in (0, 0, 1))
+    one, same, other = (method.views(source, torch.arange(6), loop.generator(seed)) for seed in (0, 0, 1))
     assert all(torch.equal(a.joints, b.joints) for a, b in zip(one, same))
     assert any(not torch.equal(a.joints, b.joints) for a, b in zip(one, other))
 
@@ -184,7 +186,7 @@ def test_method_encoder_gives_features(name, store):
     assert encoder(batch).clip.shape == (len(batch), encoder.dim)
 
 
-@pytest.mark.parametrize("room", ["methods", "encoders", "readers", "evaluate"])
+@pytest.mark.parametrize("room", ["methods", "encoders", "io", "evaluation.protocols"])
 def test_every_entry_says_what_it_is(room):
     names = registry.names(room)
     assert names

@@ -6,10 +6,10 @@ import json
 
 import numpy as np
 import pytest
-from training import kineme
+from helpers.training import kineme
 
 import kineme as package
-from kineme.splits import names
+from kineme.data.splits import names
 
 SETS = [
     # folder, extra words, clips, layout, persons, normalised, splits that must be there

@@ -3,8 +3,9 @@
 import numpy as np
 import torch
 
-from kineme import recipe, train
 from kineme.methods.cv_mim import CVMIM
+from kineme.training import loop as train
+from kineme.training import recipe
 
 
 def test_trajectory(golden):

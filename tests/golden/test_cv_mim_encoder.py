@@ -8,7 +8,7 @@ import torch
 
 from kineme.encoders.pose_mlp import PoseMLP
 from kineme.methods.cv_mim import CVMIM
-from kineme.skeleton import layout
+from kineme.motion.layout import layout
 
 NAME = re.compile(r"(sub_)?res(\d+)_(\d+)_w")
 NORM = {"gamma": "weight", "beta": "bias", "mean": "running_mean", "var": "running_var"}

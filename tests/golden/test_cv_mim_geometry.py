@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from kineme import camera, poses
+from kineme.motion import camera
+from kineme.views import keypoints
 
 CLOSE = {"rtol": 1e-9, "atol": 1e-10}
 
@@ -30,32 +31,34 @@ def test_rotation_and_projection(golden, library):
 def test_views_between_two_angles(arrays):
     key = next(key for key in arrays if key.startswith("seq_rotation"))
     steps = int(key.removeprefix("seq_rotation"))
-    angles = poses.sweep(arrays["seq_start_angles"], arrays["seq_end_angles"], steps)
-    close(poses.rotations(angles), arrays[key])
+    angles = keypoints.sweep(arrays["seq_start_angles"], arrays["seq_end_angles"], steps)
+    close(keypoints.rotations(angles), arrays[key])
 
 
 def test_profiles(arrays):
-    cases = {"proj13": poses.FLAT, "det2d": poses.FLAT, "kp3d_13": poses.SOLID["pose13"]}
+    cases = {"proj13": keypoints.FLAT, "det2d": keypoints.FLAT, "kp3d_13": keypoints.SOLID["pose13"]}
     for name, profile in cases.items():
         for seen in (None, torch.ones(arrays[name].shape[:-1])):  # which of them are there goes by a longer way
-            found = poses.normalise(arrays[name], profile, seen)
+            found = keypoints.normalise(arrays[name], profile, seen)
             for word, value in zip(("normalized", "offset", "scale"), found):
                 close(value, arrays[f"{name}_{word}"])
-    found = poses.normalise(arrays["kp3d_h36m17"], poses.SOLID["pose17"])
+    found = keypoints.normalise(arrays["kp3d_h36m17"], keypoints.SOLID["pose17"])
     for word, value in zip(("normalized", "offset", "scale"), found):
         close(value, arrays[f"kp3d_{word}"])
 
 
 def test_what_a_camera_sees_from_body_to_encoder(arrays):
-    angles, profile = arrays["angles_azi_ele_roll"], poses.SOLID["pose17"]
-    cameras = poses.Cameras(angles, angles.new_full((len(angles),), 2.0))
-    close(poses.project(arrays["kp3d_normalized"], cameras), arrays["proj17"])
-    seen = poses.look(arrays["kp3d_h36m17"], profile, cameras, axis=2)  # the stored points: third axis up, right-handed
-    close(poses.image(seen), arrays["proj13"])
-    close(poses.image(poses.normalise(seen, poses.FLAT).points), arrays["proj13_normalized"])
+    angles, profile = arrays["angles_azi_ele_roll"], keypoints.SOLID["pose17"]
+    cameras = keypoints.Cameras(angles, angles.new_full((len(angles),), 2.0))
+    close(keypoints.project(arrays["kp3d_normalized"], cameras), arrays["proj17"])
+    seen = keypoints.look(
+        arrays["kp3d_h36m17"], profile, cameras, axis=2
+    )  # the stored points: third axis up, right-handed
+    close(keypoints.image(seen), arrays["proj13"])
+    close(keypoints.image(keypoints.normalise(seen, keypoints.FLAT).points), arrays["proj13_normalized"])
 
 
 def test_pose_errors(arrays):
     target = arrays["kp3d_normalized"]
-    close(poses.mpjpe(target.roll(1, 0), target), arrays["mpjpe"])
-    close(poses.pa_mpjpe(target.roll(1, 0), target), arrays["pa_mpjpe"])
+    close(keypoints.mpjpe(target.roll(1, 0), target), arrays["mpjpe"])
+    close(keypoints.pa_mpjpe(target.roll(1, 0), target), arrays["pa_mpjpe"])

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from kineme import mutual
+from kineme.nn import mutual_information
 
 CLOSE = {"rtol": 1e-9, "atol": 1e-10}
 
@@ -29,7 +29,7 @@ def cases(arrays, prefix):
 def test_element_by_element(arrays):
     for side, number in (("pos_", 0), ("neg_", 1)):
         for (name,), wanted in cases(arrays, side):
-            found = mutual.DIVERGENCES[name][number](arrays["scores"])
+            found = mutual_information.DIVERGENCES[name][number](arrays["scores"])
             assert torch.isfinite(found).all()
             close(found, wanted)
 
@@ -38,12 +38,12 @@ def test_fenchel(arrays):
     eye = torch.eye(len(arrays["local"]), dtype=torch.float64)
     for (name, which), wanted in cases(arrays, "fenchel_"):
         for indicator in [None, eye] if which == "eye" else [arrays["indicator"]]:  # the identity goes by a shorter way
-            close(mutual.fenchel(arrays["local"], arrays["globl"], name, indicator), wanted)
+            close(mutual_information.fenchel(arrays["local"], arrays["globl"], name, indicator), wanted)
 
 
 def test_gradient_of_the_default(arrays):
     local, globl = (arrays[name].clone().requires_grad_() for name in ("local", "globl"))
-    mutual.fenchel(local, globl, "JSD").backward()
+    mutual_information.fenchel(local, globl, "JSD").backward()
     close(local.grad, arrays["grad_local_JSD_eye"])
     close(globl.grad, arrays["grad_globl_JSD_eye"])
 
@@ -52,16 +52,16 @@ def test_infonce(arrays):
     for (which,), wanted in cases(arrays, "infonce_"):
         indicator = arrays["indicator"] if which == "ind" else None
         temperature = float(which.removeprefix("T").replace("p", ".")) if which != "ind" else 1.0
-        close(mutual.infonce(arrays["local"], arrays["globl"], temperature, indicator), wanted)
+        close(mutual_information.infonce(arrays["local"], arrays["globl"], temperature, indicator), wanted)
 
 
 def test_log_likelihood_and_its_bound(arrays):
     estimate = arrays["est_mean"], arrays["est_logvar"]
-    close(mutual.log_likelihood(*estimate, arrays["est_y"]), arrays["loglik"])
+    close(mutual_information.log_likelihood(*estimate, arrays["est_y"]), arrays["loglik"])
     eye = torch.eye(len(arrays["est_y"]), dtype=torch.float64)
     for indicator, wanted in ((None, "club_eye"), (eye, "club_eye"), (arrays["indicator"], "club_ind")):
-        close(mutual.club(*estimate, arrays["est_y"], indicator), arrays[wanted])
-    assert float(mutual.club(*estimate, arrays["est_y_bad"])) == float(arrays["club_clipped"]) == 0
+        close(mutual_information.club(*estimate, arrays["est_y"], indicator), arrays[wanted])
+    assert float(mutual_information.club(*estimate, arrays["est_y_bad"])) == float(arrays["club_clipped"]) == 0
 
 
 def test_discriminator(arrays):
@@ -75,11 +75,11 @@ def test_discriminator(arrays):
     true, false = net(real), net(fake)
     close(true, arrays["disc_real_out"])
     close(false, arrays["disc_fake_out"])
-    penalties = [mutual.gradient_penalty(x, y) for x, y in ((real, true), (fake, false))]
+    penalties = [mutual_information.gradient_penalty(x, y) for x, y in ((real, true), (fake, false))]
     close(penalties[0], arrays["gp_real"])
     close(penalties[1], arrays["gp_fake"])
-    loss = mutual.discriminator_loss(true, false, penalties[0] + penalties[1])
+    loss = mutual_information.discriminator_loss(true, false, penalties[0] + penalties[1])
     close(loss, arrays["disc_loss"])
     close(torch.autograd.grad(loss, linear[0].weight)[0], arrays["disc_grad_w1"])
-    close(mutual.generator_loss(false), arrays["gen_NS"])
-    close(mutual.generator_loss(false, saturating=True), arrays["gen_MM"])
+    close(mutual_information.generator_loss(false), arrays["gen_NS"])
+    close(mutual_information.generator_loss(false, saturating=True), arrays["gen_MM"])

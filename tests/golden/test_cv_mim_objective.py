@@ -6,7 +6,7 @@ import torch
 
 from kineme.encoders.pose_mlp import PoseMLP
 from kineme.methods.cv_mim import CVMIM, Gaussian, Side
-from kineme.skeleton import layout
+from kineme.motion.layout import layout
 
 CLOSE = {"rtol": 1e-9, "atol": 1e-10}
 

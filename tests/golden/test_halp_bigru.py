@@ -3,10 +3,10 @@
 import numpy as np
 import torch
 
-from kineme.batch import Batch
 from kineme.encoders.bidirectional import Bidirectional
 from kineme.encoders.recurrent import Recurrent, from_released
-from kineme.skeleton import Layout
+from kineme.motion.layout import Layout
+from kineme.views.batch import Batch
 
 
 def tensors(arrays, prefix):

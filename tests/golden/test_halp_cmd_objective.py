@@ -9,7 +9,7 @@ from kineme.encoders.recurrent import Recurrent
 from kineme.methods import At
 from kineme.methods.cmd import CMD, STREAMS
 from kineme.methods.halp import HaLP
-from kineme.skeleton import Layout
+from kineme.motion.layout import Layout
 
 
 def new_encoder():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from kineme import sphere
+from kineme.nn import hallucination
 
 T, POINTS = 2e-4, 5e-4  # tolerances of the README: arccos near 1 amplifies rounding
 
@@ -21,9 +21,9 @@ def stored(arrays, prefix):
         torch.from_numpy(arrays[prefix + name]) for name in ("candidates_low_to_high_similarity", "selected_target")
     )
     choice = (candidates[:, None] == target[:, :, None]).int().argmax(2)
-    u = None if lam == sphere.FIXED else torch.from_numpy(arrays[f"{prefix}u"])
+    u = None if lam == hallucination.FIXED else torch.from_numpy(arrays[f"{prefix}u"])
     anchors, prototypes = (torch.from_numpy(arrays[prefix + name]) for name in ("anchors", "prototypes"))
-    return anchors, prototypes, sphere.Draw(choice, u), int(ignore), int(skip)
+    return anchors, prototypes, hallucination.Draw(choice, u), int(ignore), int(skip)
 
 
 def test_generator_as_released(golden):
@@ -31,8 +31,8 @@ def test_generator_as_released(golden):
     assert groups(arrays)
     for prefix in groups(arrays):
         anchors, prototypes, draw, ignore, skip = stored(arrays, prefix)
-        plan = sphere.plan(anchors, prototypes, draw, ignore, skip, faithful=True)
-        points = sphere.positives(anchors, prototypes, plan)
+        plan = hallucination.plan(anchors, prototypes, draw, ignore, skip, faithful=True)
+        points = hallucination.positives(anchors, prototypes, plan)
         for name, made in (
             ("nearest_prototype", plan.nearest),
             ("candidates_low_to_high_similarity", plan.candidates),
@@ -55,7 +55,7 @@ def test_the_default_agrees_where_the_arctangent_holds(golden):
         if (arrays[f"{prefix}t_used"] < 0).any() or (arrays[f"{prefix}t_max_as_released"] < 0).any():
             continue
         anchors, prototypes, draw, ignore, skip = stored(arrays, prefix)
-        plan = sphere.plan(anchors, prototypes, draw, ignore, skip)
+        plan = hallucination.plan(anchors, prototypes, draw, ignore, skip)
         np.testing.assert_allclose(plan.limit.numpy(), arrays[f"{prefix}t_max_as_released"], atol=T)
         np.testing.assert_array_equal(plan.kept.numpy(), arrays[f"{prefix}good_mask"])
 
@@ -65,8 +65,8 @@ def test_the_corner(golden, faithful):
     arrays = golden("halp_generator_corner")
     anchors, prototypes, draw, ignore, skip = stored(arrays, "")
     negative = torch.from_numpy(arrays["atan_negative"])
-    plan = sphere.plan(anchors, prototypes, draw, ignore, skip, faithful)
-    points = sphere.positives(anchors, prototypes, plan)
+    plan = hallucination.plan(anchors, prototypes, draw, ignore, skip, faithful)
+    points = hallucination.positives(anchors, prototypes, plan)
     released = torch.from_numpy(arrays["t_max_as_released"])
     everywhere = torch.ones_like(negative) if faithful else ~negative
     np.testing.assert_allclose(plan.limit[everywhere], released[everywhere], atol=T)
@@ -86,7 +86,7 @@ def test_the_sum_of_scalars_is_the_sum_of_vectors(golden):
         arrays = golden(name)
         for prefix in groups(arrays):
             anchors, prototypes, draw, ignore, skip = stored(arrays, prefix)
-            plan = sphere.plan(anchors, prototypes, draw, ignore, skip, faithful=True)
+            plan = hallucination.plan(anchors, prototypes, draw, ignore, skip, faithful=True)
             kept = torch.from_numpy(arrays[f"{prefix}generated"] * arrays[f"{prefix}good_mask"][..., None])
-            pulled = sphere.pull(anchors, prototypes, plan)
+            pulled = hallucination.pull(anchors, prototypes, plan)
             np.testing.assert_allclose(pulled.numpy(), kept.sum(1).numpy(), atol=POINTS * draw.choice.shape[1])

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from kineme.evaluate import knn
+from kineme.evaluation.protocols import knn
 
 
 def test_halp_knn(golden):

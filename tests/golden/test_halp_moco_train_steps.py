@@ -7,12 +7,12 @@ import itertools
 import numpy as np
 import torch
 
-from kineme.augment import ViewSettings
-from kineme.batch import Batch
 from kineme.encoders.recurrent import Recurrent, from_released
 from kineme.methods import At
 from kineme.methods.moco import MoCo
-from kineme.skeleton import Layout
+from kineme.motion.layout import Layout
+from kineme.views.augment import ViewSettings
+from kineme.views.batch import Batch
 
 
 def released_state(arrays, prefix, persons, joints, coords):

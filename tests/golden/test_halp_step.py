@@ -6,11 +6,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from kineme import sphere
 from kineme.encoders.recurrent import Recurrent
 from kineme.methods import At
 from kineme.methods.halp import HaLP
-from kineme.skeleton import Layout
+from kineme.motion.layout import Layout
+from kineme.nn import hallucination
 
 
 def new_encoder():
@@ -43,7 +43,7 @@ def test_steps(golden):
 
     for k in itertools.takewhile(lambda k: f"s{k}_q_raw" in arrays, itertools.count()):
         stored = {n: torch.from_numpy(np.asarray(v)) for n, v in arrays.items() if n.startswith(f"s{k}_")}
-        draw = sphere.Draw(stored[f"s{k}_choice_index_into_candidates"], stored[f"s{k}_u"])
+        draw = hallucination.Draw(stored[f"s{k}_choice_index_into_candidates"], stored[f"s{k}_u"])
         method.draw = lambda *_, draw=draw: draw
         raw = stored[f"s{k}_q_raw"].requires_grad_()
         query, key = F.normalize(raw, dim=1), F.normalize(stored[f"s{k}_k_raw"], dim=1)

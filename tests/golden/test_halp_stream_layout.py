@@ -3,10 +3,10 @@
 import numpy as np
 import torch
 
-from kineme.augment import stream
-from kineme.batch import Batch
 from kineme.encoders.recurrent import flatten, from_released
-from kineme.skeleton import layout
+from kineme.motion.layout import layout
+from kineme.views.augment import stream
+from kineme.views.batch import Batch
 
 
 def test_streams_in_the_released_order(golden):

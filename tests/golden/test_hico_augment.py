@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from kineme.augment import centre_crop, crop_length, shears, transform
-from kineme.batch import Source
-from kineme.skeleton import Layout
+from kineme.motion.layout import Layout
+from kineme.views.augment import centre_crop, crop_length, shears, transform
+from kineme.views.batch import Source
 
 RATIO = 0.95
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from kineme.batch import Batch
 from kineme.encoders.hierarchical import Hierarchical, joint_tokens
 from kineme.methods.hico import PROJECTORS, Projected, from_released
-from kineme.skeleton import Layout
+from kineme.motion.layout import Layout
+from kineme.views.batch import Batch
 
 NAMES = {name: f"z_{name}" for name in PROJECTORS.values()}
 CLOSE = {"atol": 2e-5, "rtol": 1e-5}

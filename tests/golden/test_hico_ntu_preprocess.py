@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from kineme import normalise, readers
+from kineme import io
+from kineme.motion import normalise
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +26,7 @@ def motion_axes(array):
 
 def test_read_and_select(arrays, names, golden_dir):
     for name, frames in zip(names, arrays["num_frame"], strict=True):
-        motion = readers.read(golden_dir / f"ntu_{name}.skeleton")
+        motion = io.read(golden_dir / f"ntu_{name}.skeleton")
         assert len(motion) == frames
         raw, energy = motion_axes(arrays[f"raw_{name}"]), arrays[f"energy_sorted_{name}"]
         chosen, found = normalise.select_bodies(motion.joints.swapaxes(0, 1), keep=len(energy))
@@ -42,7 +43,7 @@ def test_padded_output(arrays, names):
 def test_motion_is_the_unpadded_part(arrays, names, golden_dir):
     """A motion keeps as many frames as its file: what any later crop of the padded array looks at."""
     for name in names:
-        motion = readers.read(golden_dir / f"ntu_{name}.skeleton").with_(extra={"dataset": "ntu"})
+        motion = io.read(golden_dir / f"ntu_{name}.skeleton").with_(extra={"dataset": "ntu"})
         motion = normalise.apply(motion, "ntu")
         out = motion_axes(arrays[f"out_{name}"])[: len(motion)]
         np.testing.assert_allclose(motion.joints, out, atol=1e-5)

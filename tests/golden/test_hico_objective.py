@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from kineme.encoders.hierarchical import Hierarchical
 from kineme.methods import At
 from kineme.methods.hico import HiCo
-from kineme.skeleton import Layout
+from kineme.motion.layout import Layout
 
 NAMES = {"c": "clip", "p": "part", "t": "temporal", "s": "spatial", "i": "instance"}  # as stored -> ours
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from kineme.augment import centre_crop, stream
-from kineme.batch import Batch, Source
-from kineme.skeleton import Layout, layout
+from kineme.motion.layout import Layout, layout
+from kineme.views.augment import centre_crop, stream
+from kineme.views.batch import Batch, Source
 
 
 @pytest.fixture

@@ -5,12 +5,12 @@ import itertools
 import numpy as np
 import torch
 
-from kineme.augment import ViewSettings
-from kineme.batch import Batch
 from kineme.encoders.hierarchical import Hierarchical
 from kineme.methods import At
 from kineme.methods.hico import HiCo, from_released
-from kineme.skeleton import Layout
+from kineme.motion.layout import Layout
+from kineme.views.augment import ViewSettings
+from kineme.views.batch import Batch
 
 QUEUES = {"c": "clip", "p": "part", "t": "temporal", "s": "spatial", "i": "instance"}
 

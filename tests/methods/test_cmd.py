@@ -8,12 +8,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from kineme import encoders, settings
+from kineme import encoders
 from kineme.encoders.recurrent import Recurrent
-from kineme.errors import InputError
 from kineme.methods import At
 from kineme.methods.cmd import CMD, STREAMS, distil, neighbours
-from kineme.skeleton import layout
+from kineme.motion.layout import layout
+from kineme.utils import settings
+from kineme.utils.errors import InputError
 
 
 def unit(*shape, seed):

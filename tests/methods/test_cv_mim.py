@@ -11,19 +11,25 @@ import sys
 import numpy as np
 import pytest
 import torch
-from training import make_store
+from helpers.training import make_store
 
 import kineme
-from kineme import encoders, mutual, poses, prepare, recipe, settings, skeleton, synth, train
-from kineme.batch import Batch, Source
+from kineme import encoders
+from kineme.data import prepare, synth
+from kineme.data.store import Writer
 from kineme.encoders.pose_mlp import PoseMLP
 from kineme.encoders.recurrent import Recurrent
-from kineme.errors import InputError
 from kineme.methods import At
 from kineme.methods.cv_mim import CVMIM, Estimator, Side, fuse, gathered
-from kineme.skeleton import layout
-from kineme.store import Writer
-from kineme.world import World
+from kineme.motion import layout as skeleton
+from kineme.motion.layout import layout
+from kineme.nn import mutual_information
+from kineme.training import loop, recipe
+from kineme.utils import settings
+from kineme.utils.distributed import World
+from kineme.utils.errors import InputError
+from kineme.views import keypoints
+from kineme.views.batch import Batch, Source
 
 VARIANTS = {
     "disentangle": ({"encoder", "estimator", "discriminator"}, {"representation", "cross", "prior", "intra", "inter"}),
@@ -129,12 +135,12 @@ def test_an_estimator_learns_and_its_bound_sees_it():
     torch.manual_seed(0)
     estimator, x = Estimator(4).train(), torch.randn(64, 4)
     optimiser = torch.optim.Adam(estimator.parameters(), 0.01)
-    before = mutual.club(*estimator(x)[0], x.flip(1)).detach()
+    before = mutual_information.club(*estimator(x)[0], x.flip(1)).detach()
     for _ in range(60):
         optimiser.zero_grad()
-        (-mutual.log_likelihood(*estimator(x)[0], x.flip(1))).backward()
+        (-mutual_information.log_likelihood(*estimator(x)[0], x.flip(1))).backward()
         optimiser.step()
-    assert mutual.club(*estimator(x)[0], x.flip(1)).detach() > before + 0.2
+    assert mutual_information.club(*estimator(x)[0], x.flip(1)).detach() > before + 0.2
     assert bool((estimator(x)[0].logvar.abs() <= 1).all())
 
 
@@ -345,7 +351,7 @@ SMALL = ["encoder.width=16", "encoder.dim=8", "loop.batch=32", "loop.save_second
 def test_trained_resumed_and_embedded(store, tmp_path, monkeypatch):
     """Cut in the middle of an epoch, a run ends with the same weights and the same log (spec, 7.15)."""
     whole = kineme.pretrain("cv_mim", store, tmp_path / "whole", epochs=2, overrides=SMALL)
-    one, count = train.Training._one, 0
+    one, count = loop.Training._one, 0
 
     def stop_at_ninth(self, index, at):
         nonlocal count
@@ -354,7 +360,7 @@ def test_trained_resumed_and_embedded(store, tmp_path, monkeypatch):
             signal.raise_signal(signal.SIGINT)
         return one(self, index, at)
 
-    monkeypatch.setattr(train.Training, "_one", stop_at_ninth)
+    monkeypatch.setattr(loop.Training, "_one", stop_at_ninth)
     with pytest.raises(KeyboardInterrupt):
         kineme.pretrain("cv_mim", store, tmp_path / "cut", epochs=2, overrides=SMALL)
     monkeypatch.undo()
@@ -381,12 +387,14 @@ def test_trained_resumed_and_embedded(store, tmp_path, monkeypatch):
 WORKER = """
 import sys
 import torch
-from kineme import encoders, train, world
-from kineme.batch import Batch
+from kineme import encoders
+from kineme.training import loop as train
+from kineme.utils import distributed as world
+from kineme.views.batch import Batch
 from kineme.encoders.pose_mlp import PoseMLP
 from kineme.methods import At
 from kineme.methods.cv_mim import CVMIM
-from kineme.skeleton import layout
+from kineme.motion.layout import layout
 
 
 def trained(variant, **more):
@@ -477,7 +485,7 @@ def test_it_learns(tmp_path):
     pairs = method._pairs(source)
     one, two = (pairs.views(pairs.draw_views(numbers, torch.Generator().manual_seed(s))) for s in (0, 1))
     body = pairs.bodies(numbers).joints[:, 0, 0]
-    apart = poses.mpjpe(body[:, None], body)
+    apart = keypoints.mpjpe(body[:, None], body)
 
     @torch.inference_mode()
     def missed(model, part):

@@ -9,17 +9,21 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from training import kineme, make_store, one_paragraph
+from helpers.training import kineme, make_store, one_paragraph
 
-from kineme import checkpoint, embed, encoders, evaluate, settings, sphere, train
+from kineme import encoders, evaluation
+from kineme.data.splits import Split
 from kineme.encoders.recurrent import Recurrent
-from kineme.errors import InputError
+from kineme.inference import model as embed
 from kineme.methods import At
 from kineme.methods.halp import HaLP
 from kineme.methods.moco import MoCo
-from kineme.skeleton import layout
-from kineme.splits import Split
-from kineme.world import World
+from kineme.motion.layout import layout
+from kineme.nn import hallucination
+from kineme.training import checkpoint, loop
+from kineme.utils import settings
+from kineme.utils.distributed import World
+from kineme.utils.errors import InputError
 
 SMALL = {"dim": 6, "queue": 20, "recent": 12, "prototypes": 4, "positives": 9, "every": 3}
 TINY = [
@@ -127,7 +131,7 @@ def test_the_term_by_hand():
     query, key, at = unit(6, 6, seed=1), unit(6, 6, seed=2), At(step=5)
     centres = halp.prototypes("joint")
     plan = halp.plan("joint", key, halp.draw("joint", 6, at))
-    points = sphere.positives(key, centres, plan)
+    points = hallucination.positives(key, centres, plan)
     by_hand = -((query[:, None] * points).sum(2) * plan.kept).sum() / plan.kept.sum() / 0.07
     term = halp.hallucinated("joint", query, key, plan, at)
     torch.testing.assert_close(term, by_hand, atol=1e-4, rtol=1e-5)
@@ -135,7 +139,7 @@ def test_the_term_by_hand():
     none = plan._replace(kept=torch.zeros_like(plan.kept))
     assert float(halp.hallucinated("joint", query, key, none, at)) == 0
     order = torch.tensor([3, 1, 0, 2, 5, 4])
-    shuffled = sphere.Plan(*(part[order] for part in plan))
+    shuffled = hallucination.Plan(*(part[order] for part in plan))
     torch.testing.assert_close(halp.hallucinated("joint", query[order], key[order], shuffled, at), term)
 
 
@@ -195,7 +199,7 @@ def store(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def baseline(store, tmp_path_factory):
-    return train.pretrain("moco", store, tmp_path_factory.mktemp("runs") / "moco", epochs=2, overrides=TINY)
+    return loop.pretrain("moco", store, tmp_path_factory.mktemp("runs") / "moco", epochs=2, overrides=TINY)
 
 
 def state(run):
@@ -204,7 +208,7 @@ def state(run):
 
 def test_moco_then_halp(store, baseline, tmp_path):
     """Weights, queue, optimiser and epochs are taken over; a killed and resumed run ends in the same weights."""
-    run = train.pretrain("halp", store, tmp_path / "halp", epochs=6, overrides=HALP, init=baseline)
+    run = loop.pretrain("halp", store, tmp_path / "halp", epochs=6, overrides=HALP, init=baseline)
     lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in lines] == [2, 3, 4, 5]
     assert lines[0]["halp"] != 0  # the queue was full of keys
@@ -217,8 +221,8 @@ def test_moco_then_halp(store, baseline, tmp_path):
 
 def test_without_positives_it_is_a_longer_moco(store, baseline, tmp_path):
     """With a constant rate, MoCo for 2 epochs and 2 more as HaLP with mu 0 is MoCo for 4."""
-    whole = train.pretrain("moco", store, tmp_path / "moco", epochs=4, overrides=TINY)
-    parts = train.pretrain("halp", store, tmp_path / "halp", epochs=4, overrides=[*HALP, "method.mu=0"], init=baseline)
+    whole = loop.pretrain("moco", store, tmp_path / "moco", epochs=4, overrides=TINY)
+    parts = loop.pretrain("halp", store, tmp_path / "halp", epochs=4, overrides=[*HALP, "method.mu=0"], init=baseline)
     wanted, found = state(whole), state(parts)
     for name, value in wanted.items():
         if name.startswith(("method/", "optimiser/")):
@@ -226,8 +230,8 @@ def test_without_positives_it_is_a_longer_moco(store, baseline, tmp_path):
 
 
 def test_resumed_in_the_middle(store, baseline, tmp_path, monkeypatch):
-    whole = train.pretrain("halp", store, tmp_path / "whole", epochs=5, overrides=HALP, init=baseline)
-    one = train.Training._one
+    whole = loop.pretrain("halp", store, tmp_path / "whole", epochs=5, overrides=HALP, init=baseline)
+    one = loop.Training._one
     left = [7]
 
     def interrupted(self, index, at):
@@ -236,11 +240,11 @@ def test_resumed_in_the_middle(store, baseline, tmp_path, monkeypatch):
             raise RuntimeError("power cut")
         return one(self, index, at)
 
-    monkeypatch.setattr(train.Training, "_one", interrupted)
+    monkeypatch.setattr(loop.Training, "_one", interrupted)
     with pytest.raises(RuntimeError):
-        train.pretrain("halp", store, tmp_path / "cut", epochs=5, overrides=HALP, init=baseline)
+        loop.pretrain("halp", store, tmp_path / "cut", epochs=5, overrides=HALP, init=baseline)
     monkeypatch.undo()
-    cut = train.pretrain("halp", store, tmp_path / "cut", resume=True)
+    cut = loop.pretrain("halp", store, tmp_path / "cut", resume=True)
     assert all(torch.equal(state(cut)[name], value) for name, value in state(whole).items())
     assert len((cut / "log.jsonl").read_text().splitlines()) == 3
 
@@ -256,7 +260,7 @@ def test_resumed_in_the_middle(store, baseline, tmp_path, monkeypatch):
 )
 def test_what_cannot_begin_a_run(store, baseline, tmp_path, changed, epochs, word):
     with pytest.raises(InputError, match=re.escape(word)):
-        train.pretrain("halp", store, tmp_path / "no", epochs=epochs, overrides=[*HALP, *changed], init=baseline)
+        loop.pretrain("halp", store, tmp_path / "no", epochs=epochs, overrides=[*HALP, *changed], init=baseline)
     assert not (tmp_path / "no").exists()
 
 
@@ -268,7 +272,7 @@ def test_the_command_line_says_what_is_no_run(store, tmp_path):
 def test_a_clip_is_its_own_nearest_neighbour(store, baseline):
     """Retrieval with k = 1 on the training clips themselves finds every one (section 11, item 17)."""
     rows = np.arange(len(store))
-    found = evaluate.run(embed.load(baseline), store, ["knn"], Split("all", rows, rows), settings={"knn": {"k": [1]}})
+    found = evaluation.run(embed.load(baseline), store, ["knn"], Split("all", rows, rows), settings={"knn": {"k": [1]}})
     assert {row["score"] for row in found} == {1.0}
 
 
@@ -277,7 +281,7 @@ def test_a_probe_leaves_the_encoder_as_it_was(store, baseline, probe):
     """Weights and batch-norm statistics, bit for bit (section 11, item 18)."""
     model = embed.load(baseline)
     before = {name: value.clone() for name, value in model.encoder.state_dict().items()}
-    evaluate.run(model, store, ["linear"], "random", settings={"linear": {"probe": probe, "epochs": 3}}, random=False)
+    evaluation.run(model, store, ["linear"], "random", settings={"linear": {"probe": probe, "epochs": 3}}, random=False)
     after = model.encoder.state_dict()
     assert before.keys() == after.keys()
     assert all(torch.equal(after[name], value) for name, value in before.items())

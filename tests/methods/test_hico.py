@@ -7,21 +7,23 @@ import json
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers.training import make_store
 from hypothesis import given
 from hypothesis import settings as profile
 from hypothesis import strategies as st
-from training import make_store
 
 import kineme
-from kineme import encoders, recipe, settings
-from kineme.batch import Batch
+from kineme import encoders
 from kineme.encoders.hierarchical import Hierarchical
 from kineme.encoders.recurrent import Recurrent
-from kineme.errors import InputError
 from kineme.methods import At
 from kineme.methods.hico import LEVELS, HiCo, Projected, ReleasedQueue, unit
 from kineme.methods.moco import MoCo
-from kineme.skeleton import Layout, layout
+from kineme.motion.layout import Layout, layout
+from kineme.training import recipe
+from kineme.utils import settings
+from kineme.utils.errors import InputError
+from kineme.views.batch import Batch
 
 NAMES = ("clip", "part", "temporal", "spatial", "instance")
 FREE = Layout("free", tuple(f"j{i}" for i in range(8)), (-1,) + (0,) * 7)

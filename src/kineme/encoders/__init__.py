@@ -8,9 +8,9 @@ from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
-from .. import registry
-from ..batch import Batch
-from ..skeleton import Layout
+from ..motion.layout import Layout
+from ..utils import registry
+from ..views.batch import Batch
 
 
 class Features(NamedTuple):

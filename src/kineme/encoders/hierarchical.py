@@ -11,11 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..batch import Batch, Memory
-from ..errors import InputError
-from ..settings import positive
-from ..skeleton import Layout
-from . import Encoder, Features, _recurrence
+from ..motion.layout import Layout
+from ..nn import rnn
+from ..utils.errors import InputError
+from ..utils.settings import positive
+from ..views.batch import Batch, Memory
+from . import Encoder, Features
 from .recurrent import flatten
 
 KERNEL = 5  # tokens that the down-sampling looks at
@@ -188,8 +189,8 @@ class Branch(nn.Module):
 
     def _run(self, levels: list[Tensor]) -> list[Tensor]:
         if isinstance(self.sequence, nn.RNNBase):
-            if _recurrence.joins(self.sequence, levels[0]):
-                return _recurrence.bidirectional(self.sequence, levels, self._memory)
+            if rnn.joins(self.sequence, levels[0]):
+                return rnn.bidirectional(self.sequence, levels, self._memory)
             return [self.sequence(x)[0] for x in levels]
         return [self.sequence(x) for x in levels]
 

@@ -9,12 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .. import poses
-from ..batch import Batch
-from ..errors import InputError
-from ..norm import BatchNorm
-from ..settings import positive
-from ..skeleton import Layout
+from ..motion.layout import Layout
+from ..nn.batch_norm import BatchNorm
+from ..utils.errors import InputError
+from ..utils.settings import positive
+from ..views import keypoints
+from ..views.batch import Batch
 from . import Encoder, Features
 from .temporal import he_normal
 
@@ -88,8 +88,8 @@ class PoseMLP(Encoder):
         super().__init__()
         self.settings, self.coords, self.dim = settings, coords, settings.dim
         self.joints = layout
-        poses.taken(layout, coords)  # refuses a layout that will not do
-        self.inputs = poses.JOINTS * (coords + settings.visibility)
+        keypoints.taken(layout, coords)  # refuses a layout that will not do
+        self.inputs = keypoints.JOINTS * (coords + settings.visibility)
         self.codes_dim = settings.dim * (1 + settings.view)
         heads = 2 if settings.embedder == "gaussian" else 1
         self.first = Layer(self.inputs, settings)
@@ -105,15 +105,15 @@ class PoseMLP(Encoder):
 
     def input(self, batch: Batch) -> Tensor:
         """What the first layer sees, ``[B, T, inputs]``: normalised joints, in 2-D (row, column) as released."""
-        taken = poses.taken(self.joints, self.coords, batch.joints.device)
+        taken = keypoints.taken(self.joints, self.coords, batch.joints.device)
         joints, seen = taken(batch.joints[:, :, 0], batch.seen[:, :, 0])
-        made = poses.pick(poses.normalise(joints, taken.profile, seen).points, taken.profile, -2)
-        seen = poses.pick(seen, taken.profile)
+        made = keypoints.pick(keypoints.normalise(joints, taken.profile, seen).points, taken.profile, -2)
+        seen = keypoints.pick(seen, taken.profile)
         if not self.settings.nose:
-            shown = torch.arange(poses.JOINTS, device=seen.device) != NOSE
+            shown = torch.arange(keypoints.JOINTS, device=seen.device) != NOSE
             made, seen = made * shown[:, None], seen & shown
         if self.coords == 2:
-            made = poses.image(made)
+            made = keypoints.image(made)
         if self.settings.visibility:
             made = torch.cat([made, seen.unsqueeze(-1).to(made)], -1)
         return made.flatten(-2)

@@ -9,12 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..batch import Batch, Memory
-from ..errors import InputError
-from ..norm import BatchNorm
-from ..settings import positive
-from ..skeleton import Layout
-from . import Encoder, Features, _recurrence
+from ..motion.layout import Layout
+from ..nn import rnn
+from ..nn.batch_norm import BatchNorm
+from ..utils.errors import InputError
+from ..utils.settings import positive
+from ..views.batch import Batch, Memory
+from . import Encoder, Features
 
 
 class Recurrent(Encoder):
@@ -65,8 +66,8 @@ class Recurrent(Encoder):
         return self._features(x)
 
     def _run(self, layer: nn.Module, x: Tensor) -> Tensor:
-        if _recurrence.suits(x):
-            return _recurrence.run(layer, x, self._memory)  # type: ignore[arg-type]
+        if rnn.suits(x):
+            return rnn.run(layer, x, self._memory)  # type: ignore[arg-type]
         return torch.cat([stack(x)[0] for stack in layer], dim=2)  # type: ignore[attr-defined]
 
     def _features(self, x: Tensor) -> Features:

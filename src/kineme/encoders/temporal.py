@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..batch import Batch
-from ..norm import BatchNorm
-from ..settings import positive
-from ..skeleton import Layout
+from ..motion.layout import Layout
+from ..nn.batch_norm import BatchNorm
+from ..utils.settings import positive
+from ..views.batch import Batch
 from . import Encoder, Features
 from .recurrent import flatten
 

@@ -10,11 +10,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from ..augment import centre_crop
-from ..batch import Batch, Source
 from ..encoders import Encoder
-from ..skeleton import Layout
-from ..world import World
+from ..motion.layout import Layout
+from ..utils.distributed import World
+from ..views.augment import centre_crop
+from ..views.batch import Batch, Source
 
 CROP = 0.95  # centre crop by which clips are embedded (spec hico.md, 2.6)
 LOOK = 256  # clips at a time in `look`

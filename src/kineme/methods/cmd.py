@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..augment import ViewSettings
-from ..errors import InputError
-from ..settings import positive
+from ..utils.errors import InputError
+from ..utils.settings import positive
+from ..views.augment import ViewSettings
 from . import At
 from .moco import MoCo
 

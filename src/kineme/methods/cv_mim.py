@@ -13,18 +13,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .. import mutual, poses, skeleton
-from ..batch import Batch, Source
 from ..encoders import Encoder
 from ..encoders.pose_mlp import Layer, PoseMLP, Residual, limit
 from ..encoders.temporal import he_normal
-from ..errors import InputError
-from ..norm import BatchNorm
-from ..normalise import describe
-from ..pairs import Pairs
-from ..poses import CameraSettings
-from ..skeleton import Layout
-from ..world import World
+from ..motion import layout as skeleton
+from ..motion.layout import Layout
+from ..motion.normalise import describe
+from ..nn import mutual_information
+from ..nn.batch_norm import BatchNorm
+from ..utils.distributed import World
+from ..utils.errors import InputError
+from ..views import keypoints
+from ..views.batch import Batch, Source
+from ..views.keypoints import CameraSettings
+from ..views.pose_pairs import Pairs
 from . import At, Method, NewEncoder, generator
 
 SIDE = "pose13"  # what the encoder is given: 2-D joints as a camera sees them
@@ -199,7 +201,7 @@ class CVMIM(Method):
         Raises:
             InputError: a layout without shoulders or hips.
         """
-        poses.taken(layout, coords)
+        keypoints.taken(layout, coords)
         side = skeleton.layout(SIDE)
         return side, 2, describe("image", side, 2)
 
@@ -296,8 +298,8 @@ class CVMIM(Method):
             indicator: ``[B, B]``, 1 where another row is a positive too; None = the identity.
         """
         s, losses = self.settings, {}
-        bound = partial(mutual.fenchel, divergence=s.divergence, indicator=indicator)
-        upper = partial(mutual.club, indicator=indicator)
+        bound = partial(mutual_information.fenchel, divergence=s.divergence, indicator=indicator)
+        upper = partial(mutual_information.club, indicator=indicator)
         aa, ap, pa, pp = (fuse(z.pose, v.view, self.fusion) for z in (a, p) for v in (a, p))
         terms = {"representation": bound(a.local, aa) + bound(p.local, pp)}
         if self.swap:
@@ -306,16 +308,16 @@ class CVMIM(Method):
             terms["cross"] = bound(a.pose, p.pose)
         if s.variant == "disentangle":
             fits = list(zip(guesses, (a.view, p.view, p.view, a.view)))
-            bounds, known = ([f(*guess, y) for guess, y in fits] for f in (upper, mutual.log_likelihood))
+            bounds, known = ([f(*guess, y) for guess, y in fits] for f in (upper, mutual_information.log_likelihood))
             real = noise.flatten(0, 1).requires_grad_()
             fake = torch.cat([torch.cat([side.pose, side.view], 1) for side in (a, p)]).sigmoid()
             true, false = self.discriminator(real), self.discriminator(fake)
-            penalty = mutual.gradient_penalty(real, true) + mutual.gradient_penalty(fake, false)
+            penalty = mutual_information.gradient_penalty(real, true) + mutual_information.gradient_penalty(fake, false)
             # a mean over both sides, twice, is the sum of two means
-            terms["prior"] = 2 * mutual.generator_loss(false)
+            terms["prior"] = 2 * mutual_information.generator_loss(false)
             terms["intra"], terms["inter"] = bounds[0] + bounds[1], 2 * torch.stack(bounds[2:]).mean()
             losses["estimator"] = -(known[0] + known[1] + 2 * torch.stack(known[2:]).mean())
-            losses["discriminator"] = 2 * mutual.discriminator_loss(true, false, penalty)
+            losses["discriminator"] = 2 * mutual_information.discriminator_loss(true, false, penalty)
         return self._total(a, p, terms, losses)
 
     def reconstruction(self, a: Side, p: Side) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -351,10 +353,10 @@ class CVMIM(Method):
             return None
         if bodies is not None:
             x = bodies.unflatten(1, (-1, 3))
-            apart = poses.pa_mpjpe(x[:, None], x)
+            apart = keypoints.pa_mpjpe(x[:, None], x)
         else:
-            x, y = (side.inputs.unflatten(1, (poses.JOINTS, -1))[..., :2] for side in (a, p))
-            apart = poses.mpjpe(x[:, None], y)
+            x, y = (side.inputs.unflatten(1, (keypoints.JOINTS, -1))[..., :2] for side in (a, p))
+            apart = keypoints.mpjpe(x[:, None], y)
         near = (apart + apart.T) / 2 < self.settings.alike
         return near.fill_diagonal_(True).to(a.pose)
 

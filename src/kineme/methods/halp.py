@@ -8,9 +8,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from .. import sphere
-from ..errors import InputError
-from ..settings import positive
+from ..nn import hallucination
+from ..utils.errors import InputError
+from ..utils.settings import positive
 from . import At, NewEncoder
 from .cmd import STREAMS, distil, neighbours
 from .moco import MoCo
@@ -73,7 +73,7 @@ class HaLP(MoCo):
                 value = getattr(self, name)
                 if not low <= value <= high:
                     raise InputError(f"method.{name}", f"{value}", f"{low} to {high}")
-            if not (0 <= self.lam <= 1 or self.lam == sphere.FIXED):
+            if not (0 <= self.lam <= 1 or self.lam == hallucination.FIXED):
                 raise InputError("method.lam", f"{self.lam}", "0 to 1, or 1000 for a fixed distance")
 
     def __init__(self, settings: Settings, new_encoder: NewEncoder):
@@ -121,22 +121,22 @@ class HaLP(MoCo):
             log[key] = torch.stack([one[key] for one in found]).mean() if found else none
         return {"loss": total}, log
 
-    def draw(self, name: str, rows: int, at: At) -> sphere.Draw:
+    def draw(self, name: str, rows: int, at: At) -> hallucination.Draw:
         """Targets and hardness of a stream's positives in this step: drawn for all processes, this one's rows taken."""
         s, device = self.settings, self.prototypes(name).device
         gen = at.generator(f"positives {name}")
-        drawn = sphere.draw(rows * at.world.size, s.positives, min(s.ignore, s.prototypes - s.skip), s.lam, gen)
+        drawn = hallucination.draw(rows * at.world.size, s.positives, min(s.ignore, s.prototypes - s.skip), s.lam, gen)
         mine = slice(rows * at.world.rank, rows * (at.world.rank + 1))
-        return sphere.Draw(drawn.choice[mine].to(device), None if drawn.u is None else drawn.u[mine].to(device))
+        return hallucination.Draw(drawn.choice[mine].to(device), None if drawn.u is None else drawn.u[mine].to(device))
 
-    def plan(self, name: str, key: Tensor, draw: sphere.Draw) -> sphere.Plan:
+    def plan(self, name: str, key: Tensor, draw: hallucination.Draw) -> hallucination.Plan:
         """Where the positives of the anchors ``key [B, dim]`` lie, and which of them pass the rank filter."""
         s = self.settings
-        return sphere.plan(key, self.prototypes(name), draw, s.ignore, s.skip, s.faithful)
+        return hallucination.plan(key, self.prototypes(name), draw, s.ignore, s.skip, s.faithful)
 
-    def hallucinated(self, name: str, query: Tensor, key: Tensor, plan: sphere.Plan, at: At) -> Tensor:
+    def hallucinated(self, name: str, query: Tensor, key: Tensor, plan: hallucination.Plan, at: At) -> Tensor:
         """L_HaLP: mean over the kept positives of all processes of ``-q.g / T``; 0 where none is kept."""
-        pulled = (query * sphere.pull(key, self.prototypes(name), plan)).sum()
+        pulled = (query * hallucination.pull(key, self.prototypes(name), plan)).sum()
         kept = at.world.mean_(plan.kept.sum().to(pulled.dtype))
         return -pulled / (self.settings.temperature * (kept + 1e-8))
 
@@ -156,12 +156,12 @@ class HaLP(MoCo):
         s = self.settings
         for name in self.streams:
             points = self.branch(name).queue.newest(s.recent)
-            seeds = sphere.draw_seeds(s.recent, s.prototypes, at.generator(f"{word} {name}"))
+            seeds = hallucination.draw_seeds(s.recent, s.prototypes, at.generator(f"{word} {name}"))
             if s.faithful and s.cmd:
                 start = points[seeds.spare[0].to(points.device)]
             else:
-                start = sphere.seed(points, seeds, power=1.0 if s.faithful else 2.0)
-            self.prototypes(name).copy_(sphere.kmeans(points, start, seeds, s.mean)[0])
+                start = hallucination.seed(points, seeds, power=1.0 if s.faithful else 2.0)
+            self.prototypes(name).copy_(hallucination.kmeans(points, start, seeds, s.mean)[0])
 
     def _warm_up(self, at: At) -> None:
         """Ready once the queue holds K real keys (released: after 2K + 1 samples); the first prototypes are made then.
@@ -180,7 +180,7 @@ class HaLP(MoCo):
             self.cluster(at, "first")
 
 
-def _described(plan: sphere.Plan, term: Tensor, prototypes: int) -> dict[str, Tensor]:
+def _described(plan: hallucination.Plan, term: Tensor, prototypes: int) -> dict[str, Tensor]:
     """What the log says of a stream's positives: share kept, mean t, mean angle from the anchor, prototypes in use."""
     return {
         "halp": term.detach(),

@@ -8,15 +8,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..augment import stream, views
-from ..batch import Batch, Source
-from ..contrast import infonce
 from ..encoders import Encoder
+from ..encoders._multi_stream import MultiStream
 from ..encoders.hierarchical import Hierarchical
 from ..encoders.hierarchical import from_released as encoder_from_released
-from ..encoders.streams import MultiStream
-from ..errors import InputError
-from ..memory import KeyQueue, follow, momentum_copy
+from ..nn.contrastive import infonce
+from ..nn.momentum import KeyQueue, follow, momentum_copy
+from ..utils.errors import InputError
+from ..views.augment import stream, views
+from ..views.batch import Batch, Source
 from . import At, Method, NewEncoder
 from .moco import MoCo
 

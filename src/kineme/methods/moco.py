@@ -9,14 +9,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..augment import ViewSettings, stream, views
-from ..batch import Batch, Source
-from ..contrast import infonce
 from ..encoders import Encoder
-from ..encoders.streams import MultiStream
-from ..errors import InputError
-from ..memory import KeyQueue, follow, momentum_copy
-from ..settings import positive
+from ..encoders._multi_stream import MultiStream
+from ..nn.contrastive import infonce
+from ..nn.momentum import KeyQueue, follow, momentum_copy
+from ..utils.errors import InputError
+from ..utils.settings import positive
+from ..views.augment import ViewSettings, stream, views
+from ..views.batch import Batch, Source
 from . import At, Method, NewEncoder
 
 

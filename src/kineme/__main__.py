@@ -1,0 +1,7 @@
+"""``python -m kineme``: the command line."""
+
+import sys
+
+from .apps.cli import main
+
+sys.exit(main())

@@ -1,0 +1,463 @@
+"""A folder of raw files becomes a store: read, cut, mapped, normalised, in parallel, restarted where it was killed."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fnmatch
+import json
+import multiprocessing
+import os
+import re
+import shutil
+import signal
+import threading
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing.connection import wait
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+try:
+    import fcntl
+except ImportError:  # Windows: two calls for one store at a time are not noticed
+    fcntl = None  # type: ignore[assignment]
+
+from .. import __version__, io
+from ..io import ntu
+from ..motion import layout as skeleton
+from ..motion import normalise as norms
+from ..utils import files, registry
+from ..utils.errors import InputError
+from . import labels as tables
+from . import store as stores
+from .shards import Options, shard
+from .store import Store, Writer, writing
+
+SHARD_FILES, SHARD_BYTES = 256, 64 << 20  # what a killed process loses at most; the result does not depend on them
+OURS = re.compile(r"lock|plan\.json|store|shard-.*|\..*\.tmp")  # what may stand in a folder of work
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What came of a preparation; ``print`` it.
+
+    Attributes:
+        clips, frames: how many the store holds.
+        set_aside: (file, reason) of everything that was left out.
+        maps: for every layout that was mapped: ``source`` and ``target``; ``missing``, ``virtual``, ``unused`` joints.
+        notes: what else should be known.
+    """
+
+    clips: int
+    frames: int
+    set_aside: tuple[tuple[str, str], ...] = ()
+    maps: tuple[Mapping[str, Any], ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        lines = [f"{self.clips} clips, {self.frames} frames"]
+        for made in self.maps:
+            lines.append(f"joints of {made['source']} mapped to {made['target']}")
+            lines += [f"  {word}: {_some(made[word])}" for word in ("missing", "unused") if made[word]]
+            lines += [f"  {joint} = {recipe}" for joint, recipe in made["virtual"].items()]
+        lines += self.notes
+        if self.set_aside:
+            lines.append(f"{len(self.set_aside)} set aside (all in set_aside.jsonl):")
+            lines += [f"  {file}: {reason}" for file, reason in self.set_aside[:10]]
+        return "\n".join(lines)
+
+
+def _some(names: Sequence[str], most: int = 12) -> str:
+    """A list of names, cut where it grows long (``card.json`` has them all)."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def prepare(
+    src: str | os.PathLike,
+    dest: str | os.PathLike,
+    format: str | None = None,
+    normalise: str | None = None,
+    labels: str | os.PathLike | None = None,
+    layout: str | None = None,
+    table: Mapping[str, Any] | str | os.PathLike | None = None,
+    jobs: int = 1,
+    faithful: bool = False,
+    progress: Progress | None = None,
+) -> Store:
+    """Turn a folder of motion files (or one file) into a store.
+
+    Files are taken in the order of their names; the result does not depend on ``jobs``. A file or clip that cannot be
+    used is set aside with the reason (``set_aside.jsonl`` in the store), never fatal, never silent; hidden files are
+    passed over. Lengths in mm, cm or inches are stored in metres. Work goes on in ``DEST.partial``: called again after
+    it was killed, with the same arguments and files, it takes up what was done there and ends with the same bytes. A
+    finished store of the same arguments and files is opened as it is; nothing is ever overwritten.
+
+    Args:
+        src: folder, searched with all folders in it, or file.
+        dest: the store's folder.
+        format: take every file as this format; by default each is recognised.
+        normalise: ``none``, ``general``, ``ntu``, ``image`` (:mod:`kineme.normalise`); by default what suits the
+            layout.
+        labels: a ``.csv`` or ``.tsv`` file (:mod:`kineme.labels`): one row for each clip with ``file`` (or ``source``,
+            ``id``), ``label``, ``subject``, ``camera`` and any further column; rows with ``start`` and ``end`` cut the
+            frames ``start .. end - 1`` out of a recording. Or the word ``folder``: a clip's label is the name of the
+            folder that its file lies in. Or the path of label files as they belong to a format (PKU-MMD).
+        layout: map every clip to this layout, by joint name; needed where files of several layouts come together.
+        table: joints that the names do not tell, target joint -> source joint or joints, or a TOML or JSON file of it.
+        jobs: processes. In a script of your own more than one needs the guard ``if __name__ == "__main__":``.
+        faithful: read as the released code of the publications does, quirks included.
+        progress: called with files done, files in all, and a note.
+
+    Returns:
+        the store, open; :func:`report` says what came of it.
+
+    Raises:
+        InputError: nothing readable, several layouts without ``layout``, a wrong argument, ``dest`` is something else,
+            no room on the disk (what was done is kept for the next call).
+    """
+    labels = None if labels is None else os.fspath(labels)
+    plan = _plan(Path(src), Path(os.path.abspath(dest)), format, normalise, labels, layout, table, faithful)
+    tick = progress or (lambda done, total, note: None)
+    if plan.dest.exists() and (plan.dest.is_file() or any(plan.dest.iterdir())):
+        done = _finished(plan)
+        tick(len(plan.units), len(plan.units), "prepared already")
+        return done
+    with _claimed(plan):
+        summaries = _collect(plan, jobs, tick)
+        _join(plan, summaries)
+        with writing(plan.dest):
+            os.replace(plan.partial / "store", plan.dest)
+        shutil.rmtree(plan.partial, ignore_errors=True)
+    return Store(plan.dest)
+
+
+def report(store: Store) -> Report:
+    """What came of the preparation of a store, read from its card and ``set_aside.jsonl``."""
+    aside = store.path / "set_aside.jsonl"
+    lines = map(json.loads, aside.read_bytes().splitlines() if aside.exists() else [])
+    notes = list(store.card.get("notes", ()))
+    if norms.NOTE in store.clips.column_names:
+        partly = len(store) - store.clips[norms.NOTE].null_count
+        notes.append(f"{partly} clips could not be normalised in every respect (column {norms.NOTE})")
+    return Report(
+        len(store),
+        len(store.frames),
+        tuple((line["file"], line["reason"]) for line in lines),
+        tuple(store.card.get("map", ())),
+        tuple(notes),
+    )
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is to be done: files in order, without those on a list of missing skeletons, cut into shards."""
+
+    src: Path
+    dest: Path
+    partial: Path
+    options: Options
+    units: list[str]
+    aside: list[dict[str, str]]
+    shards: list[list[str]]
+    key: str
+
+
+def _plan(
+    src: Path,
+    dest: Path,
+    format: str | None,
+    normalise: str | None,
+    labels: str | None,
+    layout: str | None,
+    table: Mapping[str, Any] | str | os.PathLike | None,
+    faithful: bool,
+) -> _Plan:
+    beside = [Path(labels).absolute()] if labels not in (None, "folder") else []  # they may lie among the recordings
+    if isinstance(table, (str, os.PathLike)):
+        beside.append(Path(table).absolute())
+        table = skeleton.read_table(Path(table))
+    if not src.exists():
+        raise InputError(src, "no such file or folder", "motion files")
+    single = not src.is_dir() or any(
+        getattr(reader, "folder", False) and format in (None, name) and reader.sniff(src, b"")
+        for name, reader in io.readers().items()
+    )
+    options = Options(src.parent if single else src, format, normalise, labels, layout, table, faithful)
+    partial = dest.with_name(f"{dest.name}.partial")
+    searched = src if src.is_dir() else src.parent
+    apart = [path for path in beside if not _inside(src, path)]
+    listing = {
+        path: facts
+        for path, facts in _listing(searched, None if src.is_dir() else src.stem)
+        if not _inside(searched / path, dest, partial)
+    }
+    units = (
+        [src.name]
+        if single
+        else [
+            path.relative_to(src).as_posix()
+            for path in io.sources(src, format)
+            if not _inside(path, dest, partial, *apart)
+        ]
+    )
+    left_out = {
+        name: Path(path).name
+        for path in listing
+        if fnmatch.fnmatch(path, "*missing_skeletons*.txt")
+        for name in ntu.missing_skeletons(searched / path)
+    }
+    aside = [
+        {"file": unit, "reason": f"listed in {left_out[PurePosixPath(unit).stem]}"}
+        for unit in units
+        if PurePosixPath(unit).stem in left_out
+    ]
+    shards = _shards([unit for unit in units if PurePosixPath(unit).stem not in left_out], listing)
+    if not shards:
+        raise InputError(
+            src, f"all of its {len(units)} files are {aside[0]['reason']}" if aside else "no file in it", "motion files"
+        )
+    asked = {**dataclasses.asdict(options), "root": None}
+    facts = [[str(path), *(_listing(path) if path.is_dir() else _listing(path.parent, path.stem))] for path in beside]
+    key = files.sha256(json.dumps([__version__, stores.FORMAT, asked, units, listing, facts]).encode())
+    return _Plan(src, dest, partial, options, units, aside, shards, key)
+
+
+def _listing(root: Path, stem: str | None = None) -> Iterator[tuple[str, tuple[int, int]]]:
+    """(path, (bytes, time of change)) of the files under a folder, in order; side files count as well.
+
+    With ``stem`` only files called so, here and in a folder ``labels``.
+    """
+    for folder, folders, names in os.walk(root):
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and (stem is None or name == "labels"))
+        for name in sorted(names):
+            if not name.startswith(".") and stem in (None, PurePosixPath(name).stem):
+                path = Path(folder, name)
+                with contextlib.suppress(OSError):  # gone meanwhile, or a link to nowhere: reading it will tell
+                    facts = path.stat()
+                    yield path.relative_to(root).as_posix(), (facts.st_size, facts.st_mtime_ns)
+
+
+def _inside(path: Path, *folders: Path) -> bool:
+    here = Path(os.path.abspath(path))
+    return any(here.is_relative_to(folder) for folder in folders)
+
+
+def _shards(units: Sequence[str], listing: Mapping[str, tuple[int, int]]) -> list[list[str]]:
+    """Consecutive files, up to ``SHARD_FILES`` of them and ``SHARD_BYTES`` unless one file alone is larger."""
+    shards: list[list[str]] = []
+    size = 0
+    for unit in units:
+        own = listing.get(unit, (0, 0))[0]
+        if not shards or len(shards[-1]) == SHARD_FILES or size + own > SHARD_BYTES:
+            shards.append([])
+            size = 0
+        shards[-1].append(unit)
+        size += own
+    return shards
+
+
+def _finished(plan: _Plan) -> Store:
+    """The store that stands at ``dest`` already, if it is the one wanted."""
+    card = files.read_json(plan.dest / "card.json") if (plan.dest / "card.json").is_file() else {}
+    facts = card if isinstance(card, dict) and card.get("kind") == "store" else {}
+    if (facts.get("prepared") or {}).get("key") != plan.key:
+        what = "is a store of other files or options" if facts else "exists already"
+        raise InputError(plan.dest, what, "a folder that does not exist yet", "Choose another name, or remove it first")
+    if plan.partial.exists():  # killed between the last two steps
+        with _claimed(plan):
+            shutil.rmtree(plan.partial)
+    return Store(plan.dest)
+
+
+@contextlib.contextmanager
+def _claimed(plan: _Plan) -> Iterator[None]:
+    """The folder of work, ours alone: rid of what was interrupted, and of shards for other files or options."""
+    folder, lock = plan.partial, plan.partial / "lock"
+    if folder.exists() and (folder.is_file() or not all(OURS.fullmatch(entry.name) for entry in folder.iterdir())):
+        raise InputError(
+            folder,
+            "exists, and does not come from `kineme prepare`",
+            "room for unfinished work",
+            "Rename it or choose another store",
+        )
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = lock.open("a")
+    with handle:
+        try:
+            if fcntl is not None:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(folder, "another process is preparing this store", mend="Wait for it to end") from None
+        with writing(folder):
+            note = folder / "plan.json"
+            same = note.exists() and note.read_text(encoding="ascii") == plan.key
+            for entry in folder.iterdir():
+                if entry != lock and not (same and (entry == note or entry.name.startswith("shard-"))):
+                    shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+            with files.atomic(note) as temporary:
+                temporary.write_text(plan.key, encoding="ascii")
+        yield
+
+
+def _collect(plan: _Plan, jobs: int, tick: Progress) -> list[dict[str, Any]]:
+    """Make all shards; their summaries in order."""
+    summaries: list[dict[str, Any]] = [{}] * len(plan.shards)
+    kinds: dict[str, dict[str, Any]] = {}  # layouts met so far
+    done, aside = len(plan.aside), len(plan.aside)
+    tick(done, len(plan.units), "")
+    with contextlib.closing(_run(plan, jobs)) as results:
+        for i in results:
+            summary = summaries[i] = json.loads((_folder(plan, i) / "summary.json").read_bytes())
+            for entry in summary["layouts"]:
+                kind = kinds.setdefault(json.dumps([entry["layout"], entry["coords"]]), {**entry, "clips": 0})
+                kind["clips"] += entry["clips"]
+            done += len(plan.shards[i])
+            aside += len(summary["aside"])
+            tick(done, len(plan.units), f"{aside} set aside" if aside else "")
+            if len(kinds) > 1:
+                break
+    if len(kinds) == 1:
+        return summaries
+    shutil.rmtree(plan.partial, ignore_errors=True)  # of no use to another call
+    if kinds:
+        raise _mixed(plan.src, list(kinds.values()))
+    first = next(item for item in (*plan.aside, *(item for summary in summaries for item in summary["aside"])))
+    raise InputError(
+        plan.src, f"none of {len(plan.units)} files could be read; the first is {first['file']}: {first['reason']}"
+    )
+
+
+def _mixed(src: Path, kinds: Sequence[Mapping[str, Any]]) -> InputError:
+    shown = [
+        f"{kind['layout']['name']} of {len(kind['layout']['joints'])} joints, {kind['coords']}-D "
+        f"({kind['clips']} clips so far, the first in {kind['first']})"
+        for kind in kinds[:8]
+    ]
+    if len({kind["coords"] for kind in kinds}) > 1:
+        mend = "Prepare 2-D and 3-D motion apart"
+    else:
+        mend = f"Map all to one with --layout NAME ({', '.join(skeleton.layouts())}), or prepare the kinds apart"
+    return InputError(src, f"clips of {len(kinds)} kinds: {'; '.join(shown)}", "one layout", mend)
+
+
+def _folder(plan: _Plan, i: int) -> Path:
+    """Where a shard stands; its name tells what is in it."""
+    return plan.partial / f"shard-{i:06d}-{files.sha256(json.dumps(plan.shards[i]).encode())[:8]}"
+
+
+def _run(plan: _Plan, jobs: int) -> Generator[int, None, None]:
+    """Numbers of the shards as they are there: those of an earlier call first."""
+    todo = []
+    for i in range(len(plan.shards)):
+        if _usable(_folder(plan, i)):
+            yield i
+        else:
+            todo.append(i)
+    if min(jobs, len(todo)) <= 1:
+        for i in todo:
+            shard(plan.shards[i], plan.options, _folder(plan, i))
+            yield i
+        return
+    pool = ProcessPoolExecutor(min(jobs, len(todo)), multiprocessing.get_context("spawn"), _worker)
+    try:
+        futures = {pool.submit(shard, plan.shards[i], plan.options, _folder(plan, i)): i for i in todo}
+        for future in as_completed(futures):
+            future.result()
+            yield futures[future]
+    except BrokenProcessPool:
+        raise InputError(
+            "--jobs",
+            "a working process ended all of a sudden",
+            "room in memory for one file per process",
+            "Take fewer jobs; in a script of your own, call prepare under `if __name__ == '__main__':`. "
+            "What was done is kept",
+        ) from None
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _usable(folder: Path) -> bool:
+    """Whether a shard of an earlier call is whole; what is left of another is removed."""
+    with contextlib.suppress(InputError, OSError, ValueError, KeyError):
+        if not json.loads((folder / "summary.json").read_bytes())["layouts"] or Store(folder / "store"):
+            return True
+    shutil.rmtree(folder, ignore_errors=True)
+    return False
+
+
+def _worker() -> None:
+    """A process of the pool: Ctrl-C is its parent's business, and it does not outlive its parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=lambda: (wait([parent.sentinel]), os._exit(1)), daemon=True).start()
+
+
+def _join(plan: _Plan, summaries: Sequence[Mapping[str, Any]]) -> None:
+    """All shards as one store, in ``partial``."""
+    entries = [entry for summary in summaries for entry in summary["layouts"]]
+    layout, coords = skeleton.from_dict(entries[0]["layout"]), entries[0]["coords"]
+    how = plan.options.normalise or norms.default(layout, coords)
+    persons = max(2 if how == "ntu" else 1, *(entry["persons"] for entry in entries))
+    table, splits = plan.options.label_table, []
+    for summary in summaries:
+        splits += [part for part in summary["splits"] if part not in splits]
+    maps = {name: made for summary in summaries for name, made in summary["maps"].items()}
+    asked = {name: value for name, value in dataclasses.asdict(plan.options).items() if name != "root"}
+    asked["labels"] = plan.options.labels and Path(plan.options.labels).name
+    card = {
+        "prepared": {"key": plan.key, "source": plan.src.name, **asked},
+        "map": list(maps.values()),
+        "notes": _notes(plan, summaries),
+    }
+    with Writer(
+        plan.partial / "store",
+        layout,
+        persons,
+        coords,
+        normalise=norms.describe(how, layout, coords),
+        splits=stores.merge_splits(splits),
+        card=card,
+    ) as writer:
+        for i, summary in enumerate(summaries):
+            if summary["layouts"]:
+                writer.extend(Store(_folder(plan, i) / "store"))
+        for item in (*plan.aside, *(item for summary in summaries for item in summary["aside"])):
+            writer.set_aside(item["file"], item["reason"])
+        if table is not None:
+            used = {line for summary in summaries for line, _ in summary["rows"]}
+            for row in sorted((row for rows in tables.read(table).values() for row in rows), key=lambda row: row.line):
+                if row.line not in used:
+                    writer.set_aside(f"{table.name}, line {row.line}", f"no recording is called {row.key}")
+
+
+def _notes(plan: _Plan, summaries: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What the user should know beside what was set aside."""
+    notes = []
+    kinds = [kind for summary in summaries for kind in summary["kinds"]]
+    for words, values in (("up axes", {up for up, _ in kinds}), ("units", {unit for _, unit in kinds})):
+        if len(values) > 1:
+            notes.append(f"clips of several {words} ({', '.join(sorted(map(str, values)))}): the card says unknown")
+    without = sum(summary["unlabelled"] for summary in summaries)
+    if without:
+        first = next(summary["first_unlabelled"] for summary in summaries if summary["unlabelled"])
+        table = plan.options.label_table
+        where = "lie in no folder" if table is None else f"have no row in {table.name}"
+        notes.append(f"{without} clips {where}, the first is {first}")
+    named: dict[int, set[str]] = {}
+    for line, path in (pair for summary in summaries for pair in summary["rows"]):
+        named.setdefault(line, set()).add(path)
+    notes += [
+        f"line {line} of the labels names {len(paths)} recordings: {', '.join(sorted(paths)[:5])}"
+        for line, paths in sorted(named.items())
+        if len(paths) > 1
+    ]
+    return notes
+
+
+registry.callable_room(__name__, "prepare")  # kineme.prepare("my_mocap/", "store/")

@@ -1,0 +1,382 @@
+"""Splits: published protocols, carried lists, held-out subjects and label fractions, as functions of the clip table.
+
+A split is asked for by name:
+
+* a protocol that the store carries (``card.json``, ``splits``): rules over columns, written by :mod:`kineme.prepare`;
+* a published protocol of the data set (column ``dataset``): ``ntu``: ``xsub`` ``xview`` ``xset``, with ``xsub60`` and
+  ``xsub120`` where the edition matters; ``nw_ucla``: ``xview`` ``xsub``;
+* for other sets with subjects or cameras: ``xsub`` (every second subject trains), ``xview`` (the last camera tests) and
+  ``xsub_xview`` (other subjects and another camera test, the rest of the clips stays out);
+* ``random``: one half, stratified by label, drawn from the seed (views of one performance fall on both sides);
+* ``COLUMN=v1,v2``: clips with these values train, clips with other values test;
+* ``file:PATH``: a list of names as PKU-MMD and NTU publish them.
+
+``NAME+val`` cuts the training part of NAME once more: every fifth subject becomes the test part. Settings are chosen
+there. ``NAME+val1`` to ``NAME+val5`` hold out each fifth in turn (``+val5`` is ``+val`` where there are five subjects).
+Clips without a label belong to a split as all others do; whoever scores leaves them out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from ..utils.errors import InputError
+from ..utils.registry import did_you_mean
+from .clip_table import text
+from .store import Store, datasets
+
+NTU60_SUBJECTS = (1, 2, 4, 5, 8, 9, 13, 14, 15, 16, 17, 18, 19, 25, 27, 28, 31, 34, 35, 38)
+NTU120_SUBJECTS = (
+    *NTU60_SUBJECTS,
+    45,
+    46,
+    47,
+    49,
+    50,
+    52,
+    53,
+    54,
+    55,
+    56,
+    57,
+    58,
+    59,
+    70,
+    74,
+    78,
+    80,
+    81,
+    82,
+    83,
+    84,
+    85,
+    86,
+    89,
+    91,
+    92,
+    93,
+    94,
+    95,
+    97,
+    98,
+    100,
+    103,
+)
+"""Training subjects of the cross-subject protocols (Shahroudy et al., CVPR 2016; Liu et al., TPAMI 2019)."""
+
+Masks = dict[str, tuple[np.ndarray, np.ndarray]]  # name -> training clips, test clips; bool [N] each
+
+
+@dataclass(frozen=True)
+class Split:
+    """Rows of a clip table for training and for testing.
+
+    Attributes:
+        name: as it was asked for.
+        train, test: int64, ascending, without a common row; both hold at least one.
+    """
+
+    name: str
+    train: np.ndarray
+    test: np.ndarray
+
+
+def split(store: Store, name: str, seed: int = 0) -> Split:
+    """The rows of a split; see the head of this file for names.
+
+    Args:
+        store: an open store.
+        name: e.g. ``"xview"``, ``"xsub+val"``, ``"style=happy,sad"``, ``"file:cross-subject.txt"``.
+        seed: of ``random``; the others do not depend on it.
+
+    Raises:
+        InputError: no such split here (the message lists those there are), or a part of it is empty.
+    """
+    inner = re.fullmatch(r"(.+)\+val([1-5]?)", name)
+    train, test = _masks(store, inner[1] if inner else name, seed)
+    if inner:
+        test = train & _held_out(store, train, int(inner[2]) - 1 if inner[2] else None)
+        train = train & ~test
+    for part, mask in (("training", train), ("test", test)):
+        if not mask.any():
+            raise InputError(
+                f"split {name!r} of {store.path}",
+                f"its {part} part has no clip",
+                "at least one clip",
+                f"This store has: {', '.join(names(store)) or 'no named split'}",
+            )
+    return Split(name, np.flatnonzero(train), np.flatnonzero(test))
+
+
+def names(store: Store) -> list[str]:
+    """Named splits with clips on both sides in this store (``COLUMN=...`` and ``file:...`` come on top)."""
+    found = [name for name in store.card["splits"] if all(mask.any() for mask in _carried(store, name))]
+    found += [name for name, masks in _known(store).items() if name not in found and all(mask.any() for mask in masks)]
+    return found + ["random"] * (len(store) > 1)
+
+
+def fraction(rows: np.ndarray, labels: np.ndarray, fraction: float, seed: int, stratified: bool = False) -> np.ndarray:
+    """Some of the labelled rows, as if only these labels were known.
+
+    Args:
+        rows: int64 rows to draw from, e.g. ``split.train``.
+        labels: of all clips ``[N]``: class numbers with -1 for none, or names with None for none.
+        fraction: share of the labelled rows, in (0, 1]; rounded, at least one.
+        seed: of the draw.
+        stratified: take the share of every class, at least one clip each. The published protocol (CMD, HaLP) draws
+            uniformly over all clips, so that at 1 % a class may be missing.
+
+    Returns:
+        int64, ascending.
+
+    Raises:
+        InputError: a fraction out of range, or no labelled row.
+    """
+    if not 0 < fraction <= 1:
+        raise InputError("fraction", f"{fraction}", "a number above 0, at most 1")
+    rows = np.asarray(rows, np.int64)
+    chosen = np.asarray(labels)[rows]
+    classes = _codes(chosen, np.array([label != -1 for label in chosen.tolist()], bool))
+    rows, classes = rows[classes >= 0], classes[classes >= 0]
+    if not len(rows):
+        raise InputError("labels", "no clip of the training part has one", "labelled clips")
+    mixed = np.random.default_rng(seed).permutation(len(rows))
+    if not stratified:
+        return np.sort(rows[mixed[: max(1, round(fraction * len(rows)))]])
+    order = mixed[np.argsort(classes[mixed], kind="stable")]  # class by class, in drawn order inside
+    counts = np.bincount(classes)
+    rank = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
+    keep = np.maximum(1, np.rint(fraction * counts))
+    return np.sort(rows[order[rank < np.repeat(keep, counts)]])
+
+
+def matches(store: Store, rule: Mapping[str, Any]) -> np.ndarray:
+    """The clips that a rule picks, bool ``[N]``; a missing value is never picked.
+
+    A rule is ``{"column": c, ...}`` with one of ``"in": [values]``, ``"lt": x``, ``"ge": x``, ``"prefix": text``, or
+    ``{"all": [rules]}``, ``{"any": [rules]}``.
+
+    Raises:
+        InputError: not a rule, or a column that the store lacks.
+    """
+    match rule:
+        case {"all": [*rules]} if rules:
+            return np.logical_and.reduce([matches(store, part) for part in rules])
+        case {"any": [*rules]} if rules:
+            return np.logical_or.reduce([matches(store, part) for part in rules])
+        case {"column": str(column), "in": [*values]}:
+            wanted = {text(value) for value in values} - {None}
+            return np.array([text(value) in wanted for value in store.column(column).tolist()], bool)
+        case {"column": str(column), "prefix": str(prefix)}:
+            return np.array(
+                [value is not None and str(text(value)).startswith(prefix) for value in store.column(column).tolist()],
+                bool,
+            )
+        case {"column": str(column), "lt": int() | float() as bound}:
+            return _numbers(store, column) < bound
+        case {"column": str(column), "ge": int() | float() as bound}:
+            return _numbers(store, column) >= bound
+    raise InputError(
+        store.path / "card.json",
+        f"a split with the rule {rule!r}",
+        'a column with "in", "lt", "ge" or "prefix", or "all" or "any" of rules',
+    )
+
+
+def _masks(store: Store, name: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    if name.startswith("file:"):
+        return _from_file(store, Path(name[5:]))
+    if name in store.card["splits"]:
+        return _carried(store, name)
+    known = _known(store)
+    if name in known:
+        return known[name]
+    if name == "random":
+        return _random(store, seed)
+    column, equals, values = name.partition("=")
+    if equals:
+        return _by_value(store, name, column, values.split(","))
+    listed = names(store)
+    raise InputError(
+        f"split {name!r} of {store.path}",
+        "no such split",
+        f"one of {', '.join(listed)}, each also with +val, or +val1 to +val5; or COLUMN=VALUE,VALUE; or file:LIST.txt",
+        did_you_mean(name, listed),
+    )
+
+
+def _carried(store: Store, name: str) -> tuple[np.ndarray, np.ndarray]:
+    match store.card["splits"][name]:
+        case {"train": dict(train), "test": dict(test)}:
+            chosen = matches(store, train)
+            return chosen, matches(store, test) & ~chosen
+    raise InputError(store.path / "card.json", f"split {name!r} is not made of rules", '{"train": rule, "test": rule}')
+
+
+def _known(store: Store) -> Masks:
+    """Published and generic splits; in a store of several data sets each follows its own protocol of that name."""
+    merged: Masks = {}
+    owner = store.column("dataset") if datasets(store) else np.full(len(store), None, object)
+    for dataset in dict.fromkeys(owner.tolist()):
+        mine = owner == dataset if dataset is not None else np.array([value is None for value in owner.tolist()])
+        for name, parts in _PUBLISHED.get(dataset, _generic)(store, mine).items():
+            old = merged.get(name, (np.zeros(len(store), bool),) * 2)
+            merged[name] = (old[0] | (parts[0] & mine), old[1] | (parts[1] & mine))
+    return merged
+
+
+def _ntu(store: Store, mine: np.ndarray) -> Masks:
+    """NTU RGB+D 60 and 120; the first edition is setups 1 to 17 (some of its 40 subjects act in later ones as well)."""
+    subject, camera, setup = (_numbers(store, name) for name in ("subject", "camera", "setup"))
+    first, known = (subject <= 40) & ~(setup > 17), subject > 0
+    trains60, trains120 = np.isin(subject, NTU60_SUBJECTS), np.isin(subject, NTU120_SUBJECTS)
+    xsub60, xsub120 = (first & trains60, first & known & ~trains60), (trains120, known & ~trains120)
+    return {
+        "xsub": xsub120 if (subject[mine] > 40).any() else xsub60,
+        "xsub60": xsub60,
+        "xsub120": xsub120,
+        "xview": (first & np.isin(camera, (2, 3)), first & (camera == 1)),
+        "xset": (setup % 2 == 0, setup % 2 == 1),
+    }
+
+
+def _nw_ucla(store: Store, mine: np.ndarray) -> Masks:
+    """Northwestern-UCLA: x-view as published (Wang et al., CVPR 2014); x-sub: odd subjects train."""
+    subject, camera = _numbers(store, "subject"), _numbers(store, "camera")
+    return {"xview": (np.isin(camera, (1, 2)), camera == 3), "xsub": (subject % 2 == 1, subject % 2 == 0)}
+
+
+def _pku_mmd(store: Store, mine: np.ndarray) -> Masks:
+    """PKU-MMD publishes lists of video names (``file:``), and the recordings say nothing of subjects."""
+    return {}
+
+
+def _generic(store: Store, mine: np.ndarray) -> Masks:
+    """Splits of our own for sets without a published protocol."""
+    subject, camera = (_codes(store.column(name), mine) for name in ("subject", "camera"))
+    known, filmed, last = subject >= 0, camera >= 0, camera == camera.max()
+    people = known & (subject % 2 == 0), known & (subject % 2 == 1)
+    views = filmed & ~last, filmed & last
+    return {"xsub": people, "xview": views, "xsub_xview": (people[0] & views[0], people[1] & views[1])}
+
+
+_PUBLISHED: dict[Any, Any] = {"ntu": _ntu, "nw_ucla": _nw_ucla, "pku_mmd": _pku_mmd}
+
+
+def _random(store: Store, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Alternate clips of a random order, class by class: halves that differ by at most one clip, in every class too."""
+    classes = _codes(store.column("label"))
+    mixed = np.random.default_rng(seed).permutation(len(store))
+    train = np.zeros(len(store), bool)
+    train[mixed[np.argsort(classes[mixed], kind="stable")][::2]] = True
+    return train, ~train
+
+
+def _by_value(store: Store, name: str, column: str, values: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    present = [text(value) for value in store.column(column).tolist()]
+    known = sorted({value for value in present if value is not None})
+    for value in values:
+        if value not in known:
+            raise InputError(
+                f"split {name!r} of {store.path}",
+                f"no clip has {column} {value!r}",
+                f"values of that column: {', '.join(known[:30])}{' ...' if len(known) > 30 else ''}",
+                did_you_mean(value, known),
+            )
+    train = np.isin(np.array([value or "" for value in present]), values)
+    return train, ~train & np.array([value is not None for value in present])
+
+
+def _from_file(store: Store, path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Names under a heading ``Training ...:`` train, those under ``Validation ...:`` or ``Test ...:`` test.
+
+    Names are separated by commas or white space, with or without a file ending; without a heading all of them train.
+    Without a test heading all clips that are not named test.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(path, f"not readable ({error})", "a list of names, one split") from None
+    listed: dict[str, set[str]] = {"train": set(), "test": set()}
+    side, headed = "train", False
+    for line in lines:
+        if heading := re.match(r"\s*(train|val|test)[^,:]*:", line, re.IGNORECASE):
+            side = "train" if heading[1].lower() == "train" else "test"
+            headed |= side == "test"
+            line = line[heading.end() :]
+        listed[side].update(filter(None, re.split(r"[,\s]+", line)))
+    both = listed["train"] & listed["test"]
+    if both:
+        raise InputError(path, f"{min(both)!r} stands in both parts", "every name in one part")
+    keys = [_names_of(clip) | _names_of(source) for clip, source in zip(store.ids, store.column("source").tolist())]
+    train, test = (np.array([not key.isdisjoint(listed[side]) for key in keys], bool) for side in ("train", "test"))
+    if not train.any() and not test.any():
+        raise InputError(
+            path,
+            f"none of its {len(listed['train'] | listed['test'])} names is a clip of {store.path}",
+            f"names such as {store.ids[0]!r}",
+        )
+    return train, test if headed else ~train
+
+
+def _names_of(clip: str | None) -> set[str]:
+    """What a list may call a clip: its id, without the clip's number, without folders, without the file ending."""
+    if clip is None:
+        return set()
+    file = clip.partition("#")[0]
+    last = PurePosixPath(file)
+    return {clip, file, last.name, last.stem}
+
+
+def _held_out(store: Store, train: np.ndarray, fold: int | None) -> np.ndarray:
+    """Every fifth subject of the training part; performances or clips where no two subjects are known.
+
+    Fold 0 begins with the first, 4 with the fifth; None is the last of these that holds anything.
+    """
+    dataset = _codes(store.column("dataset")) if datasets(store) else np.zeros(len(store), np.int64)
+    for name in ("subject", "performance"):
+        groups = _codes(store.column(name), train)
+        # subject 1 of one data set is not subject 1 of another
+        groups = _codes(groups + (dataset + 1) * (groups.max() + 1), groups >= 0)
+        count = groups.max() + 1
+        if count > 1:
+            return (groups >= 0) & (groups % 5 == (min(4, count - 1) if fold is None else fold))
+    rows = np.flatnonzero(train)
+    rows = rows[np.argsort(_codes(store.column("label"))[rows], kind="stable")]
+    held = np.zeros(len(store), bool)
+    held[rows[(min(4, len(rows) - 1) if fold is None else fold) :: 5]] = len(rows) > 1
+    return held
+
+
+def _codes(values: np.ndarray, among: np.ndarray | None = None) -> np.ndarray:
+    """int64 numbers of the distinct values, in their order (numbers by size, text by letters).
+
+    -1 where the value is None and outside ``among`` (bool ``[N]``).
+    """
+    known = np.array([value is not None for value in values.tolist()], bool)
+    known &= True if among is None else among
+    codes = np.full(len(values), -1, np.int64)
+    if known.any():
+        codes[known] = np.unique(np.array(values[known].tolist()), return_inverse=True)[1]
+    return codes
+
+
+def _numbers(store: Store, column: str) -> np.ndarray:
+    """A column as float64, NaN where the value is missing or no number."""
+    values = store.column(column)
+    if values.dtype != object:
+        return values.astype(np.float64)
+    return np.array([_number(value) for value in values.tolist()])
+
+
+def _number(value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return float("nan")

@@ -1,0 +1,1 @@
+"""One file per protocol: how the field scores an encoder."""

@@ -1,0 +1,409 @@
+"""Clips -> vectors: a run's encoder with everything that its input needs, batched and cached."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..data import store as stores
+from ..data.prepare import prepare
+from ..data.store import Store
+from ..encoders import Encoder
+from ..encoders._multi_stream import MultiStream
+from ..methods import generator
+from ..motion import layout as skeleton
+from ..motion import normalise
+from ..motion.motion import Motion
+from ..training import checkpoint, recipe
+from ..training.loop import new_method
+from ..utils.errors import InputError
+from ..utils.files import atomic, read_json, sha256, write_json
+from ..utils.progress import Bar
+from ..views.augment import Crop, centre_crop, draw_crop
+from ..views.batch import Batch, Source
+
+RandomCrop = tuple[float, float, int]
+"""(lowest, highest fraction of the clip, seed): crops for probes that train on random ones (spec halp.md, section 8).
+"""
+
+
+def load(run: str | Path, device: str | None = None) -> Model:
+    """Open a finished run.
+
+    Raises:
+        InputError: no run there, unfinished, weights that do not fit, or damaged ones.
+    """
+    return Model.open(Path(run), device)
+
+
+def load_any(run: str | Path, device: str | None = None) -> Model | Fused:
+    """Open what one word of the command line names: a run, or several joined by commas.
+
+    Raises:
+        InputError: see :func:`load`.
+    """
+    names = [str(run)] if Path(run).exists() else str(run).strip(",").split(",")
+    models = [load(name, device) for name in names]
+    return Fused(models) if len(models) > 1 else models[0]
+
+
+class Model:
+    """An encoder in evaluation mode with its layout, streams, normalisation and crop.
+
+    Args:
+        encoder: the encoder, on its device.
+        card: the run's card.
+        path: the run's folder, or None.
+        hash: identifies the weights.
+    """
+
+    def __init__(self, encoder: Encoder, card: dict[str, Any], path: Path | None, hash: str):
+        self.encoder, self.card, self.path, self.hash = encoder.eval(), card, path, hash
+        self.layout = skeleton.from_dict(card["layout"])
+        self.device = next(encoder.parameters()).device
+
+    @classmethod
+    def open(cls, run: Path, device: str | None = None, weights: str = "model.safetensors") -> Model:
+        """See :func:`load`; ``weights="initial.safetensors"`` is the encoder before training."""
+        card = read_json(run / "card.json", "a run (a folder that `kineme pretrain` wrote)")
+        if not isinstance(card, dict) or card.get("kind") != "run":
+            raise InputError(
+                run,
+                f"a {card.get('kind') if isinstance(card, dict) else 'file'!r}",
+                "a run",
+                "Runs are written by `kineme pretrain`",
+            )
+        if not (run / weights).exists():
+            raise InputError(
+                run,
+                f"an unfinished run (no {weights})",
+                "a finished one",
+                f"Go on with: kineme pretrain {card['method']} STORE --out {run} --resume",
+            )
+        layout = skeleton.from_dict(card["layout"])
+        encoder = new_method(recipe.from_card(card), layout, card["coords"], card["persons"], card["seed"]).encoder()
+        tensors, _ = checkpoint.load(run / weights)
+        checkpoint.restore(encoder, tensors, run / weights)
+        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        return cls(encoder.to(device), card, run, sha256(run / weights))
+
+    def random(self) -> Model:
+        """The run's own encoder before training: same seed, batch-norm statistics of the training clips."""
+        if self.path is None:
+            raise InputError("model", "no run on disk", "a model opened with kineme.load")
+        return Model.open(self.path, str(self.device), "initial.safetensors")
+
+    @property
+    def dim(self) -> int:
+        return self.encoder.dim
+
+    @property
+    def streams(self) -> dict[str, slice]:
+        """The columns of each stream in a vector; an encoder that is not made of streams is a single one, ``all``."""
+        if not isinstance(self.encoder, MultiStream):
+            return {"all": slice(0, self.dim)}
+        return _columns({name: e.dim for name, e in cast(Mapping[str, Encoder], self.encoder.encoders).items()})
+
+    def embed(
+        self,
+        what: Store | Motion | Sequence[Motion] | np.ndarray,
+        rows: Sequence[int] | np.ndarray | None = None,
+        *,
+        crop: RandomCrop | None = None,
+        batch: int = 256,
+        progress: bool = False,
+    ) -> np.ndarray:
+        """One vector per clip.
+
+        Args:
+            what: a store prepared like the run's own; or a Motion, a list of Motions, an array ``[T, M, V, C]`` in
+                the run's layout: these are mapped to the run's layout and normalised as its store was.
+            rows: rows of the store (default all, in order).
+            crop: None takes the run's deterministic centre crop.
+            batch: clips at a time.
+
+        Returns:
+            float32 ``[N, D]``. Features of a whole store are computed once and kept in ``RUN/cache`` under weights,
+            store and crop.
+
+        Raises:
+            InputError: another layout, number of coordinates or normalisation than the run's.
+        """
+        clips = self._clips(what)
+        cached = self._cache(clips.hash, crop) if isinstance(clips, Store) else None
+        if cached is not None and cached.exists():
+            features = np.load(cached, mmap_mode="r")
+            return np.array(features if rows is None else features[rows])
+        chosen = (
+            torch.arange(len(clips.lengths)) if rows is None else torch.as_tensor(np.asarray(rows), dtype=torch.int64)
+        )
+        features = self._run(clips, chosen, crop, batch, progress)
+        if cached is not None and rows is None:
+            with atomic(cached) as temporary, open(temporary, "wb") as file:
+                np.save(file, features)
+        return features
+
+    def frames(
+        self,
+        what: Store | Motion | Sequence[Motion],
+        rows: Sequence[int] | np.ndarray | None = None,
+        *,
+        part: str = "pose",
+        batch: int = 4096,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """One code per recorded frame, of runs whose method looks at single frames (CV-MIM).
+
+        Args:
+            what: as in :meth:`embed`.
+            rows: rows of the store (default all, in order).
+            part: which of the encoder's codes: ``pose`` or ``view``.
+            batch: frames at a time.
+
+        Returns:
+            codes: float32 ``[F, D]``, the frames of one clip after those of the other; offsets: int64 ``[n + 1]``,
+            where each clip begins. Where nobody is seen a code says nothing.
+
+        Raises:
+            InputError: a run that has one vector per clip, no such code, or clips of another kind than the run's.
+        """
+        if self.card["unit"] != "frame":
+            raise InputError(
+                self.path or "the model",
+                f"a run of {self.card['method']}, which has one vector per clip",
+                "a run with a code for every frame (kineme pretrain cv_mim)",
+            )
+        clips = self._clips(what)
+        source = Source(clips, device=self.device)
+        chosen = torch.arange(len(clips.lengths)) if rows is None else torch.as_tensor(np.asarray(rows, np.int64))
+        offsets = np.concatenate([[0], clips.lengths[chosen.numpy()].cumsum()]).astype(np.int64)
+        found = [self._codes(source, numbers, part) for numbers in source.frame_numbers(chosen).split(batch)]
+        return np.concatenate(found), offsets
+
+    @torch.inference_mode()
+    def _codes(self, source: Source, numbers: Tensor, part: str) -> np.ndarray:
+        joints, seen = source.poses(numbers)
+        parts = self.encoder(Batch(joints[:, None], seen[:, None], numbers)).parts
+        if part not in parts:
+            raise InputError("part", repr(part), f"one of {', '.join(parts)}")
+        return parts[part][:, 0].float().cpu().numpy()
+
+    def fitted(self, motion: Motion) -> Motion:
+        """A motion in the run's layout, with the run's normalisation."""
+        if motion.layout.joints != self.layout.joints:
+            mapping = skeleton.joint_map(motion.layout, self.layout)
+            if len(mapping.missing) == len(self.layout):
+                raise InputError(
+                    motion.source or "motion",
+                    f"no joint of layout {self.layout.name} found in {motion.layout.name}",
+                    "joints with known names",
+                )
+            motion = motion.to_layout(mapping)
+        return normalise.apply(motion, self.card["normalise"])
+
+    def _clips(self, what: Store | Motion | Sequence[Motion] | np.ndarray) -> Any:
+        """What is to be embedded, as something that a source can be made of."""
+        if isinstance(what, np.ndarray):
+            what = Motion(what, self.layout)
+        if isinstance(what, Motion):
+            what = [what]
+        clips = what if isinstance(what, Store) else _gathered([self.fitted(m) for m in what], self.layout)
+        self._check(clips)
+        return clips
+
+    def _check(self, clips: Any) -> None:
+        where = getattr(clips, "path", "clips")
+        if clips.layout.joints != self.layout.joints:
+            raise InputError(
+                where,
+                f"layout {clips.layout.name} ({len(clips.layout)} joints)",
+                f"layout {self.layout.name} ({len(self.layout)} joints) as in {self.path or 'the model'}",
+                f"Prepare it with: kineme prepare SRC DEST --layout {self.layout.name}",
+            )
+        if clips.frames.shape[3] != self.card["coords"]:
+            raise InputError(
+                where,
+                f"{clips.frames.shape[3]} coordinates per joint",
+                f"{self.card['coords']} as in {self.path or 'the model'}",
+            )
+        if isinstance(clips, Store):
+            has, wants = (
+                (card["normalise"].get("how"), card["normalise"].get("options", {})) for card in (clips.card, self.card)
+            )
+            if has != wants:
+                raise InputError(
+                    where,
+                    f"normalised by {has[0]!r} {has[1] or ''}",
+                    f"{wants[0]!r} {wants[1] or ''} as in {self.path or 'the model'}",
+                    f"Prepare it with: kineme prepare SRC DEST --normalise {wants[0]}",
+                )
+
+    def _cache(self, data: str, crop: RandomCrop | None) -> Path | None:
+        if self.path is None:
+            return None
+        key = json.dumps([self.hash, data, crop, self.card["crop"]])
+        return self.path / "cache" / f"{sha256(key.encode())[:24]}.npy"
+
+    @torch.inference_mode()
+    def _run(self, clips: Any, rows: Tensor, crop: RandomCrop | None, batch: int, progress: bool) -> np.ndarray:
+        source = Source(clips, device=self.device)
+        out = np.empty((len(rows), self.dim), np.float32)
+        gen = generator("crop", *crop) if crop else None
+        with Bar("embed", len(rows), progress) as bar:
+            for begin in range(0, len(rows), batch):
+                index = rows[begin : begin + batch]
+                cut = self._crop(source, index, crop, gen)
+                features = self.encoder(source.gather(index, cut.start, cut.length, self.card["crop"]["frames"]))
+                out[begin : begin + len(index)] = features.clip.float().cpu().numpy()
+                bar.update(begin + len(index))
+        return out
+
+    def _crop(self, source: Source, index: Tensor, crop: RandomCrop | None, gen: torch.Generator | None) -> Crop:
+        lengths = source.lengths[index]
+        if crop is None or gen is None:
+            return centre_crop(lengths, self.card["crop"]["ratio"])
+        return draw_crop(lengths, gen, crop[0], crop[1], least=self.card["crop"]["frames"])
+
+
+class Fused:
+    """Several runs in the place of one model: their vectors side by side. Late fusion of streams that were trained
+    separately is this under the protocol ``fusion``.
+
+    Args:
+        models: opened runs that take the same clips (each refuses those of another layout, number of coordinates or
+            normalisation than its own). Each keeps its own crop and number of frames.
+
+    Attributes:
+        path: the runs' folders, joined by commas.
+        streams: the columns of each stream in a vector; of two with one name the second is called ``joint 2``.
+
+    Raises:
+        InputError: no model.
+    """
+
+    def __init__(self, models: Sequence[Model]):
+        if not models:
+            raise InputError("models to fuse", "none", "at least one")
+        self.models = list(models)
+        self.path = ",".join(str(model.path or model.hash) for model in models)
+        widths, count = {}, Counter[str]()
+        for stream, columns in (item for model in models for item in model.streams.items()):
+            count[stream] += 1
+            widths[f"{stream} {count[stream]}" if count[stream] > 1 else stream] = columns.stop - columns.start
+        self.streams = _columns(widths)
+
+    def random(self) -> Fused:
+        """The runs' own encoders before training."""
+        return Fused([model.random() for model in self.models])
+
+    @property
+    def dim(self) -> int:
+        return sum(model.dim for model in self.models)
+
+    def embed(
+        self,
+        what: Store | Motion | Sequence[Motion] | np.ndarray,
+        rows: Sequence[int] | np.ndarray | None = None,
+        *,
+        crop: RandomCrop | None = None,
+        batch: int = 256,
+        progress: bool = False,
+    ) -> np.ndarray:
+        """One vector per clip, ``[N, D]``: see :meth:`Model.embed`. All runs see the same random crops, but for clips
+        that are too short for the frames of one of them.
+        """
+        found = [m.embed(what, rows, crop=crop, batch=batch, progress=progress) for m in self.models]
+        return np.concatenate(found, axis=1)
+
+
+def _columns(widths: Mapping[str, int]) -> dict[str, slice]:
+    """Where each of these stands when they are put side by side."""
+    ends = itertools.accumulate(widths.values())
+    return {name: slice(end - width, end) for (name, width), end in zip(widths.items(), ends)}
+
+
+@dataclass
+class _Clips:
+    """A few clips in memory, with the attributes that a source asks of a store."""
+
+    frames: np.ndarray
+    seen: np.ndarray
+    lengths: np.ndarray
+    offsets: np.ndarray
+    layout: skeleton.Layout
+
+
+def _gathered(motions: Sequence[Motion], layout: skeleton.Layout) -> _Clips:
+    if not motions:
+        raise InputError("motions", "an empty list", "at least one Motion")
+    persons = max(m.persons for m in motions)
+
+    def stacked(arrays: Iterable[np.ndarray]) -> np.ndarray:
+        return np.concatenate(
+            [np.pad(a, [(0, 0), (0, persons - a.shape[1])] + [(0, 0)] * (a.ndim - 2)) for a in arrays]
+        )
+
+    lengths = np.array([len(m) for m in motions])
+    return _Clips(
+        stacked(m.joints for m in motions),
+        stacked(m.confidence for m in motions),
+        lengths,
+        np.concatenate([[0], np.cumsum(lengths)]),
+        layout,
+    )
+
+
+def write(model: Model, data: Store | str | Path, out: str | Path, progress: bool = False) -> Path:
+    """Embed a store into a folder: ``Z.npy`` float32 ``[N, D]`` (memory-mappable), ``clips.parquet`` with the ids in
+    the same order, ``card.json``; of runs whose method looks at single frames also ``codes.npy`` float32 ``[F, D]``,
+    one code per frame, and ``offsets.npy`` int64 ``[N + 1]``, where each clip's begin.
+
+    Args:
+        data: a store, its folder, or a file or folder of raw motion, which is first prepared as the run's own data
+            were, into ``OUT/store``.
+
+    Raises:
+        InputError: the folder exists; nothing readable; clips that the run cannot take.
+    """
+    out = Path(out)
+    if out.exists() and any(out.iterdir()):
+        raise InputError(out, "the folder exists", "a new folder", "Name another with --out")
+    if not isinstance(data, Store):
+        layout = model.layout.name if model.layout.name in skeleton.layouts() else None
+        raw = not (Path(data) / "card.json").exists()
+        data = (
+            prepare(data, out / "store", normalise=model.card["normalise"]["how"], layout=layout)
+            if raw
+            else stores.open(data)
+        )
+    features = model.embed(data, progress=progress)
+    with atomic(out / "Z.npy") as temporary, open(temporary, "wb") as file:
+        np.save(file, features)
+    if model.card["unit"] == "frame":
+        codes, offsets = model.frames(data)
+        for name, array in {"codes": codes, "offsets": offsets}.items():
+            with atomic(out / f"{name}.npy") as temporary, open(temporary, "wb") as file:
+                np.save(file, array)
+    with atomic(out / "clips.parquet") as temporary:
+        temporary.write_bytes((data.path / "clips.parquet").read_bytes())
+    write_json(
+        out / "card.json",
+        {
+            "kind": "embedding",
+            "clips": len(data),
+            "dim": model.dim,
+            "store": data.hash,
+            "weights": model.hash,
+            "run": str(model.path.name if model.path else ""),
+            "crop": model.card["crop"],
+        },
+    )
+    return out

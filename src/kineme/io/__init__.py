@@ -1,0 +1,227 @@
+"""Files of motion: one reader per format, and the choice between them.
+
+A reader is one file in this folder; its name is the format's name on the command line, the first line of its docstring
+the description. It defines
+
+* ``suffixes``: the usual file endings; readers that list a file's ending are asked first;
+* ``sniff(path, head) -> bool``: is this a file of mine? By name and content, cheaply: ``head`` holds its first 8192
+  bytes. A file whose name is telling is claimed even if damaged, so that the reader can say what is wrong with it;
+* ``read(path, options) -> Iterator[Motion]``: its clips in file order. ``source`` is the file's name, with ``#k``
+  behind it for clip k of a file that holds several (or the clip's own name where the format has one). Whatever is
+  wrong with the file is an :class:`~kineme.errors.InputError` that names it and the place in it; nothing is executed,
+  and no size that the file merely claims is allocated;
+
+and, where the format needs it,
+
+* ``own``: endings that no other format has. Such a file is taken for one of this format without a look inside;
+* ``folder = True``: a unit may be a whole folder (one file per frame, say). Then ``sniff`` and ``read`` receive folders
+  as well as files. For a folder ``head`` is empty; nothing inside one that is recognised is looked at on its own;
+* ``side(path, head) -> bool``: a file that belongs to the format but is no clip by itself (labels, a skeleton that the
+  motion files share, split lists). ``prepare`` passes over it in silence; ``read`` finds its own with
+  :func:`kineme.readers.text.near`;
+* ``splits(path) -> dict``: the published splits that a file carries, as rules over columns of the clip table.
+
+Nothing else has to be told about a new reader: :func:`kineme.registry.names` finds it, and the test of bad input asks
+for one more entry in its table. Text formats find a fast scanner of numbers in :mod:`kineme.readers.text`.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import itertools
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..motion.motion import Motion
+from ..utils import registry
+from ..utils.errors import InputError
+
+HEAD = 8192  # bytes that a reader may look at to recognise its files
+MAX_JOINTS = 1024  # of a layout that a file brings along
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user says about the files.
+
+    Attributes:
+        labels: file or folder of labels, where the format keeps them apart.
+        faithful: cut clips as the released code of the publication does, quirks included.
+        table: further settings of a format, by name; each reader says which it knows.
+    """
+
+    labels: Path | None = None
+    faithful: bool = False
+    table: Mapping[str, Any] | None = None
+
+    def __post_init__(self):
+        if self.labels is not None:
+            object.__setattr__(self, "labels", Path(self.labels))
+
+
+@functools.cache
+def readers() -> dict[str, Any]:
+    """The readers by name, imported (which needs numpy only)."""
+    return {name: importlib.import_module(f"{__name__}.{name}") for name in registry.names("io")}
+
+
+def detect(path: str | os.PathLike) -> str:
+    """Name of the format of a file, or of a folder that is one unit.
+
+    Raises:
+        InputError: missing, empty, or of no known format; the message lists the formats.
+    """
+    path = Path(path)
+    is_folder, ending = _is_folder(path), path.suffix.lower()
+    known = {name: reader for name, reader in readers().items() if not is_folder or getattr(reader, "folder", False)}
+    for name, reader in known.items():
+        if ending in getattr(reader, "own", ()):
+            return name
+    head = b"" if is_folder else _head(path)
+    for name, reader in sorted(known.items(), key=lambda entry: ending not in entry[1].suffixes):
+        if reader.sniff(path, head):
+            return name
+    formats = f"one of {_formats()}"
+    if is_folder:
+        raise InputError(
+            path,
+            "a folder that is no recording of a known format",
+            formats,
+            "A folder of files goes through kineme prepare",
+        )
+    owner = _side_of(path, head)
+    if owner:
+        raise InputError(path, f"a side file of format {owner}, not a recording", formats)
+    start = head[:40].decode("latin-1").encode("unicode_escape").decode("ascii")
+    found = f"of no known format (it begins with '{start}')" if head else "the file is empty"
+    raise InputError(path, found, formats, "If you know the format, name it")
+
+
+def read_all(path: str | os.PathLike, format: str | None = None, options: Options | None = None) -> Iterator[Motion]:
+    """The clips of a file, one after the other.
+
+    Args:
+        path: the file, or a folder where that is the format's unit.
+        format: name of the reader; by default it is recognised.
+        options: see :class:`Options`.
+
+    Raises:
+        InputError: at once if there is no such file or format, else when the clip at fault is reached.
+    """
+    return _naming(Path(path), _reader(Path(path), format).read(Path(path), options or Options()))
+
+
+def read(path: str | os.PathLike, format: str | None = None, **options: Any) -> Motion:
+    """The motion of a file that holds exactly one clip.
+
+    Args:
+        path, format: as for :func:`read_all`.
+        options: the fields of :class:`Options`.
+
+    Raises:
+        InputError: not readable, or more than one clip.
+    """
+    clips = list(itertools.islice(read_all(path, format, Options(**options)), 2))
+    if len(clips) != 1:
+        found = "more than one clip" if clips else "no clip"
+        raise InputError(path, found, "exactly one", "kineme.read_all gives them one after the other")
+    return clips[0]
+
+
+def is_side_file(path: str | os.PathLike) -> bool:
+    """Whether a file belongs to a known format without being a recording (labels, lists, descriptions)."""
+    try:
+        return Path(path).is_file() and _side_of(Path(path), _head(Path(path))) is not None
+    except InputError:  # not readable: whoever reads it says so
+        return False
+
+
+def sources(root: str | os.PathLike, format: str | None = None) -> Iterator[Path]:
+    """The units at or under a path in sorted order: files, and folders that a format takes as one; no side files.
+
+    Files of no known format are among them (whoever reads them reports them); hidden files and folders are not.
+    Without ``format`` a folder is a unit if a reader of folders recognises it, with it if that reader does.
+
+    Raises:
+        InputError: a folder that cannot be listed.
+    """
+    takers = [
+        reader for name, reader in readers().items() if getattr(reader, "folder", False) and format in (None, name)
+    ]
+    waiting = [Path(root)]
+    while waiting:
+        path = waiting.pop()
+        if not path.is_dir():
+            if path == Path(root) or not is_side_file(path):
+                yield path
+        elif any(reader.sniff(path, b"") for reader in takers):
+            yield path
+        elif not (path.is_symlink() and path.parent.resolve().is_relative_to(path.resolve())):  # no endless circle
+            try:
+                inside = sorted(path.iterdir(), reverse=True)
+            except OSError as error:
+                raise InputError(path, f"not readable ({error.strerror})") from None
+            waiting += [entry for entry in inside if not entry.name.startswith(".")]
+
+
+def carried_splits(path: str | os.PathLike, format: str | None = None) -> dict[str, dict[str, Any]]:
+    """The published splits that a file carries: ``{name: {"train": rule, "test": rule}}``, empty for most formats.
+
+    A rule is ``{"column": c, "in": [values]}``, ``{"column": c, "lt": x}``, ``{"column": c, "ge": x}`` or
+    ``{"column": c, "prefix": text}`` over columns of the clip table.
+    """
+    reader = _reader(Path(path), format)
+    return reader.splits(Path(path)) if hasattr(reader, "splits") else {}
+
+
+def _naming(path: Path, motions: Iterator[Motion]) -> Iterator[Motion]:
+    """The same motions; an error that comes from a motion itself and names only the clip gets the file's name too."""
+    try:
+        yield from motions
+    except InputError as error:
+        if path.name in str(error):
+            raise
+        raise InputError(f"{path}, {error.where}", error.found, error.expected, error.mend) from None
+
+
+def _reader(path: Path, format: str | None) -> Any:
+    name = format or detect(path)
+    if name not in readers():
+        raise InputError(
+            f"format {name!r}", "no such format", f"one of {_formats()}", registry.did_you_mean(name, readers())
+        )
+    reader = readers()[name]
+    if format and _is_folder(path) and not getattr(reader, "folder", False):
+        raise InputError(path, "a folder", f"a file of format {name}", "A folder of files goes through kineme prepare")
+    return reader
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return stat.S_ISDIR(path.stat().st_mode)
+    except OSError as error:
+        found = "no such file or folder" if isinstance(error, FileNotFoundError) else f"not readable ({error.strerror})"
+        raise InputError(path, found) from None
+
+
+def _side_of(path: Path, head: bytes) -> str | None:
+    return next(
+        (name for name, reader in readers().items() if hasattr(reader, "side") and reader.side(path, head)), None
+    )
+
+
+def _head(path: Path) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read(HEAD)
+    except OSError as error:
+        raise InputError(path, f"not readable ({error.strerror})") from None
+
+
+def _formats() -> str:
+    return ", ".join(f"{name} ({' '.join(reader.suffixes)})" for name, reader in readers().items())

@@ -1,0 +1,279 @@
+"""Labelled set as arrays (NAME.npz with NAME.json beside it): all clips one after the other, one motion for each.
+
+The ``.npz`` holds ``joints`` ``[sum T, V, C]`` or ``[sum T, M, V, C]`` (float16 becomes float32), ``offsets``
+``[N + 1]``, and per clip ``labels`` (index into ``class_names`` of the json, -1 for none), ``subjects`` (0 = not
+known), ``views`` (camera number; or an index into ``view_names`` where it counts from 0), ``reps`` and ``names``. The
+``.json`` holds ``joint_names``, ``parents``, ``class_names``, ``units``, ``up``, ``fps`` and ``splits``.
+
+What else the ``.npz`` holds:
+
+* an array with one entry per clip becomes a column under its own name (``name_0``, ``name_1`` ... for ``[N, k]``); an
+  index into a list of the json becomes the name (``styles`` -> ``style_names``); ``dimensions`` ``[N, >=2]`` (height,
+  width) also gives the image size;
+* ``visibility`` or ``confidence`` ``[sum T, V]`` or ``[sum T, M, V]`` becomes the confidence, and joints of confidence
+  0 become 0, for what stands there is a guess. Without it a body whose joints are all 0 in a frame is missing there;
+* other arrays per frame, or with offsets of their own such as ``bbox``, are passed over.
+
+Columns that every clip gets besides: ``dataset`` (the file's stem), ``name`` (its entry of ``names``), ``repetition``
+(from ``reps``), and ``performance`` where names show what was filmed from several sides at once. PKU-MMD publishes no
+subjects: in its set ``subjects`` is the number of the video, and ``dev_xvideo`` is a rule over it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..motion import layout as skeleton
+from ..motion.motion import UNITS, UPS, Motion
+from ..utils import files
+from ..utils.errors import InputError
+from . import MAX_JOINTS, Options, _text
+
+suffixes = (".npz",)
+
+WHAT = "NAME.npz with joints and offsets, and NAME.json beside it"
+KNOWN = {"joints", "offsets", "labels", "subjects", "views", "reps", "names", "visibility", "confidence"}
+PERFORMANCES = (re.compile(r"(a\d+_s\d+_e\d+)_v\d+()"), re.compile(r"(\d{4})-[LMR](#\d+)"))  # without the camera
+RULES = (  # what the splits of a json say in words -> column, test, values
+    (re.compile(r"(?:views?|cameras?) ([\d, ]+)"), "camera", "in"),
+    (re.compile(r"subjects? ([\d, ]+)"), "subject", "in"),
+    (re.compile(r"video numbers? < (\d+)"), "subject", "lt"),
+    (re.compile(r"video numbers? >= (\d+)"), "subject", "ge"),
+    (re.compile(r"names starting with (\S+)"), "name", "prefix"),
+    (re.compile(r"(?P<column>\w+) == (-?\d+)"), "", "in"),
+)
+TESTS = {"in", "lt", "ge", "prefix"}
+
+
+def sniff(path: Path, head: bytes) -> bool:
+    if path.suffix.lower() != ".npz":
+        return False
+    if path.with_suffix(".json").is_file():
+        return True
+    try:
+        with zipfile.ZipFile(path) as file:
+            return {"joints.npy", "offsets.npy"} <= set(file.namelist())
+    except (OSError, ValueError, zipfile.BadZipFile):
+        return False
+
+
+def side(path: Path, head: bytes) -> bool:
+    """The json beside an ``.npz``."""
+    return path.suffix.lower() == ".json" and path.with_suffix(".npz").is_file()
+
+
+def read(path: Path, options: Options) -> Iterator[Motion]:
+    """All clips ``[T, M, V, C]`` in file order; ``source`` is their entry of ``names``."""
+    about = _about(path)
+    arrays = files.read_npz(path)
+    offsets = _offsets(path, arrays)
+    joints, seen = _joints(path, arrays)
+    clips = len(offsets) - 1
+    layout = _layout(path, about, joints.shape[2])
+    names = [str(name) for name in _per_clip(path, arrays, "names", [f"{path.name}#{k}" for k in range(clips)])]
+    labels = _labels(path, about, _per_clip(path, arrays, "labels", [-1] * clips))
+    subjects = [subject or None for subject in _per_clip(path, arrays, "subjects", [None] * clips)]
+    cameras = _cameras(about, _per_clip(path, arrays, "views", [None] * clips))
+    columns = _columns(path, arrays, about, clips)
+    fps, up, unit = _said(path, about)
+    for k, (start, end) in enumerate(itertools.pairwise(offsets)):
+        extra: dict[str, Any] = {"dataset": path.stem, "name": names[k], "performance": _performance(names[k])}
+        extra |= {key: values[k] for key, values in columns.items()}
+        width, height = extra.get("dimensions_1"), extra.get("dimensions_0")
+        yield Motion(
+            joints[start:end],
+            layout,
+            seen[start:end],
+            fps=fps,
+            up=up,
+            unit=unit,
+            image_size=(width, height) if width and height else None,
+            label=labels[k],
+            subject=subjects[k],
+            camera=cameras[k],
+            source=names[k],
+            extra=extra,
+        )
+
+
+def splits(path: str | os.PathLike) -> dict[str, dict[str, Any]]:
+    """The splits of the json as rules over columns; those that the json only describes are left out.
+
+    Raises:
+        InputError: a part of a split that is neither a rule nor in the known words.
+    """
+    path = Path(path)
+    said, found = _about(path).get("splits") or {}, {}
+    if not isinstance(said, dict):
+        raise InputError(path.with_suffix(".json"), f"splits = {str(said)[:60]}", "an object, one split per name")
+    for name, split in said.items():
+        if isinstance(split, dict) and {"train", "test"} <= split.keys():
+            where = f"{path.with_suffix('.json')}, split {name!r}"
+            found[name] = {part: _rule(where, split[part]) for part in ("train", "test")}
+    return found
+
+
+def _about(path: Path) -> dict[str, Any]:
+    where = path.with_suffix(".json")
+    if not where.is_file():
+        raise InputError(path, f"{where.name} is missing beside it", WHAT)
+    about = files.read_json(where, "the description of a labelled set")
+    if not isinstance(about, dict):
+        raise InputError(where, f"a {type(about).__name__}", "an object with joint_names, parents, class_names, ...")
+    return about
+
+
+def _offsets(path: Path, arrays: dict[str, np.ndarray]) -> np.ndarray:
+    for key in ("joints", "offsets"):
+        if key not in arrays:
+            raise InputError(path, f"no array {key!r}", WHAT)
+    offsets, joints = arrays["offsets"], arrays["joints"]
+    if joints.ndim not in (3, 4) or joints.shape[-1] not in (2, 3) or joints.dtype.kind != "f":
+        raise InputError(
+            path,
+            f"joints of shape {list(joints.shape)} and type {joints.dtype}",
+            "floats [frames, (persons,) joints, 2 or 3]",
+        )
+    if offsets.ndim != 1 or len(offsets) < 2 or offsets.dtype.kind not in "iu":
+        raise InputError(path, f"offsets of shape {list(offsets.shape)}, type {offsets.dtype}", "integers [clips + 1]")
+    offsets = offsets.astype(np.int64)
+    if offsets[0] != 0 or offsets[-1] != len(joints):
+        raise InputError(path, f"offsets from {offsets[0]} to {offsets[-1]}", f"0 to {len(joints)}, as many as frames")
+    if (np.diff(offsets) <= 0).any():
+        raise InputError(path, f"clip {np.argmax(np.diff(offsets) <= 0)} has no frames", "one or more in every clip")
+    return offsets
+
+
+def _joints(path: Path, arrays: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Joints ``[F, M, V, C]`` and confidence ``[F, M, V]`` of all clips, float32."""
+    joints = arrays["joints"]
+    joints = joints[:, None] if joints.ndim == 3 else joints
+    given = next((key for key in ("confidence", "visibility") if key in arrays), None)
+    if given is None:
+        with np.errstate(invalid="ignore"):
+            seen = np.repeat((joints != 0).any(axis=(2, 3))[..., None], joints.shape[2], axis=2).astype(np.float32)
+        return _text.float32(path, joints), seen
+    seen = arrays[given]
+    seen = seen[:, None] if seen.ndim == 2 else seen
+    if seen.shape != joints.shape[:3] or seen.dtype.kind not in "fiub" or not ((seen >= 0) & (seen <= 1)).all():
+        raise InputError(
+            path,
+            f"{given} of shape {list(seen.shape)} and type {seen.dtype}",
+            f"numbers from 0 to 1, {list(joints.shape[:3])} as joints has them",
+        )
+    return _text.float32(path, np.where(seen[..., None] > 0, joints, 0)), seen.astype(np.float32)
+
+
+def _layout(path: Path, about: dict[str, Any], joints: int) -> skeleton.Layout:
+    where, names, parents = path.with_suffix(".json"), about.get("joint_names"), about.get("parents")
+    if joints > MAX_JOINTS:
+        raise InputError(path, f"{joints} joints", f"at most {MAX_JOINTS}")
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names) or len(names) != joints:
+        raise InputError(where, f"joint_names = {str(names)[:60]}", f"the names of the {joints} joints of {path.name}")
+    layout = skeleton.identify(names)
+    if layout is not None:
+        return layout
+    if not isinstance(parents, list) or not all(type(parent) is int for parent in parents) or len(parents) != joints:
+        raise InputError(where, f"parents = {str(parents)[:60]}", f"{joints} joint numbers, -1 where the tree begins")
+    try:
+        return skeleton.free(names, parents)
+    except InputError as error:
+        raise InputError(where, f"joint_names or parents: {error.found}", error.expected, error.mend) from None
+
+
+def _said(path: Path, about: dict[str, Any]) -> tuple[float | None, str | None, str]:
+    fps, up, unit = about.get("fps"), about.get("up"), about.get("units", "1")
+    wrong = {
+        f"fps = {str(fps)[:40]}": fps is not None and not (type(fps) in (int, float) and 0 < fps < 1e5),
+        f"up = {str(up)[:40]}": up is not None and up not in UPS,
+        f"units = {str(unit)[:40]}": unit not in UNITS,
+    }
+    if any(wrong.values()):
+        raise InputError(
+            path.with_suffix(".json"),
+            next(found for found, is_wrong in wrong.items() if is_wrong),
+            f"fps above 0, up one of {' '.join(UPS)}, each or null; units one of {' '.join(UNITS)}",
+        )
+    return fps, up, unit
+
+
+def _per_clip(path: Path, arrays: dict[str, np.ndarray], key: str, otherwise: list[Any]) -> list[Any]:
+    """Entries of an array, one for each clip, as Python values; ``otherwise`` where there is no such array."""
+    if key not in arrays:
+        return otherwise
+    if arrays[key].ndim != 1 or len(arrays[key]) != len(otherwise) or arrays[key].dtype.kind not in "iufbU":
+        raise InputError(
+            path,
+            f"{key} of shape {list(arrays[key].shape)}, type {arrays[key].dtype}",
+            f"a number or text for each of {len(otherwise)} clips",
+        )
+    return _plain(arrays[key])
+
+
+def _labels(path: Path, about: dict[str, Any], labels: list[Any]) -> list[str | None]:
+    classes = about.get("class_names") or []
+    if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
+        raise InputError(path.with_suffix(".json"), f"class_names = {str(classes)[:60]}", "a list of names")
+    wrong = [label for label in labels if type(label) is not int or label >= len(classes)]
+    if wrong:
+        raise InputError(path, f"label {wrong[0]}", f"indices into the {len(classes)} class_names of the json")
+    return [classes[label] if label >= 0 else None for label in labels]
+
+
+def _cameras(about: dict[str, Any], views: list[Any]) -> list[Any]:
+    names = about.get("view_names")
+    is_index = isinstance(names, list) and all(type(view) is int and 0 <= view < len(names) for view in views)
+    return [names[view] for view in views] if names and is_index and 0 in views else views
+
+
+def _columns(path: Path, arrays: dict[str, np.ndarray], about: dict[str, Any], clips: int) -> dict[str, list[Any]]:
+    """Values per clip of what becomes a column of the clip table."""
+    columns = {"repetition": _per_clip(path, arrays, "reps", [None] * clips)}
+    for key in sorted(arrays.keys() - KNOWN):
+        values = arrays[key]
+        if values.ndim not in (1, 2) or len(values) != clips or values.dtype.kind not in "iufbU":
+            continue
+        names = about.get(f"{key}_names") or about.get(f"{key.removesuffix('s')}_names")
+        if values.ndim == 2:
+            columns |= {f"{key}_{k}": _plain(column) for k, column in enumerate(values.T)}
+        elif isinstance(names, list) and values.dtype.kind in "iu" and (values < len(names)).all():
+            columns[key] = [names[value] if value >= 0 else None for value in values]
+        else:
+            columns[key] = _plain(values)
+    return columns
+
+
+def _plain(values: np.ndarray) -> list[Any]:
+    """Python values of an array; NaN becomes None."""
+    return [None if value != value else value for value in values.tolist()]
+
+
+def _performance(name: str) -> str | None:
+    found = (pattern.fullmatch(name) for pattern in PERFORMANCES)
+    return next((match[1] + match[2] for match in found if match), None)
+
+
+def _rule(where: str, said: Any) -> dict[str, Any]:
+    if isinstance(said, dict) and isinstance(said.get("column"), str) and len(said) == 2 and said.keys() & TESTS:
+        return said
+    words = re.sub(r"\s*\([^)]*\)", "", said).strip() if isinstance(said, str) else ""
+    for pattern, column, test in RULES:
+        match = pattern.fullmatch(words)
+        if match:
+            column, value = match.groupdict().get("column", column), match[len(match.groups())]
+            values: Any = value if test == "prefix" else [int(number) for number in re.findall(r"-?\d+", value)]
+            return {"column": column, test: values[0] if test in ("lt", "ge") else values}
+    raise InputError(
+        where,
+        f"{str(said)[:60]!r}",
+        'a rule such as {"column": "camera", "in": [1, 2]}, or words such '
+        "as 'views 1, 2', 'subjects 1,3', 'names starting with train/', 'split == 1'",
+    )

@@ -1,0 +1,182 @@
+"""NTU RGB+D skeleton text (.skeleton): Kinect v2, 25 joints in metres, up to eight bodies per frame.
+
+The format (Shahroudy et al., CVPR 2016): the number of frames; then for each frame the number of bodies and for each
+body a line of 10 values, a line ``25`` and 25 lines of 12 values. A body's place in its frame is its slot; every slot
+becomes a person, and :mod:`kineme.normalise` chooses among them. Confidence is 1 for every joint of a body that is
+there: what the sensor calls inferred still has coordinates, and :func:`parse` gives the tracking states. The files
+state no frame rate; the sensor records 30 frames per second.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..motion import layout
+from ..motion.motion import Motion
+from ..utils.errors import InputError
+from . import Options, _text
+
+suffixes = own = (".skeleton",)
+
+WHAT = "NTU RGB+D skeleton text (frame count; per frame the bodies with 10 values, '25' and 25 lines of 12 values each)"
+NAME = re.compile(r"S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})")  # setup, camera, subject, repetition, action
+MAX_BODIES = 8
+MAX_PLACES = 1 << 20  # frames x slots of a file
+COUNTS = {str(n).encode(): n for n in range(MAX_BODIES + 1)}
+JOINTS, BODY_VALUES, JOINT_VALUES = 25, 10, 12
+BODY = BODY_VALUES + 1 + JOINTS * JOINT_VALUES  # words of one body
+COLUMNS = np.arange(BODY_VALUES + 1, BODY).reshape(JOINTS, JOINT_VALUES)  # where in a body the values of joints stand
+XYZ = COLUMNS[:, :3]
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """Everything that a file holds. B = bodies of all frames together, in file order.
+
+    Attributes:
+        frames: number of frames T.
+        frame, slot: int64 ``[B]``, where each body stands.
+        ids: int64 ``[B]``, the tracker's body number (17 digits, exact).
+        bodies: float64 ``[B, 9]``: clipped edges, left hand confidence and state, right hand confidence and state,
+            restricted, lean x, lean y, tracking state.
+        joints: float64 ``[B, 25, 12]``: x y z (m), depth x y, colour x y (px), orientation w x y z, tracking state
+            (0 not tracked, 1 inferred, 2 tracked); what is not finite stays so.
+    """
+
+    frames: int
+    frame: np.ndarray
+    slot: np.ndarray
+    ids: np.ndarray
+    bodies: np.ndarray
+    joints: np.ndarray
+
+
+def sniff(path: Path, head: bytes) -> bool:
+    if path.suffix.lower() != ".txt":
+        return False
+    words = head.split()
+    at = next((i for i, word in enumerate(words) if i and word != b"0"), len(words))  # frames without a body
+    return words[at : at + 1] != [b"25"] and words[at + BODY_VALUES + 1 : at + BODY_VALUES + 2] == [b"25"]
+
+
+def side(path: Path, head: bytes) -> bool:
+    """A list of samples with missing skeletons."""
+    names = head.split()[:20]
+    return path.suffix.lower() == ".txt" and bool(names) and all(NAME.match(_text.unpack(name)) for name in names)
+
+
+def read(path: Path, options: Options) -> Iterator[Motion]:
+    """One motion ``[T, M, 25, 3]``, M = most bodies in a frame; frames without a body have confidence 0."""
+    words, frame, slot, places = _scan(path, _text.load(path, WHAT))
+    frames, slots = int(words.word(0)), int(slot.max(initial=0)) + 1
+    if frames * slots > MAX_PLACES:
+        raise words.error(0, f"{frames} frames of up to {slots} bodies", f"at most {MAX_PLACES} bodies in all")
+    joints = np.zeros((frames, slots, JOINTS, 3), np.float32)
+    seen = np.zeros(joints.shape[:3], np.float32)
+    joints[frame, slot], seen[frame, slot] = words.floats(places[:, None, None] + XYZ, np.float32), 1
+    yield Motion(joints, layout.layout("ntu25"), seen, fps=30.0, up="+y", unit="m", source=path.name, **_named(path))
+
+
+def _named(path: Path) -> dict[str, Any]:
+    """What the name of a file says: label, subject, camera and further columns; nothing if it is of another kind."""
+    known = NAME.match(path.name)
+    if known is None:
+        return {}
+    setup, camera, subject, repetition, action = map(int, known.groups())
+    return {
+        "label": f"A{action:03d}",
+        "subject": subject,
+        "camera": camera,
+        "extra": {
+            "dataset": "ntu",
+            "setup": setup,
+            "repetition": repetition,
+            "performance": known[0][:4] + known[0][8:],
+        },
+    }
+
+
+def parse(source: str | os.PathLike | bytes) -> Recording:
+    """All values of a file (a path, or its bytes).
+
+    Raises:
+        InputError: not of this format; the message names the line.
+    """
+    path, data = ("bytes", source) if isinstance(source, bytes) else (source, _text.load(source, WHAT))
+    words, frame, slot, places = _scan(path, data)
+    ids = np.array([words.integer(i, "the number of a body") for i in places], np.int64)
+    bodies = words.floats(places[:, None] + np.arange(1, BODY_VALUES))
+    joints = words.floats(places[:, None, None] + COLUMNS, finite=False)
+    return Recording(int(words.word(0)), frame, slot, ids, bodies, joints)
+
+
+def missing_skeletons(path: str | os.PathLike) -> set[str]:
+    """Names in a list of samples without usable skeletons, as it is published beside the data set.
+
+    Raises:
+        InputError: a line that is not the name of a sample.
+    """
+    names = _text.unpack(_text.load(path, "names of samples such as S001C002P005R002A008, one on each line")).split()
+    for name in names:
+        if not NAME.match(name):
+            raise InputError(path, f"{name[:40]!r} is not the name of a sample", "names such as S001C002P005R002A008")
+    return {NAME.match(name)[0] for name in names}  # type: ignore[index]
+
+
+def _scan(path: str | os.PathLike, data: bytes) -> tuple[_text.Words, np.ndarray, np.ndarray, np.ndarray]:
+    """Words of the file, and for each body its frame, its slot, and the index of its first word."""
+    words = _text.words(path, data)
+    frames = words.integer(0, "the number of frames")
+    if not 0 < frames < len(words):
+        raise words.error(
+            0,
+            f"{frames} frames announced in a file of {len(words)} words",
+            WHAT,
+            "The file is cut short or of another format",
+        )
+    counts, at = _counts(words, frames)
+    frame = np.repeat(np.arange(len(counts)), counts)
+    slot = np.arange(len(frame)) - (np.cumsum(counts) - counts)[frame]
+    places = 2 + frame + BODY * np.arange(len(frame))
+    inside = places[: np.searchsorted(places, len(words) - BODY_VALUES)] + BODY_VALUES
+    right = words.equal(inside, b"25")
+    if not right.all():
+        wrong = inside[np.argmin(right)]
+        raise words.error(wrong, f"a body with {words.shown(wrong)} joints", "25 joints")
+    if at > len(words) or (len(counts) < frames and at == len(words)):
+        raise words.error(
+            len(words),
+            f"the file ends within frame {max(len(counts), 1)} of {frames}",
+            "all frames that the first line announces",
+            "The file is cut short",
+        )
+    if len(counts) < frames:
+        raise words.error(at, f"{words.shown(at)} bodies in frame {len(counts) + 1}", f"0 to {MAX_BODIES}")
+    if at < len(words):
+        raise words.error(at, f"{words.shown(at)} behind the last of {frames} frames", "the end of the file")
+    return words, frame, slot, places
+
+
+def _counts(words: _text.Words, frames: int) -> tuple[np.ndarray, int]:
+    """Bodies of each frame, as far as the file is in order, and the index of the word behind them."""
+    first = COUNTS.get(words.word(1), len(words))
+    if 1 + frames * (1 + BODY * first) == len(words):  # as a rule every frame has as many bodies as the first
+        heads = np.arange(1, len(words), 1 + BODY * first)
+        if words.equal(heads, words.word(1)).all():
+            return np.full(frames, first), len(words)
+    counts: list[int] = []
+    at, edges = 1, words.edges.data  # a memoryview: its items are plain int, faster to index with
+    while len(counts) < frames and at < len(words):
+        count = COUNTS.get(words.data[edges[2 * at] : edges[2 * at + 1]])
+        if count is None:
+            break
+        counts.append(count)
+        at += 1 + BODY * count
+    return np.array(counts, np.int64), at

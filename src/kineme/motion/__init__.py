@@ -1,0 +1,1 @@
+"""One movement in memory, and its geometry."""

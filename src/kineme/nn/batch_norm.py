@@ -1,0 +1,77 @@
+"""Batch normalisation over the global batch, on any device and any number of processes."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..utils.distributed import current, summed
+
+
+class BatchNorm(nn.Module):
+    """Batch norm of ``[..., features]`` over all leading axes and all processes.
+
+    Parameters and buffers have the names and meaning of ``torch.nn.BatchNorm1d``. torch's SyncBatchNorm refuses CPU
+    tensors; this one does not.
+
+    Args:
+        features: size of the last axis.
+        momentum: weight of a new batch in the running statistics; None averages all batches since ``reset``.
+        biased: the running variance is that of the batch as it stands (Keras), not the estimate of the population's.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+
+    def __init__(self, features: int, eps: float = 1e-5, momentum: float | None = 0.1, biased: bool = False):
+        super().__init__()
+        self.eps, self.momentum, self.biased = eps, momentum, biased
+        self.weight = nn.Parameter(torch.ones(features))
+        self.bias = nn.Parameter(torch.zeros(features))
+        self.register_buffer("running_mean", torch.zeros(features))
+        self.register_buffer("running_var", torch.ones(features))
+        self.register_buffer("num_batches_tracked", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, x: Tensor, apart: bool = False) -> Tensor:
+        """Normalise ``x [..., features]``.
+
+        Args:
+            x: any leading axes.
+            apart: ``x [rows, sides, features]`` has statistics of its own for every side, as if it were given one side
+                after the other.
+        """
+        shape, x = x.shape, x.float()
+        if not self.training:
+            scale = self.weight * torch.rsqrt(self.running_var + self.eps)
+            return (x - self.running_mean) * scale + self.bias
+        x = x if apart else x.reshape(-1, 1, x.shape[-1])
+        if current().size == 1 and len(x) > 1:
+            return self._alone(x).view(shape)
+        # deviations from the mean, not the difference of square sums: exact to 1e-6 also far from the origin
+        count = summed(x.new_tensor([float(len(x))]))
+        mean = summed(x.sum(0)) / count
+        centred = x - mean
+        var = summed(centred.square().sum(0)) / count
+        self._keep(mean, var if self.biased else var * (count / (count - 1).clamp(min=1)))
+        return (centred * (torch.rsqrt(var + self.eps) * self.weight) + self.bias).view(shape)
+
+    def _alone(self, x: Tensor) -> Tensor:
+        """Of one process: torch's own, which takes a third of the time or less; it does not like to be far from 0."""
+        rows, sides, _ = x.shape
+        middle = x.detach().mean(0)
+        mean, var = torch.zeros_like(middle).flatten(), torch.ones_like(middle).flatten()
+        weight, bias = (wide.repeat(sides) if sides > 1 else wide for wide in (self.weight, self.bias))
+        out = F.batch_norm((x - middle).flatten(1), mean, var, weight, bias, True, 1.0, self.eps)
+        self._keep(mean.view_as(middle) + middle, var.view_as(middle) * ((rows - 1) / rows if self.biased else 1))
+        return out.view_as(x)
+
+    @torch.no_grad()
+    def _keep(self, mean: Tensor, var: Tensor) -> None:
+        """Move the running statistics towards those of each side ``[sides, features]``."""
+        for middle, spread in zip(mean, var):
+            self.num_batches_tracked += 1
+            share = 1.0 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+            self.running_mean.lerp_(middle, share)
+            self.running_var.lerp_(spread, share)

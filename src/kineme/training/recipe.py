@@ -1,0 +1,157 @@
+"""Recipes: the settings of one training (method, encoder, loop), from TOML files, command-line overrides, or sized to
+a store.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from ..utils import registry, settings
+from ..utils.errors import InputError
+
+RECIPES = Path(__file__).parent / "recipes"
+PRESETS = ("small", "published")  # recipes that every method has
+SMALL = 20_000  # below so many training clips, or without a GPU, the small preset is taken
+
+
+@dataclass(frozen=True)
+class Loop:
+    """Settings of the training loop, the same for every method.
+
+    ``batch`` is the global batch (all processes together). The learning rate is ``lr`` times a factor by epoch:
+    ``step`` multiplies by ``gamma`` at every milestone (0-based epochs), ``cosine`` falls to 0 at the last epoch;
+    ``warmup`` epochs rise linearly before. ``clip`` bounds the norm of each group's gradient (0 = off).
+    ``adagrad`` begins with accumulators of 0.1, as Keras does.
+    ``save_seconds`` is the least time between two resumable states (0 = after every epoch).
+    """
+
+    epochs: int = 100
+    batch: int = 64
+    optimiser: Literal["sgd", "adamw", "adagrad"] = "sgd"
+    lr: float = 0.01
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    schedule: Literal["constant", "step", "cosine"] = "step"
+    milestones: tuple[int, ...] = ()
+    gamma: float = 0.1
+    warmup: float = 0.0
+    clip: float = 0.0
+    precision: Literal["fp32", "bf16"] = "fp32"
+    save_seconds: float = 20.0
+
+    def __post_init__(self):
+        settings.positive(self, "loop", "epochs", "batch", "lr")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that a training needs besides data and seed; ``method`` and ``encoder`` are tables for the chosen
+    names.
+    """
+
+    method_name: str
+    encoder_name: str
+    method: dict[str, Any] = field(default_factory=dict)
+    encoder: dict[str, Any] = field(default_factory=dict)
+    loop: Loop = field(default_factory=Loop)
+    preset: str = "recipe"
+
+
+def find(name: str) -> Path:
+    """The file of a recipe: a path, or the name of one that comes with Kineme.
+
+    Raises:
+        InputError: neither exists.
+    """
+    if name.endswith(".toml"):
+        if Path(name).is_file():
+            return Path(name)
+        raise InputError(name, "no such file", "a recipe (.toml)")
+    recipes = known()
+    if name not in recipes:
+        raise InputError(
+            f"recipe {name!r}",
+            "no such recipe",
+            f"a .toml file, or one of {', '.join((*PRESETS, *recipes))}",
+            registry.did_you_mean(name, (*PRESETS, *recipes)),
+        )
+    return recipes[name]
+
+
+def known() -> dict[str, Path]:
+    """The recipes that come with Kineme."""
+    return {path.stem: path for path in sorted(RECIPES.glob("*/*.toml"))}
+
+
+def load(
+    method: str, clips: int, *, recipe: str | None = None, overrides: Sequence[str] = (), gpu: bool = False
+) -> Recipe:
+    """The settings of a training.
+
+    Args:
+        method: name of the method.
+        clips: number of training clips; without a recipe the settings are sized to it.
+        recipe: name or path of a recipe, or one of ``PRESETS``; None takes a preset by the number of clips. Presets
+            are sized to the data.
+        overrides: ``"method.temperature=0.1"``-like assignments (tables ``method``, ``encoder``, ``loop``;
+            ``encoder.name`` chooses the encoder).
+        gpu: whether a GPU is at hand; without one, or with few clips, the small preset is taken.
+
+    Raises:
+        InputError: unknown names, wrong values, a recipe of another method.
+    """
+    cls = registry.entry("methods", method)
+    if recipe is not None and recipe not in PRESETS:
+        path = find(recipe)
+        try:
+            tables: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise InputError(path, f"not readable as TOML ({error})", "tables [method], [encoder], [loop]") from None
+        if tables.get("method", {}).get("name", method) != method:
+            raise InputError(path, f"a recipe of method {tables['method']['name']!r}", f"one of {method!r}")
+        preset = path.stem
+    else:
+        preset = recipe or ("small" if clips < SMALL or not gpu else "published")
+        low = cls.small if preset == "small" else {"loop": cls.loop}
+        tables = {"method": dict(low.get("method", {})), "loop": dict(low.get("loop", {}))}
+    tables.pop("reproduce", None)  # what `kineme reproduce` needs beside the training
+    tables = settings.override(tables, overrides)
+    for name in tables:
+        if name not in ("method", "encoder", "loop"):
+            raise InputError(
+                f"recipe table {name!r}",
+                "no such table",
+                "method, encoder or loop",
+                registry.did_you_mean(name, ("method", "encoder", "loop")),
+            )
+    method_table, encoder_table = dict(tables.get("method", {})), dict(tables.get("encoder", {}))
+    method_table.pop("name", None)
+    encoder_name = encoder_table.pop("name", cls.encoder_name)
+    encoder_cls = registry.entry("encoders", encoder_name)
+    loop_table = dict(tables.get("loop", {}))
+    if preset in PRESETS:
+        method_table = cls.sized(method_table, clips)
+        encoder_table = {**(encoder_cls.small if preset == "small" else {}), **encoder_table}
+        loop_table.setdefault("batch", max(1, min(Loop.batch, clips // 2)))
+    loop = settings.make(Loop, loop_table, "loop")
+    steps, least = {"small": (cls.small.get("steps", 1000), 10), "published": (cls.steps, 1)}.get(preset, (None, 1))
+    if steps and "epochs" not in loop_table:
+        loop = replace(loop, epochs=max(least, round(steps / max(1, clips // loop.batch))))
+    return Recipe(
+        method,
+        encoder_name,
+        settings.as_dict(settings.make(cls.Settings, method_table, "method")),
+        settings.as_dict(settings.make(encoder_cls.Settings, encoder_table, "encoder")),
+        loop,
+        preset,
+    )
+
+
+def from_card(card: dict[str, Any]) -> Recipe:
+    """The recipe that a run's card records."""
+    values = {f.name: card["recipe"][f.name] for f in fields(Recipe)}
+    return Recipe(**{**values, "loop": settings.make(Loop, values["loop"], "loop")})

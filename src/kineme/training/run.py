@@ -1,0 +1,136 @@
+"""The folder of a run: its card, who may write there, and what another run takes over from it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .. import __version__
+from ..data.store import Store
+from ..methods import CROP
+from ..nn import matmul
+from ..utils import distributed, registry
+from ..utils.distributed import World
+from ..utils.errors import InputError
+from ..utils.files import read_json
+from . import recipe
+from .recipe import Recipe
+
+
+def card(
+    chosen: Recipe, data: Any, opened: Sequence[Store], split: str | None, clips: int, seed: int, device: str
+) -> dict[str, Any]:
+    """Everything that has to be known of a run besides its weights.
+
+    Args:
+        data: has ``layout``, ``coords``, ``persons``, ``hash`` and ``card["normalise"]``, as a store has.
+        opened: the stores it was made of.
+        clips: number of training clips.
+    """
+    views, method = chosen.method.get("views"), registry.entry("methods", chosen.method_name)
+    layout, coords, normalise = method.sees(data.layout, data.coords, data.card["normalise"])
+    return {
+        "kind": "run",
+        "format": 1,
+        "kineme": __version__,
+        "status": "running",
+        "method": chosen.method_name,
+        "encoder": chosen.encoder_name,
+        "unit": method.unit,
+        "seed": seed,
+        "recipe": json.loads(json.dumps(dataclasses.asdict(chosen))),
+        "layout": layout.as_dict(),
+        "coords": coords,
+        "persons": data.persons,
+        "normalise": normalise,
+        "crop": {"ratio": CROP, "frames": views["frames"] if isinstance(views, dict) and "frames" in views else 64},
+        "stores": [{"name": s.path.name, "hash": s.hash} for s in opened],
+        "data": data.hash,
+        "split": split,
+        "clips": clips,
+        "init": None,
+        "torch": torch.__version__,
+        "device": torch.cuda.get_device_name() if device != "cpu" else "cpu",
+        "threads": torch.get_num_threads(),
+        "matrix_product": f"torch default; recurrences: {matmul.path() if device == 'cpu' else 'cuDNN'}",
+        "processes": distributed.current().size,
+    }
+
+
+def recorded(run: Path) -> dict[str, Any] | None:
+    """The card of a run to be resumed, or None where nothing was written yet."""
+    return read_json(run / "card.json", "a run's card") if (run / "card.json").exists() else None
+
+
+def claim(run: Path, resume: bool, here: World) -> None:
+    """Refuse a folder that holds something, unless a run is to go on there.
+
+    Raises:
+        InputError: the folder is not empty.
+    """
+    if here.rank == 0 and run.exists() and any(run.iterdir()) and not resume:
+        raise InputError(
+            run,
+            "the folder exists",
+            "a new folder",
+            "Go on with --resume, or name another with --out; runs are never overwritten",
+        )
+    if here.size > 1:
+        torch.distributed.barrier()
+
+
+@dataclasses.dataclass(frozen=True)
+class Start:
+    """A finished run from which another begins: weights, queues and optimisers, and the epochs it has behind it."""
+
+    path: Path
+    epochs: int
+
+    @property
+    def state(self) -> Path:
+        """Its whole training state."""
+        return self.path / "resume" / "state.safetensors"
+
+    @property
+    def untrained(self) -> Path:
+        """Its encoder before any training."""
+        return self.path / "initial.safetensors"
+
+
+def start(path: str | Path, chosen: Recipe) -> Start:
+    """Open a run as the beginning of another.
+
+    Raises:
+        InputError: no finished run with its training state, or nothing would be left to train: epochs are counted from
+            its beginning.
+    """
+    path = Path(path)
+    found = read_json(path / "card.json", "a run (a folder that `kineme pretrain` wrote)")
+    kind = found.get("kind") if isinstance(found, dict) else None
+    if kind != "run" or found.get("status") != "done":
+        what = f"a {kind}" if kind != "run" else "an unfinished run"
+        raise InputError(path, what, "a finished run to start from", "Let it end first: kineme pretrain ... --resume")
+    before = recipe.from_card(found).loop
+    begun = Start(path, before.epochs)
+    if not begun.state.exists():
+        raise InputError(
+            path,
+            "no training state (resume/state.safetensors)",
+            "a run with its queues and optimisers",
+            "Imported weights have none; start from a run that was trained here",
+        )
+    if chosen.loop.optimiser != before.optimiser:
+        raise InputError("loop.optimiser", f"{chosen.loop.optimiser}", f"{before.optimiser}, whose state is taken over")
+    if chosen.loop.epochs <= begun.epochs:
+        raise InputError(
+            "loop.epochs",
+            f"{chosen.loop.epochs}, but {path} has {begun.epochs} behind it",
+            f"more than {begun.epochs}",
+            "With --init epochs are counted from the beginning of that run",
+        )
+    return begun

@@ -1,0 +1,383 @@
+"""Motion drawn: strips of stick figures, films, a clip beside its nearest, the loss of a training, a map of vectors.
+
+What a figure looks like stands in :mod:`kineme.figures`. Pictures are ``.png``, ``.svg`` or ``.pdf``, films ``.gif``.
+Nothing here touches matplotlib's global state, so it can be called from a notebook, a server or a thread.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import LineCollection
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+from PIL import Image
+
+from ..motion.motion import Motion
+from ..utils import files
+from ..utils.errors import InputError
+from .stick_figure import INK, PALE, Figures, Line, ink
+
+BLACK, GREY, SAME, OTHER = "#1d1e22", "#6b6e76", "#23763f", "#b3362b"
+MARKS = "os^DvPX*"  # of a map: ten classes have one shape in ten colours, the next ten another
+CURVES = ("#2b7bba", "#e0642c", "#3f9467", "#8a62b0", "#a8862a", "#6b6e76")
+FRAMES = 8  # figures of a strip
+INCH, DPI = 1.25, 110  # inches that a body's height takes
+TIME, TITLE = 0.13, 0.17  # room for the time beneath a figure, for a title above; in heights of the body
+LETTER, LETTERS = 0.097, 26  # inches that a letter takes beside a strip, and how many there are at most
+FPS, MOST_FPS = 20, 50  # of a film, unless asked otherwise; browsers slow down what is faster
+
+
+# ------------------------------------------------------------------------------------------------ pictures
+
+
+def strip(motion: Motion, to: str | Path | Axes, frames: int = FRAMES, title: str = "") -> None:
+    """One movement as a row of figures, evenly from its first to its last frame, with the time beneath.
+
+    A figure stands in the middle of its place, whichever way the body travels; its height above the floor is kept.
+
+    Args:
+        motion: any motion.
+        to: picture to write, or axes to draw into.
+        frames: how many figures; fewer if the motion is shorter.
+        title: above the row.
+
+    Raises:
+        InputError: ``frames`` below 1, no joint seen at all, a file name of another kind.
+    """
+    figures = Figures(motion, frames)
+    if isinstance(to, Axes):
+        _row(to, figures, title=title)
+    else:
+        _page([figures], [[]], [BLACK], to, title)
+
+
+def sheet(motions: Sequence[Motion], path: str | Path, titles: Sequence[str] = (), frames: int = FRAMES) -> None:
+    """Several movements, one strip under the other, each with its title (by default its label) to the left."""
+    words = [[title] for title in titles or (str(motion.label or motion.source) for motion in motions)]
+    _page([Figures(motion, frames) for motion in motions], words, [BLACK] * len(motions), path)
+
+
+def neighbours(
+    query: Motion,
+    hits: Sequence[tuple[Motion, float]],
+    path: str | Path,
+    titles: Sequence[str] = (),
+    frames: int = FRAMES,
+) -> None:
+    """A clip and those nearest to it, one strip under the other, with label, similarity, subject and camera.
+
+    The label of a hit is green where it is the query's, red where it is another.
+
+    Args:
+        query: the clip that was asked for.
+        hits: (clip, similarity), nearest first.
+        path: picture to write.
+        titles: what stands in the place of the labels, query first.
+        frames: figures of each row.
+    """
+    clips = [query, *(clip for clip, _ in hits)]
+    named = [clip.label or (f"nearest {place}" if place else "query") for place, clip in enumerate(clips)]
+    said = ["query" if titles or query.label else "", *(f"similarity {similarity:.3f}" for _, similarity in hits)]
+    words = [
+        [text for text in (label, what, _who(clip)) if text] for label, what, clip in zip(titles or named, said, clips)
+    ]
+    inks = [
+        BLACK,
+        *(
+            BLACK if None in (query.label, clip.label) else SAME if clip.label == query.label else OTHER
+            for clip, _ in hits
+        ),
+    ]
+    _page([Figures(clip, frames) for clip in clips], words, inks, path, apart=True)
+
+
+def gif(
+    motion: Motion | Sequence[Motion], path: str | Path, fps: float = FPS, columns: int = 4, size: int = 150
+) -> None:
+    """A film of one movement, or of several side by side, each with its label, that runs for ever.
+
+    The camera follows the body; its shadow and its height above the floor stay. Shorter motions wait for the longest;
+    what is longer than ``figures.LONGEST`` frames is cut.
+
+    Args:
+        motion: what to show.
+        path: ``.gif`` to write.
+        fps: of the film, at most ``MOST_FPS``; a motion without a rate is shown frame by frame.
+        columns: how many stand side by side.
+        size: pixels for the height of a body.
+
+    Raises:
+        InputError: no motion, no joint seen at all, another file name, a rate that is not positive.
+    """
+    motions = [motion] if isinstance(motion, Motion) else list(motion)
+    if not motions or Path(path).suffix.lower() != ".gif" or not fps > 0:
+        raise InputError(
+            path,
+            f"a film of {len(motions)} motions, {fps} frames a second",
+            "one motion or more, a rate above 0, and a name that ends with .gif",
+        )
+    wait = max(100 // MOST_FPS, round(100 / fps))  # hundredths of a second, as the format counts
+    panels = [Figures(each.resample(100 / wait) if each.fps else each) for each in motions]
+    labels = [str(each.label or each.source) for each in motions]
+    palette = _palette()
+    images = [
+        image.quantize(palette=palette, dither=Image.Dither.NONE)
+        for image in _film(panels, labels, min(columns, len(panels)), size)
+    ]
+    with files.atomic(path) as temporary:
+        images[0].save(temporary, "GIF", save_all=True, append_images=images[1:], duration=10 * wait, loop=0)
+
+
+def curve(logs: Mapping[str, Iterable[Mapping[str, Any]]] | str | Path, path: str | Path, key: str = "loss") -> None:
+    """A logged value over epochs, one line for each training.
+
+    Args:
+        logs: name of a training -> the lines of its log; or the folder of one run.
+        path: picture to write.
+        key: which value.
+
+    Raises:
+        InputError: no line has it.
+    """
+    if not isinstance(logs, Mapping):
+        text = (Path(logs) / "log.jsonl").read_text(encoding="utf-8")
+        logs = {Path(logs).name: [json.loads(line) for line in text.splitlines()]}
+    known = {name: [(line["epoch"] + 1, line[key]) for line in lines if key in line] for name, lines in logs.items()}
+    if not any(known.values()):
+        raise InputError("log", f"no line with {key!r}", "lines of a training's log.jsonl")
+    figure = Figure((6, 3.2), layout="constrained", dpi=DPI)
+    axes = figure.add_subplot()
+    for number, (name, points) in enumerate(known.items()):
+        at, values = np.array(points, float).reshape(-1, 2).T
+        axes.plot(
+            at,
+            values,
+            color=CURVES[number % len(CURVES)],
+            linewidth=1.6,
+            label=name,
+            marker="o" if len(at) < 3 else "",
+            markersize=4,
+        )
+    axes.set_xlabel("epoch", color=GREY)
+    axes.set_ylabel(key, color=GREY, parse_math=False)
+    axes.tick_params(colors=GREY, length=3)
+    axes.grid(axis="y", color=PALE, linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(PALE)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if len(known) > 1:
+        axes.legend(frameon=False, labelcolor=GREY)
+    _save(figure, path)
+
+
+def plane(features: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Vectors laid into the plane so that neighbours stay neighbours: t-SNE (van der Maaten, Hinton 2008) of their
+    directions, begun from their two main axes. Distances between groups mean little.
+
+    Args:
+        features: ``[N, D]``, at least four.
+
+    Returns:
+        float32 ``[N, 2]``
+    """
+    from sklearn.decomposition import PCA
+    from sklearn.manifold import TSNE
+
+    if len(features) < 4:
+        raise InputError("map", f"{len(features)} vectors", "at least 4")
+    lengths = np.linalg.norm(features, axis=1, keepdims=True).clip(min=1e-12)
+    few = PCA(min(50, *features.shape), svd_solver="randomized", random_state=seed).fit_transform(features / lengths)
+    perplexity = min(30, (len(features) - 1) / 3)
+    return TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(few)
+
+
+def atlas(
+    points: np.ndarray, labels: Sequence[str | None], path: str | Path, title: str = "", pale: np.ndarray | None = None
+) -> None:
+    """A map: one mark for each clip, its colour and shape the class.
+
+    Args:
+        points: ``[N, 2]``, e.g. from :func:`plane`.
+        labels: names; clips without one are grey dots.
+        path: picture to write.
+        title: what is shown.
+        pale: bool ``[N]``: clips drawn small and pale, e.g. those of the training part.
+
+    Raises:
+        InputError: not as many labels as points.
+    """
+    if len(labels) != len(points):
+        raise InputError("map", f"{len(labels)} labels", f"one for each of {len(points)} points")
+    pale = np.zeros(len(points), bool) if pale is None else np.asarray(pale, bool)
+    names, owner = sorted({name for name in labels if name is not None}), np.array(labels, object)
+    inks: Sequence[Any] = colormaps["tab10"].colors  # type: ignore[attr-defined] # a list of colours
+    figure = Figure((8.2, 5.6), layout="constrained", dpi=DPI)
+    axes = figure.add_subplot()
+    axes.set_title(title, color=BLACK, fontsize=10)
+    x, y = points[np.array([name is None for name in labels], bool)].T
+    axes.scatter(x, y, 8, color=PALE, linewidths=0)
+    for number, name in enumerate(names):
+        mine, colour, shape = owner == name, inks[number % len(inks)], MARKS[number // len(inks) % len(MARKS)]
+        for some, size, alpha, word in ((mine & pale, 10, 0.22, None), (mine & ~pale, 20, 0.9, _short(name))):
+            x, y = points[some].T
+            axes.scatter(x, y, size, color=colour, marker=shape, linewidths=0, alpha=alpha, label=word)
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_color(PALE)
+    if names:
+        figure.legend(
+            loc="outside right center", frameon=False, labelcolor=GREY, fontsize=8, ncols=-(-len(names) // 24)
+        )
+    _save(figure, path)
+
+
+# ------------------------------------------------------------------------------------------------ pages
+
+
+def _paint(axes: Axes, lines: Iterable[Line]) -> LineCollection:
+    """Draw lines whose widths are in the units of the axes; these have their limits and one scale for x and y."""
+    ends, inks, widths = zip(*lines)
+    box, (left, right), (low, high) = axes.get_window_extent(), axes.get_xlim(), axes.get_ylim()
+    points = min(box.width / (right - left), box.height / (high - low)) * 72 / axes.figure.dpi
+    drawn = LineCollection(
+        ends, colors=inks, linewidths=points * np.array(widths), capstyle="round", clip_on=False, snap=False
+    )
+    axes.add_collection(drawn, autolim=False)
+    return drawn
+
+
+def _row(axes: Axes, figures: Figures, slot: float | None = None, places: int | None = None, title: str = "") -> None:
+    """A strip into axes: ``places`` places of width ``slot``, the figures in the first of them."""
+    slot, places = slot or figures.slot, places or len(figures.at)
+    axes.set_axis_off()
+    axes.set_aspect("equal")
+    axes.set_xlim(0, slot * places)
+    axes.set_ylim(figures.low - TIME, figures.high + (TITLE if title else 0))
+    axes.plot([0, slot * len(figures.at)], [0, 0], color=PALE, linewidth=0.8, zorder=0, solid_capstyle="butt")
+    middles = slot * (np.arange(len(figures.at)) + 0.5)
+    _paint(axes, itertools.chain.from_iterable(figures.lines(k, x) for k, x in enumerate(middles)))
+    for x, frame in zip(middles, figures.at):
+        time = f"{frame / figures.fps:.1f} s" if figures.fps else f"{frame}"
+        axes.text(x, figures.low - 0.03, time, color=GREY, fontsize=6.5, ha="center", va="top")
+    if title:
+        axes.text(
+            0.02,
+            figures.high + TITLE,
+            _short(title),
+            color=BLACK,
+            fontsize=10,
+            weight="bold",
+            va="top",
+            parse_math=False,
+        )
+
+
+def _page(
+    rows: Sequence[Figures],
+    words: Sequence[Sequence[str]],
+    inks: Sequence[str],
+    path: str | Path,
+    title: str = "",
+    apart: bool = False,
+) -> None:
+    """Strips one under the other on one scale.
+
+    Args:
+        words: lines of text to the left of each strip.
+        inks: colours of their first lines.
+        path: picture to write.
+        title: above each strip.
+        apart: leave room between them, and draw a line under the first.
+    """
+    if not rows:
+        raise InputError(path, "no motion", "one or more")
+    slot, places = max(row.slot for row in rows), max(len(row.at) for row in rows)
+    letters = max((len(_short(line)) for said in words for line in said[:1]), default=0)
+    margin, gap = (max(0.22 + LETTER * letters, 1.4 if apart else 0) if letters else 0.1), 0.16 if apart else 0.06
+    heights = [INCH * (row.high - row.low + TIME + (TITLE if title else 0)) for row in rows]
+    width, height = margin + INCH * slot * places + 0.1, sum(heights) + gap * (len(rows) + 1)
+    figure, top = Figure((width, height), dpi=DPI), height
+    first: dict[str, Any] = {"fontsize": 10, "weight": "bold"}
+    for number, (row, said, ink_of_first, tall) in enumerate(zip(rows, words, inks, heights)):
+        top -= gap + tall
+        box = margin / width, top / height, 1 - (margin + 0.1) / width, tall / height
+        _row(figure.add_axes(box), row, slot, places, title)
+        for line, text in enumerate(said):
+            style = {"fontsize": 7.5, "color": GREY} if line else {**first, "color": ink_of_first}
+            level = top + tall / 2 + (0.22 if len(said) > 1 else 0) - 0.18 * line
+            figure.text(0.12 / width, level / height, _short(text), va="center", parse_math=False, **style)
+        if apart and number == 0:
+            level = (top - gap / 2) / height
+            figure.add_artist(Line2D([0.12 / width, 1 - 0.1 / width], [level] * 2, color=GREY, linewidth=0.6))
+    _save(figure, path)
+
+
+def _film(panels: Sequence[Figures], labels: Sequence[str], columns: int, size: int) -> Iterator[Image.Image]:
+    """The frames of a film, panels in rows of ``columns``, ``size`` pixels for the height of a body."""
+    rows, width = -(-len(panels) // columns), max(panel.slot for panel in panels)
+    low, high = min(panel.low for panel in panels) - 0.04, max(panel.high for panel in panels) + TITLE
+    figure = Figure((columns * width * size / DPI, rows * (high - low) * size / DPI), dpi=DPI, facecolor="white")
+    canvas = FigureCanvasAgg(figure)
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set_axis_off()
+    axes.set_xlim(0, columns * width)
+    axes.set_ylim(0, rows * (high - low))
+    places = [
+        ((number % columns + 0.5) * width, (rows - 1 - number // columns) * (high - low) - low)
+        for number in range(len(panels))
+    ]
+    for (x, y), label in zip(places, labels):
+        axes.text(x, y + high - 0.02, _short(label), color=GREY, fontsize=8, ha="center", va="top", parse_math=False)
+    for frame in range(max(len(panel.at) for panel in panels)):
+        drawn = _paint(
+            axes,
+            itertools.chain.from_iterable(
+                panel.lines(min(frame, len(panel.at) - 1), x, y) for panel, (x, y) in zip(panels, places)
+            ),
+        )
+        canvas.draw()
+        yield Image.fromarray(np.array(canvas.buffer_rgba())[..., :3])
+        drawn.remove()
+
+
+def _palette() -> Image.Image:
+    """Our colours in steps to white, the palette of all frames of a film; one for each would make colours flicker."""
+    inks = np.array([to_rgb(GREY), PALE, *(ink(side, person) for side in INK for person in (0, 1))])
+    steps = np.linspace(0, 1, 13)[1:, None, None]
+    colours = (255 * (1 - steps * (1 - inks))).round().astype(int).reshape(-1, 3)
+    colours = colours[colours.min(1) < 245]  # the search for the nearest is too coarse to tell lighter ones from white
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([255, 255, 255, *colours.reshape(-1).tolist()])
+    return palette
+
+
+def _save(figure: Figure, path: str | Path) -> None:
+    """Write a picture whole or not at all; the ending of its name says what kind."""
+    kind = Path(path).suffix.lower().removeprefix(".")
+    if kind not in ("png", "svg", "pdf"):
+        raise InputError(path, f"a picture of kind {kind!r}", "a name that ends with .png, .svg or .pdf")
+    figure.set_facecolor("white")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph")  # a name in letters that the font has not: drawn as boxes
+        with files.atomic(path) as temporary:
+            figure.savefig(temporary, format=kind)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LETTERS else f"{text[: LETTERS - 1]}…"
+
+
+def _who(clip: Motion) -> str:
+    who = [f"{name} {value}" for name in ("subject", "camera") if (value := getattr(clip, name)) is not None]
+    return ", ".join(who) or clip.source

@@ -1,0 +1,176 @@
+"""The command line as people meet it: answers fast, says clearly what is wrong, loses nothing."""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from helpers.training import TINY, kineme, make_store, one_paragraph
+
+import kineme as package
+from kineme.data import synth
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return make_store(tmp_path_factory.mktemp("cli") / "swing")
+
+
+@pytest.fixture(scope="module")
+def run(store, tmp_path_factory):
+    out = tmp_path_factory.mktemp("cli") / "run"
+    kineme("pretrain", "moco", store.path, "--out", out, "--epochs", 1, *TINY)
+    return out
+
+
+def test_help_names_every_verb_and_is_light():
+    done = kineme("--help")
+    for verb in ("demo", "prepare", "info", "pretrain", "evaluate", "embed", "methods", "bench", "doctor"):
+        assert f"\n    {verb} " in done.stdout
+    code = "import time; from kineme.apps.cli import parser; parser().format_help(); print(time.process_time())"
+    seconds = float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+    assert seconds < 0.5
+
+
+def test_methods_lists_what_there_is():
+    text = kineme("methods").stdout
+    for word in ("moco", "recurrent", "bidirectional", "ntu25", "bvh", "knn", "linear", "small"):
+        assert word in text
+
+
+def test_doctor_describes_this_machine():
+    text = kineme("doctor").stdout
+    for word in ("torch", "threads", "bf16", "GFLOP/s", "GPU"):
+        assert word in text
+
+
+def test_info_of_a_store_and_of_a_run(store, run):
+    text = kineme("info", store.path, "--verify").stdout
+    for word in ("40 clips", "kinect20", "kind 0 10", "random", "verified"):
+        assert word in text
+    assert "moco" in kineme("info", run).stdout
+    one_paragraph(kineme("info", store.path / "nothing", check=False), "nothing")
+
+
+def test_default_run_folder_is_named_after_method_store_and_seed(store, tmp_path):
+    kineme("pretrain", "moco", store.path, "--epochs", 1, "--seed", 3, *TINY, cwd=tmp_path)
+    assert (tmp_path / "runs" / "moco-swing-3" / "model.safetensors").exists()
+    one_paragraph(
+        kineme("pretrain", "moco", store.path, "--epochs", 1, "--seed", 3, *TINY, cwd=tmp_path, check=False),
+        "moco-swing-3",
+        "--resume",
+    )
+
+
+def test_evaluate_prints_a_table_and_writes_rows(store, run, tmp_path):
+    done = kineme("evaluate", run, store.path, "--split", "random", "--seeds", 2, "--json", tmp_path / "rows.json")
+    assert "random" in done.stdout
+    rows = json.loads((tmp_path / "rows.json").read_text())
+    assert {row["who"] for row in rows} == {"learned", "random", "hand-made"}
+    assert {row["protocol"] for row in rows} == {"knn", "linear"}
+    assert all(0 <= row["score"] <= 1 for row in rows)
+
+
+def test_embed_takes_motion_files_as_they_are(run, tmp_path):
+    """Prepared as the run's own data were; a file that cannot be read is set aside; a map is drawn."""
+    synth.write(raw := tmp_path / "raw", 6, format="bvh", actions=["walk", "kick"])
+    (raw / "broken.bvh").write_text("HIERARCHY")
+    done = kineme("embed", run, raw, "--out", tmp_path / "z", "--map", tmp_path / "map.png", "--split", "random")
+    assert "map.png" in done.stdout
+    made = package.open(tmp_path / "z" / "store")
+    assert (len(made), made.layout.name, made.card["set_aside"]) == (6, "kinect20", 1)
+    np.testing.assert_array_equal(np.load(tmp_path / "z" / "Z.npy"), package.load(run).embed(made))
+    assert (tmp_path / "map.png").stat().st_size > 5000
+    one_paragraph(kineme("embed", run, tmp_path / "none", "--out", tmp_path / "y", check=False), "none")
+
+
+def test_embed_writes_vectors_with_ids_in_order(store, run, tmp_path):
+    import pyarrow.parquet
+
+    kineme("embed", run, store.path, "--out", tmp_path / "z")
+    features = np.load(tmp_path / "z" / "Z.npy", mmap_mode="r")
+    assert features.shape == (40, 16)
+    assert pyarrow.parquet.read_table(tmp_path / "z" / "clips.parquet")["id"].to_pylist() == store.ids
+    model = package.load(run)
+    np.testing.assert_allclose(features, model.embed(store), atol=1e-6)
+    np.testing.assert_allclose(model.embed([store.motion(3), store.motion(0)]), features[[3, 0]], atol=1e-5)
+    np.testing.assert_allclose(model.embed(store.motion(5).joints)[0], features[5], atol=1e-5)
+    one_paragraph(kineme("embed", run, store.path, "--out", tmp_path / "z", check=False), "exists")
+
+
+def test_a_store_of_another_layout_is_refused_with_the_remedy(run, tmp_path):
+    other = make_store(tmp_path / "ntu", layout="ntu25", clips=8)
+    one_paragraph(kineme("embed", run, other.path, "--out", tmp_path / "z", check=False), "ntu25", "--layout kinect20")
+
+
+def test_features_are_cached_by_weights_store_and_crop(store, run):
+    model = package.load(run)
+    first = model.embed(store)
+    cached = sorted((run / "cache").glob("*.npy"))
+    assert cached
+    begin = time.perf_counter()
+    np.testing.assert_array_equal(model.embed(store, rows=[4, 2]), first[[4, 2]])
+    assert time.perf_counter() - begin < 1
+    assert not np.allclose(model.embed(store, crop=(0.5, 1.0, 0)), model.embed(store, crop=(0.5, 1.0, 1)))
+    np.testing.assert_array_equal(model.embed(store, crop=(0.5, 1.0, 0)), model.embed(store, crop=(0.5, 1.0, 0)))
+
+
+def test_a_flipped_byte_is_found(tmp_path):
+    store = make_store(tmp_path / "swing", clips=8)
+    file = store.path / "frames.npy"
+    data = bytearray(file.read_bytes())
+    data[-7] ^= 1
+    file.write_bytes(bytes(data))
+    kineme("info", store.path)
+    one_paragraph(kineme("info", store.path, "--verify", check=False), "frames.npy")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["embed", "{tmp}/no-run", "{store}", "--out", "{tmp}/z"],
+        ["evaluate", "{run}", "{store}", "--split", "nothing"],
+        ["evaluate", "{run}", "{store}", "--split", "random", "--protocols", "telepathy"],
+        ["evaluate", "{run}", "{store}", "--split", "random", "--set", "knn.k=900"],
+        ["prepare", "{tmp}/no-folder", "{tmp}/dest"],
+        ["prepare", "{store}/card.json", "{tmp}/dest2"],
+        ["prepare", "{store}", "{tmp}/dest3", "--layout", "kinect2"],
+        ["pretrain", "moco", "{run}"],
+        ["embed", "{store}", "{store}", "--out", "{tmp}/z"],
+        ["info", "{run}/log.jsonl"],
+    ],
+)
+def test_bad_words_get_one_clear_paragraph(words, store, run, tmp_path):
+    one_paragraph(kineme(*(w.format(tmp=tmp_path, store=store.path, run=run) for w in words), check=False))
+
+
+def test_a_full_disk_costs_nothing_that_was_there(store, run, tmp_path):
+    """The limit on file size stands in for a full disk: one paragraph, exit code 2, and the run before it is whole."""
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
+
+    before = {p.name: p.read_bytes() for p in run.iterdir() if p.is_file()}
+    one_paragraph(
+        kineme(
+            "pretrain",
+            "moco",
+            store.path,
+            "--out",
+            tmp_path / "full",
+            "--epochs",
+            1,
+            *TINY,
+            check=False,
+            preexec_fn=limit,
+        )
+    )
+    one_paragraph(kineme("embed", run, store.path, "--out", tmp_path / "z", check=False, preexec_fn=limit))
+    assert before == {p.name: p.read_bytes() for p in run.iterdir() if p.is_file()}
+    assert not [p for p in tmp_path.rglob("*.tmp")]
+    kineme("pretrain", "moco", store.path, "--out", tmp_path / "full", "--resume")

@@ -1,0 +1,302 @@
+"""Tasks, rows, summaries and what the table says."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from kineme import evaluation
+from kineme.evaluation.protocols import knn
+from kineme.utils import registry
+from kineme.utils.errors import InputError
+
+LABELS = ["walk", "sit", "wave", "walk", "sit", "wave"] * 8  # 48 clips
+
+
+@pytest.fixture
+def contest(write_store, halves, fake_model):
+    """A store, a split, and a maker of models: features that show the label more or less clearly, beside pure noise."""
+    store = write_store(LABELS)
+
+    def model(clear: float, name: str = "runs/a", seed: int = 0):
+        rng = np.random.default_rng(seed)
+        shown = clear * np.eye(3)[np.unique(LABELS, return_inverse=True)[1]]
+        noise, before = rng.normal(size=(2, 48, 3))
+        return fake_model(shown + noise, name, fake_model(before, name))
+
+    return SimpleNamespace(store=store, split=halves(48), model=model)
+
+
+def row(score: float, who: str = "learned", **more) -> dict:
+    return {
+        "protocol": "knn",
+        "probe": "knn",
+        "metric": "1-NN",
+        "split": "xview",
+        "who": who,
+        "score": score,
+        "seed": 0,
+        "run": "runs/a",
+        "train": 10,
+        "test": 5,
+        "classes": 3,
+        "unlabelled": 0,
+        "unseen": [],
+    } | more
+
+
+# ------------------------------------------------------------------------------------------------------------ tasks
+
+
+def test_task(write_store, halves, fake_model):
+    """Labels become numbers in the order of their names; clips without one are left out and counted."""
+    store = write_store(["walk", "sit", None, "sit", "walk", None, "jump", "sit", "walk", "hop"])
+    given = evaluation.task(fake_model(np.ones((10, 2))), store, halves(10))
+    assert given.classes == ["hop", "jump", "sit", "walk"]
+    assert given.labels.tolist() == [3, 2, -1, 2, 3, -1, 1, 2, 3, 0]
+    assert (given.train.tolist(), given.test.tolist(), given.unlabelled) == ([0, 4, 6, 8], [1, 3, 7, 9], 2)
+    assert given.unseen == ["hop", "sit"]
+
+
+def test_task_by_name_of_a_split(write_store, fake_model):
+    given = evaluation.task(fake_model(np.ones((20, 2))), write_store(["a", "b"] * 10), "random")
+    assert sorted([*given.train, *given.test]) == list(range(20))
+    with pytest.raises(InputError, match="nowhere"):
+        evaluation.task(fake_model(np.ones((20, 2))), given.store, "nowhere")
+
+
+@pytest.mark.parametrize(("train", "test", "side"), [([], [1], "train"), ([0], [], "test"), ([2, 3], [0], "train")])
+def test_a_side_without_labelled_clips(write_store, fake_model, train, test, side):
+    store = write_store(["a", "b", None, None])
+    with pytest.raises(InputError, match=f"no labelled clip on the {side} side"):
+        evaluation.task(fake_model(np.ones((4, 2))), store, SimpleNamespace(name="mine", train=train, test=test))
+
+
+def test_a_store_without_labels(write_store, halves, fake_model):
+    with pytest.raises(InputError, match="no clip has a label"):
+        evaluation.task(fake_model(np.ones((4, 2))), write_store([None] * 4), halves(4))
+
+
+def test_clips_are_embedded_once(write_store, fake_model):
+    """The whole store where at least half of it is needed (a model keeps that on disk), else only the needed rows."""
+    store = write_store(["a", "b"] * 10)
+    rng = np.random.default_rng(0)
+    for split, asked in ((np.arange(10), None), (np.arange(9), 9)):
+        model = fake_model(rng.normal(size=(20, 3)))
+        given = evaluation.task(model, store, SimpleNamespace(name="mine", train=split[:4], test=split[4:]))
+        np.testing.assert_array_equal(given.features(given.test), model.all[given.test])
+        np.testing.assert_array_equal(given.features(given.train[::-1]), model.all[given.train[::-1]])
+        assert model.asked == [(asked, None)]
+    np.testing.assert_array_equal(given.features(np.array([19, 0])), model.all[[19, 0]])  # rows of neither side
+
+
+def test_views(write_store, halves, fake_model):
+    model = fake_model(np.zeros((8, 3)))
+    given = evaluation.task(model, write_store(["a", "b"] * 4), halves(8))
+    given.seed = 2
+    assert given.views(given.train, 3).shape == (3, 4, 3)
+    assert model.asked == [(4, (0.5, 1.0, seed)) for seed in (6, 7, 8)]
+
+
+@pytest.mark.parametrize(
+    "features", [np.array([[1.0, 2]] * 7 + [[np.nan, 0]]), np.full((8, 2), np.inf), np.ones((8, 2, 2))]
+)
+def test_features_that_cannot_be(write_store, halves, fake_model, features):
+    given = evaluation.task(fake_model(features), write_store(["a", "b"] * 4), halves(8), name="runs/bad")
+    with pytest.raises(InputError, match="runs/bad"):
+        given.features(given.train)
+
+
+# ------------------------------------------------------------------------------------------------------------- runs
+
+
+def test_rows(contest):
+    model = contest.model(clear=6.0)
+    rows = evaluation.run(model, contest.store, ["knn", "linear"], contest.split, settings={"knn": {"k": [1, 3]}})
+    assert [(r["who"], r["protocol"], r["probe"], r["metric"], r["run"]) for r in rows] == [
+        ("learned", "knn", "knn", "1-NN", "runs/a"),
+        ("learned", "knn", "knn", "3-NN", "runs/a"),
+        ("learned", "linear", "logistic", "accuracy", "runs/a"),
+        ("random", "knn", "knn", "1-NN", "runs/a"),
+        ("random", "knn", "knn", "3-NN", "runs/a"),
+        ("random", "linear", "logistic", "accuracy", "runs/a"),
+        ("hand-made", "knn", "knn", "1-NN", "hand-made"),
+        ("hand-made", "knn", "knn", "3-NN", "hand-made"),
+        ("hand-made", "linear", "logistic", "accuracy", "hand-made"),
+    ]
+    for r in rows:
+        assert {name: r[name] for name in ("split", "seed", "train", "test", "classes", "unlabelled", "unseen")} == {
+            "split": "halves",
+            "seed": 0,
+            "train": 24,
+            "test": 24,
+            "classes": 3,
+            "unlabelled": 0,
+            "unseen": [],
+        }
+    assert all(r["score"] > 0.95 for r in rows[:3])
+    assert all(r["score"] < 0.7 for r in rows[3:])  # noise, and motion without meaning
+    assert json.loads(json.dumps(rows)) == rows
+    assert model.asked == [(None, None)]
+
+
+def test_runs_and_seeds(contest):
+    """Several models; a protocol that draws nothing is not repeated, one that draws is; the floor stands once."""
+    models = [contest.model(1.0, "runs/a", 0), contest.model(1.0, "runs/b", 1)]
+    rows = evaluation.run(
+        models,
+        contest.store,
+        ["knn", "linear"],
+        contest.split,
+        seeds=3,
+        settings={"linear": {"probe": "hico", "epochs": 2}},
+    )
+    count = {}
+    for r in rows:
+        count.setdefault((r["who"], r["run"], r["protocol"], r["probe"], r["metric"]), []).append(r["seed"])
+    for who in ("learned", "random"):
+        for name in ("runs/a", "runs/b"):
+            assert count.pop((who, name, "knn", "knn", "1-NN")) == [0]
+            assert count.pop((who, name, "knn", "knn", "5-NN")) == [0]
+            assert count.pop((who, name, "linear", "hico", "accuracy")) == [0, 1, 2]
+    assert count == {
+        ("hand-made", "hand-made", *rest): [0]
+        for rest in (("knn", "knn", "1-NN"), ("knn", "knn", "5-NN"), ("linear", "logistic", "accuracy"))
+    }
+
+
+def test_nothing_beside(contest):
+    rows = evaluation.run(contest.model(1.0), contest.store, ["knn"], contest.split, random=False, floor=False)
+    assert {r["who"] for r in rows} == {"learned"}
+
+
+def test_settings_as_an_object(contest):
+    given = {"knn": knn.Settings(k=(2,))}
+    rows = evaluation.run(contest.model(1.0), contest.store, ["knn"], contest.split, settings=given)
+    assert {r["metric"] for r in rows} == {"2-NN"}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"protocols": ["knnn"]}, "Did you mean 'knn'"),
+        ({"protocols": []}, "at least one"),
+        ({"seeds": 0}, "at least one"),
+        ({"models": []}, "at least one"),
+        ({"settings": {"knn": {"kk": 1}}}, r"knn\.kk"),
+        ({"settings": {"liner": {}}}, "no protocol of this evaluation"),
+        ({"split": "nowhere"}, "nowhere"),
+    ],
+)
+def test_arguments_that_cannot_be(contest, change, message):
+    usual = {"models": contest.model(1.0), "store": contest.store, "protocols": ["knn"], "split": contest.split}
+    with pytest.raises(InputError, match=message):
+        evaluation.run(**(usual | change))
+
+
+# ----------------------------------------------------------------------------------------------------- what it says
+
+
+def test_summary():
+    rows = [row(0.5), row(0.6), row(0.7), row(0.4, "random"), row(0.9, metric="5-NN")]
+    first, second, third = evaluation.summary(rows)
+    assert [(m["who"], m["metric"], m["n"]) for m in (first, second, third)] == [
+        ("learned", "1-NN", 3),
+        ("random", "1-NN", 1),
+        ("learned", "5-NN", 1),
+    ]
+    assert [first[name] for name in ("mean", "spread", "std")] == pytest.approx([0.6, 0.2, 0.1])
+    assert [second[name] for name in ("mean", "spread", "std", "n")] == pytest.approx([0.4, 0, 0, 1])
+
+
+@pytest.mark.parametrize(
+    ("learned", "random", "said"),
+    [
+        ([0.70, 0.72], [0.60, 0.61], "beats random weights (0.605) by 0.105, more than the spread of 0.020 (2 scores"),
+        (
+            [0.70, 0.72],
+            [0.65, 0.75],
+            "does NOT beat random weights (0.700) by more than the spread: 0.010 against 0.100",
+        ),
+        (
+            [0.60, 0.70],
+            [0.59, 0.60],
+            "does NOT beat random weights (0.595) by more than the spread: 0.055 against 0.100",
+        ),
+        (
+            [0.10, 0.20],
+            [0.05, 0.05],
+            "does NOT beat random weights (0.050) by more than the spread: 0.100 against 0.100",
+        ),
+        ([0.60, 0.70], [0.70, 0.71], "does NOT beat random weights (0.705)"),
+        ([0.60], [0.60], "does NOT beat random weights (0.600)"),
+        ([0.70], [0.60], "is 0.100 above random weights (0.600); one score has no spread"),
+        ([0.70, 0.71], [0.60], "is 0.105 above random weights (0.600); one score has no spread"),
+    ],
+)
+def test_verdict(learned, random, said):
+    rows = [row(score) for score in learned] + [row(score, "random") for score in random]
+    (sentence,) = evaluation.verdicts(rows)
+    assert sentence.startswith(f"knn 1-NN on xview: learned {np.mean(learned):.3f} {said}")
+
+
+def test_verdicts_on_floor_and_clips():
+    rows = [row(score, who, unlabelled=4, unseen=["hop"]) for score, who in ((0.7, "learned"), (0.71, "hand-made"))]
+    assert evaluation.verdicts(rows) == [
+        "knn 1-NN on xview: learned 0.700 does NOT beat the hand-made features (0.710).",
+        "xview: 4 clips without a label were left out.",
+        "xview: no training clip shows hop; test clips of these count as errors.",
+    ]
+    assert evaluation.verdicts([row(0.72), row(0.71, "hand-made")]) == []
+
+
+def test_rivals_have_the_same_probe_but_the_floor_its_own():
+    scores = {
+        ("halp", "learned"): 0.5,
+        ("halp", "random"): 0.4,
+        ("cmd", "learned"): 0.6,
+        ("cmd", "random"): 0.7,
+        ("logistic", "hand-made"): 0.55,
+    }
+    rows = [row(score, who, protocol="linear", probe=probe) for (probe, who), score in scores.items()]
+    first, second, third = evaluation.verdicts(rows)
+    assert "random weights (0.400)" in first
+    assert "does NOT beat the hand-made features (0.550)" in second
+    assert "random weights (0.700)" in third
+
+
+def printed(rows) -> str:
+    from rich.console import Console
+
+    out = io.StringIO()
+    Console(file=out, width=200).print(evaluation.table(rows))
+    return out.getvalue()
+
+
+def test_table():
+    text = printed([row(0.7), row(0.72), row(0.60, "random"), row(0.62, "random"), row(0.65, "hand-made")])
+    assert "xview: 10 training clips, 5 test clips, 3 classes" in text
+    assert "0.710 (spread 0.020, n = 2)" in text
+    assert "0.610 (spread 0.020, n = 2)" in text
+    assert "0.650" in text
+    assert "beats random weights" in text
+    assert "does NOT beat random weights" in printed([row(0.6), row(0.65, "random")])
+    assert "-" in printed([row(0.6)])
+
+
+def test_protocols_are_found_by_their_files():
+    assert set(registry.names("evaluation.protocols")) >= {"knn", "linear"}
+    assert all(registry.names("evaluation.protocols").values())
+    assert "_floor" not in registry.names("evaluation.protocols")
+
+
+def test_import_is_light():
+    code = "import sys, kineme.evaluation; print(sorted({'torch', 'sklearn', 'pyarrow', 'rich'} & sys.modules.keys()))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,100 @@
+"""Small stores and real processes for the tests of training."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from kineme.data.store import Store, Writer
+from kineme.motion import layout as skeleton
+from kineme.motion.motion import Motion
+
+# a training of a second or two: many short epochs, a resumable state after each
+TINY = [
+    "--set",
+    "encoder.hidden=8",
+    "--set",
+    "encoder.layers=1",
+    "--set",
+    "method.views.frames=8",
+    "--set",
+    "method.queue=20",
+    "--set",
+    "loop.batch=8",
+    "--set",
+    "loop.save_seconds=0",
+]
+
+
+def make_store(
+    path: Path, clips: int = 40, layout: str = "kinect20", persons: int = 1, coords: int = 3, seed: int = 0
+) -> Store:
+    """Clips of four kinds of swinging limbs, of different lengths, subjects and cameras."""
+    rng = np.random.default_rng(seed)
+    joints = skeleton.layout(layout)
+    rest = rng.normal(size=(len(joints), coords)).astype(np.float32)
+    writer = Writer(path, joints, persons, coords, normalise={"how": "none"})
+    for i in range(clips):
+        kind, frames = i % 4, int(rng.integers(6, 30))
+        time = np.linspace(0, 2 * np.pi, frames)[:, None, None, None] * (1 + kind)
+        motion = np.broadcast_to(rest, (frames, persons, *rest.shape)) + 0.3 * np.sin(
+            time + np.arange(len(joints))[:, None] * kind
+        )
+        motion = motion + rng.normal(scale=0.05, size=motion.shape)
+        writer.add(
+            Motion(
+                motion.astype(np.float32),
+                joints,
+                fps=30.0,
+                up="+y",
+                unit="m",
+                label=f"kind {kind}",
+                subject=i // 4 % 5 + 1,
+                camera=i // 2 % 3 + 1,
+                source=f"clip{i:03d}",
+                extra={"dataset": "swing"},
+            )
+        )
+    return writer.close()
+
+
+def kineme(
+    *words: object, check: bool = True, env: dict[str, str] | None = None, **options
+) -> subprocess.CompletedProcess[str]:
+    """Run the real command line in a process of its own, on one thread."""
+    done = subprocess.run(
+        [sys.executable, "-m", "kineme", *map(str, words)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **(env or {})},
+        **options,
+    )
+    if check:
+        assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+def start(*words: object) -> subprocess.Popen[str]:
+    """Start the real command line and go on."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "kineme", *map(str, words)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+
+def one_paragraph(done: subprocess.CompletedProcess[str], *words: str) -> None:
+    """The answer to bad input: exit code 2, one paragraph that names what is at fault, no traceback."""
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    paragraph = [line for line in done.stderr.splitlines() if line.startswith("kineme: ")]
+    assert len(paragraph) == 1, done.stderr
+    for word in words:
+        assert word in done.stderr, f"{word!r} not in: {done.stderr}"

@@ -1,0 +1,279 @@
+"""Labelled sets as arrays: the figures in the description of every curated set, splits, columns, confidence."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+
+import numpy as np
+import pytest
+from helpers.samples import SAMPLES, write_arrays
+
+from kineme import io as readers
+from kineme.motion.layout import layout
+from kineme.motion.motion import Motion
+from kineme.utils.errors import InputError
+
+SETS = ("nw_ucla", "pku_mmd", "penn_action", "cmu_mocap", "bandai_1", "bandai_2")
+LAYOUTS = {"nw_ucla": "kinect20", "pku_mmd": "ntu25", "penn_action": "penn13"}
+
+
+@pytest.fixture(scope="module")
+def curated(data_dir):
+    """``curated(name)`` -> (description, clips); read once."""
+    cache: dict[str, tuple[dict, list[Motion]]] = {}
+
+    def load(name: str) -> tuple[dict, list[Motion]]:
+        if name not in cache:
+            path = data_dir / name / f"{name}.npz"
+            cache[name] = json.loads(path.with_suffix(".json").read_text()), list(readers.read_all(path))
+        return cache[name]
+
+    return load
+
+
+def selected(motions: list[Motion], rule: dict) -> int:
+    """How many clips a rule over columns takes."""
+
+    def value(motion: Motion):
+        column = rule["column"]
+        return getattr(motion, column) if column in ("subject", "camera", "label") else motion.extra[column]
+
+    tests = {
+        "in": lambda v, x: v in x,
+        "lt": lambda v, x: v < x,
+        "ge": lambda v, x: v >= x,
+        "prefix": lambda v, x: v.startswith(x),
+    }
+    ((test, x),) = ((key, x) for key, x in rule.items() if key != "column")
+    return sum(tests[test](value(motion), x) for motion in motions)
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_figures_of_the_description(name, curated):
+    about, motions = curated(name)
+    joints = np.concatenate([motion.joints for motion in motions])
+    seen = np.concatenate([motion.confidence for motion in motions])
+    assert (len(motions), len(joints)) == (about["n_sequences"], about["n_frames_total"])
+    lengths = [len(motion) for motion in motions]
+    assert [min(lengths), float(np.median(lengths)), max(lengths)] == list(about["frames_per_sequence"].values())
+    counts = Counter(motion.label for motion in motions)
+    assert {label: counts[label] for label in about["class_names"]} == about["sequences_per_class"]
+    assert {(motion.fps, motion.up, motion.unit) for motion in motions} == {(about["fps"], about["up"], about["units"])}
+    assert {motion.extra["dataset"] for motion in motions} == {name}
+    assert {motion.layout.name for motion in motions} == {LAYOUTS.get(name, "free")}
+    assert list(motions[0].layout.joints) == about["joint_names"]
+    if name == "penn_action":  # unseen joints become 0, so means over all joints are not those of the description
+        assert seen.mean() == pytest.approx(0.780, abs=5e-4)
+        return
+    np.testing.assert_allclose(joints.reshape(-1, joints.shape[-1]).mean(0, dtype=float), about["mean_xyz"], atol=1e-4)
+    assert (~joints[:, 0].any((1, 2))).sum() == about["all_zero_frames"]
+    bones = about.get("mean_bone_length") or about["mean_bone_length_first_body"]
+    where = {joint: k for k, joint in enumerate(about["joint_names"])}
+    present = joints[joints[:, 0].any((1, 2)), 0]
+    for bone, length in bones.items():
+        a, b = (where[joint] for joint in bone.split("-"))
+        assert np.linalg.norm(present[:, a] - present[:, b], axis=1).mean() == pytest.approx(length, abs=2e-3)
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_carried_splits(name, curated, data_dir):
+    about, motions = curated(name)
+    splits = readers.carried_splits(data_dir / name / f"{name}.npz")
+    assert splits.keys() == {key for key, split in about["splits"].items() if isinstance(split, dict)}
+    for key, split in splits.items():
+        for part in ("train", "test"):
+            if f"{part}_count" in about["splits"][key]:
+                assert selected(motions, split[part]) == about["splits"][key][f"{part}_count"]
+        assert selected(motions, split["train"]) + selected(motions, split["test"]) == len(motions)
+
+
+def test_carried_rules(data_dir):
+    def splits(name: str) -> dict:
+        return readers.carried_splits(data_dir / name / f"{name}.npz")
+
+    assert splits("nw_ucla")["xview"] == {
+        "train": {"column": "camera", "in": [1, 2]},
+        "test": {"column": "camera", "in": [3]},
+    }
+    assert splits("pku_mmd")["dev_xvideo"] == {
+        "train": {"column": "subject", "lt": 256},
+        "test": {"column": "subject", "ge": 256},
+    }
+    assert splits("pku_mmd")["dev_xview"]["train"] == {"column": "camera", "in": [2, 3]}
+    assert splits("penn_action")["official"]["test"] == {"column": "split", "in": [-1]}
+    assert splits("cmu_mocap")["official"]["train"] == {"column": "name", "prefix": "train/"}
+
+
+def test_clips_of_nw_ucla(curated):
+    _, motions = curated("nw_ucla")
+    assert Counter(motion.camera for motion in motions) == {1: 516, 2: 504, 3: 464}
+    assert len({motion.subject for motion in motions}) == 10
+    assert sorted(motion.source for motion in motions if len(motion) == 1) == ["a02_s09_e04_v02", "a02_s09_e04_v03"]
+    performances = Counter(motion.extra["performance"] for motion in motions)
+    assert len(performances) == 548
+    assert sum(count == 3 for count in performances.values()) == 433
+    first = next(motion for motion in motions if motion.source == "a01_s01_e00_v02")
+    assert (first.subject, first.camera) == (1, 2)
+    assert (first.extra["repetition"], first.extra["performance"]) == (0, "a01_s01_e00")
+
+
+def test_clips_of_pku_mmd(curated):
+    about, motions = curated("pku_mmd")
+    assert {motion.joints.dtype for motion in motions} == {np.dtype(np.float32)}
+    assert {motion.persons for motion in motions} == {2}
+    assert sum(motion.confidence[:, 1].any() for motion in motions) == about["sequences_with_second_body"]
+    first = np.concatenate([motion.confidence[:, 0, 0] for motion in motions])
+    assert (first == 0).sum() == 908
+    assert len({motion.subject for motion in motions}) == 65  # numbers of videos
+    one = next(motion for motion in motions if motion.source == "0105-L#00")
+    assert (one.subject, one.camera, one.label) == (105, 1, "punching/slapping other person")
+    assert one.extra == {
+        "dataset": "pku_mmd",
+        "name": "0105-L#00",
+        "performance": "0105#00",
+        "repetition": 0,
+        "start_end_0": 105,
+        "start_end_1": 185,
+    }
+
+
+def test_clips_of_penn_action(curated):
+    _, motions = curated("penn_action")
+    where = {motion.source: motion for motion in motions}
+    first = where["0001"]
+    assert (first.label, len(first), first.subject, first.camera, first.extra["split"]) == (
+        "baseball_pitch",
+        151,
+        None,
+        "back",
+        -1,
+    )
+    assert first.image_size == (480, 360)
+    assert {motion.coords for motion in motions} == {2}
+    assert not any(motion.joints[motion.confidence == 0].any() for motion in motions)
+    assert Counter(motion.camera for motion in motions).keys() == {"back", "front", "left", "right"}
+    assert sum(not motion.joints[k].any() for motion in motions for k in range(len(motion))) >= 2
+    assert not any(key.startswith("bbox") for key in first.extra)
+
+
+def test_clips_of_bandai_2(curated):
+    about, motions = curated("bandai_2")
+    assert {motion.extra["styles"] for motion in motions} == set(about["style_names"])
+    assert all(motion.extra["styles"] in motion.source for motion in motions)
+    assert all((motion.confidence == 1).all() for motion in motions)  # joint_Root is at the origin, which is a place
+    assert {motion.subject for motion in motions} == {None}
+
+
+def test_sample(tmp_path):
+    one, two = readers.read_all(SAMPLES["arrays"].write(tmp_path))
+    assert (one.label, one.subject, one.camera, one.source, one.fps) == ("jump", None, 1, "a", 30.0)
+    assert (two.label, two.subject, two.camera, two.source) == ("run", 3, 2, "b")
+    assert one.extra == {"dataset": "set", "name": "a", "performance": None, "repetition": 1, "styles": "young"}
+    assert one.layout.joints == ("Hips", "Spine", "Head", "Tail")
+    np.testing.assert_array_equal(two.confidence[:, 0, 0], [0, 1, 1, 1, 1])
+    assert readers.is_side_file(tmp_path / "set.json")
+
+
+def minimal(path, **more) -> None:
+    """Two clips of the joints of coco17 without anything else."""
+    rng = np.random.default_rng(0)
+    arrays = {"joints": rng.normal(size=(5, 2, 17, 2)), "offsets": np.array([0, 2, 5], np.int32)} | more
+    write_arrays(path, arrays, {"joint_names": list(layout("coco17").joints)})
+
+
+def test_the_least_that_a_set_needs(tmp_path):
+    minimal(tmp_path / "mine.npz")
+    one, two = readers.read_all(tmp_path / "mine.npz")
+    assert (one.joints.shape, two.joints.shape) == ((2, 2, 17, 2), (3, 2, 17, 2))
+    assert (one.layout.name, one.unit) == ("coco17", "1")
+    assert (one.up, one.fps, one.label, one.subject, one.camera) == (None, None, None, None, None)
+    assert (one.source, two.source) == ("mine.npz#0", "mine.npz#1")
+
+
+def test_confidence_per_person(tmp_path):
+    given = np.random.default_rng(1).uniform(0, 1, (5, 2, 17)).round(1)
+    joints = np.random.default_rng(2).normal(size=(5, 2, 17, 2))
+    joints[given == 0] = np.nan  # where nothing was seen anything may stand
+    minimal(tmp_path / "mine.npz", joints=joints, confidence=given)
+    one, two = readers.read_all(tmp_path / "mine.npz")
+    np.testing.assert_array_equal(np.concatenate([one.confidence, two.confidence]), given.astype(np.float32))
+    np.testing.assert_array_equal(
+        np.concatenate([one.joints, two.joints]), np.where(given[..., None] > 0, joints, 0).astype(np.float32)
+    )
+
+
+def test_further_arrays_become_columns(tmp_path):
+    minimal(
+        tmp_path / "mine.npz",
+        weight=np.array([61.5, np.nan]),
+        ill=np.array([True, False]),
+        group=np.array(["x", "y"]),
+        box=np.arange(8).reshape(2, 4),
+        labels=np.array([-1, -1]),
+        views=np.array(["left", "right"]),
+        deep=np.zeros((2, 3, 3)),
+        per_frame=np.zeros(5),
+    )
+    one, two = readers.read_all(tmp_path / "mine.npz")
+    assert {key: one.extra[key] for key in ("weight", "ill", "group", "box_0", "box_3")} == {
+        "weight": 61.5,
+        "ill": True,
+        "group": "x",
+        "box_0": 0,
+        "box_3": 3,
+    }
+    assert two.extra["weight"] is None
+    assert (one.label, one.camera, two.camera) == (None, "left", "right")
+    assert not {"deep", "per_frame", "labels", "views"} & one.extra.keys()
+
+
+def test_too_many_joints(tmp_path):
+    write_arrays(
+        tmp_path / "mine.npz",
+        {"joints": np.ones((1, 2000, 3)), "offsets": np.array([0, 1])},
+        {"joint_names": ["a"] * 2000, "parents": [-1] + [0] * 1999},
+    )
+    with pytest.raises(InputError, match=r"2000 joints.*at most 1024"):
+        readers.read(tmp_path / "mine.npz")
+
+
+def test_a_set_without_its_description(tmp_path):
+    minimal(tmp_path / "mine.npz")
+    (tmp_path / "mine.json").unlink()
+    with pytest.raises(InputError, match=r"mine\.npz: mine\.json is missing beside it"):
+        readers.read(tmp_path / "mine.npz")
+
+
+def test_another_npz_is_not_one_of_ours(tmp_path):
+    np.savez(tmp_path / "weights.npz", w=np.zeros(3))
+    with pytest.raises(InputError, match="of no known format"):
+        readers.read(tmp_path / "weights.npz")
+
+
+@pytest.mark.parametrize(
+    ("said", "rule"),
+    [
+        ("view 3", {"column": "camera", "in": [3]}),
+        ("cameras 1, 2", {"column": "camera", "in": [1, 2]}),
+        ("subjects 1,3", {"column": "subject", "in": [1, 3]}),
+        ("video number >= 7", {"column": "subject", "ge": 7}),
+        ("split == -1", {"column": "split", "in": [-1]}),
+        ({"column": "x", "in": ["a"]}, {"column": "x", "in": ["a"]}),
+    ],
+)
+def test_splits_in_words_or_rules(said, rule, tmp_path):
+    path = SAMPLES["arrays"].write(tmp_path)
+    about = json.loads(path.with_suffix(".json").read_text())
+    about["splits"] = {"mine": {"train": said, "test": "view 9"}, "note": "only words"}
+    path.with_suffix(".json").write_text(json.dumps(about))
+    assert readers.carried_splits(path) == {"mine": {"train": rule, "test": {"column": "camera", "in": [9]}}}
+
+
+@pytest.mark.parametrize("said", ["every second clip", {"column": "x"}, {"in": [1]}, 7])
+def test_splits_that_nobody_understands(said, tmp_path):
+    path = SAMPLES["arrays"].write(tmp_path)
+    about = json.loads(path.with_suffix(".json").read_text()) | {"splits": {"mine": {"train": said, "test": "view 9"}}}
+    path.with_suffix(".json").write_text(json.dumps(about))
+    with pytest.raises(InputError, match=r"set\.json, split 'mine'"):
+        readers.carried_splits(path)

@@ -1,0 +1,284 @@
+"""COCO keypoints: figures of real files, videos and photographs, tracks, names of joints, MMPose's form, prepare."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.detectors import detections
+from helpers.sample import attempt
+from helpers.training import kineme
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kineme import io as readers
+from kineme.data.store import Store
+from kineme.motion import layout as skeleton
+from kineme.utils.errors import InputError
+
+
+def results(bodies: np.ndarray, name: str = "{}.jpg", first: int = 1, **more: list) -> list[dict]:
+    """An entry for each body of ``[images, persons, joints, 3]``."""
+    return [
+        {
+            "image_id": name.format(first + k) if name else first + k,
+            "category_id": 1,
+            "score": 1.2,
+            "keypoints": body.ravel().tolist(),
+            **{key: values[m] for key, values in more.items()},
+        }
+        for k, persons in enumerate(bodies)
+        for m, body in enumerate(persons)
+    ]
+
+
+def write(path: Path, content: object) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content))
+    return path
+
+
+def points(motion) -> np.ndarray:
+    return np.concatenate([motion.joints, motion.confidence[..., None]], -1)
+
+
+def expected(bodies: np.ndarray) -> np.ndarray:
+    bodies = bodies.astype(np.float32)
+    return np.where(bodies[..., 2:] > 0, bodies, 0)
+
+
+def test_real_photographs(data_dir):
+    path = data_dir / "formats" / "coco" / "test_coco.json"
+    content = json.loads(path.read_text())
+    assert readers.detect(path) == "coco"
+    motions = list(readers.read_all(path))
+    assert [motion.extra["image"] for motion in motions] == [image["file_name"] for image in content["images"]]
+    assert [motion.image_size for motion in motions] == [(i["width"], i["height"]) for i in content["images"]]
+    assert {(len(m), m.layout.name, m.up, m.unit) for m in motions} == {(1, "coco17", "-y", "px")}
+    assert sum((motion.confidence > 0).sum() for motion in motions) == 181
+    assert len(content["annotations"]) == 14
+    bodies = [entry for entry in content["annotations"] if entry["num_keypoints"]]
+    assert sum(motion.persons for motion in motions) == len(bodies) == 12
+    for entry in bodies:
+        body = np.minimum(np.array(entry["keypoints"], np.float32).reshape(17, 3), [np.inf, np.inf, 1])
+        motion = motions[[image["id"] for image in content["images"]].index(entry["image_id"])]
+        assert any(np.array_equal(points(motion)[0, m], body) for m in range(motion.persons))
+
+
+def test_real_tracks_of_posetrack(data_dir):
+    motion = readers.read(data_dir / "formats" / "posetrack18" / "003418_mpii_test.json")
+    assert (len(motion), motion.persons, motion.image_size) == (1, 1, (1920, 1080))
+    assert (motion.confidence > 0).sum() == 11
+    assert (motion.extra["video"], motion.extra["followed"], motion.extra["first_frame"]) == ("003418", "id", 0)
+    assert motion.layout.name == "free"  # its 17 joints are not those of COCO
+    assert motion.layout.joints[1:3] == ("head_bottom", "head_top")
+    np.testing.assert_array_equal(motion.joints[0, 0, motion.layout.joints.index("nose")], [621, 471])
+
+
+def test_real_videos_of_jhmdb(data_dir):
+    path = data_dir / "formats" / "jhmdb_json" / "test_jhmdb_sub1.json"
+    motions = list(readers.read_all(path))
+    assert [motion.source for motion in motions] == [f"{path.name}#{video}" for video in ("00228", "00229", "00230")]
+    for motion in motions:
+        assert (motion.joints.shape, motion.image_size) == ((1, 1, 15, 2), (320, 240))
+        layout = motion.layout
+        assert layout.joints[:3] == ("neck", "belly", "head")
+        assert {layout.joints[i] for i in layout.root} == {"left_hip", "right_hip"}
+        assert layout.parents.count(-1) == 1
+        made = skeleton.joint_map(layout, skeleton.layout("pose13"))
+        assert made.missing == ()
+        assert "nose" in made.virtual
+
+
+def test_real_results_of_alphapose(data_dir):
+    path = data_dir / "formats" / "alphapose" / "alphapose-results.json"
+    content = json.loads(path.read_text())
+    motion = readers.read(path)
+    assert (len(motion), motion.layout.name, motion.unit, motion.image_size) == (149, "coco17", "px", None)
+    assert (motion.extra["first_frame"], motion.extra["followed"], motion.source) == (1, "position", path.name)
+    there = (motion.confidence > 0).any(2)
+    assert there.sum() == len(content) == 153
+    assert there.any(1).sum() == len({entry["image_id"] for entry in content}) == 111
+    assert there.sum(1).max() == 4
+    assert motion.joints[..., 0][there].mean() == pytest.approx(238.601, abs=5e-4)
+    assert np.mean([entry["score"] for entry in content]) == pytest.approx(1.1532, abs=5e-5)
+    number = Counter(int(entry["image_id"].split(".")[0]) for entry in content)
+    assert there.sum(1).tolist() == [number.get(k, 0) for k in range(1, 150)]
+
+
+@settings(max_examples=30)
+@given(
+    seed=st.integers(0, 999),
+    images=st.integers(1, 6),
+    joints=st.sampled_from([17, 26, 133]),
+    name=st.sampled_from(["{}.jpg", "cam/{:06d}.png", "a\\frame-{:04d}.jpg", "img_{:012d}", ""]),
+    first=st.integers(0, 10**8),
+)
+def test_round_trip(tmp_path_factory, seed, images, joints, name, first):
+    bodies = detections(seed, images, 1, joints)
+    entries = results(bodies, name, first)
+    order = np.random.default_rng(seed).permutation(len(entries))
+    path = write(tmp_path_factory.mktemp("coco") / "results.json", [entries[i] for i in order])
+    motion = readers.read(path)
+    np.testing.assert_array_equal(points(motion), expected(bodies[:, :, :17]))
+    assert motion.extra["first_frame"] == first
+    assert motion.source == "results.json"
+
+
+def test_numbers_not_texts_put_images_in_order(tmp_path):
+    bodies = detections(1, 12, 1, 17)
+    entries = sorted(results(bodies), key=lambda entry: entry["image_id"])  # 1, 10, 11, 12, 2
+    np.testing.assert_array_equal(points(readers.read(write(tmp_path / "r.json", entries))), expected(bodies))
+
+
+@pytest.mark.parametrize("key", ["track_id", "tracking_id", "idx"])
+def test_tracks_go_before_position(key, tmp_path):
+    a, b = detections(2, 2, 17)
+    frames = np.stack([[a, b], [a, b], [b, a]])
+    motion = readers.read(write(tmp_path / "r.json", results(frames, **{key: [1, 2]})))
+    assert motion.extra["followed"] == "id"
+    np.testing.assert_array_equal(motion.joints[0], motion.joints[2][::-1])
+    motion = readers.read(write(tmp_path / "r.json", results(frames, **{key: [[0.0], [0.0]]})))
+    assert motion.extra["followed"] == "position"
+    np.testing.assert_array_equal(motion.joints[0], motion.joints[2])
+
+
+def test_several_videos_in_a_file(tmp_path):
+    one, two = detections(3, 4, 1, 17), detections(4, 3, 1, 17)
+    entries = results(one, "x/{:05d}.jpg") + results(two, "y/{:05d}.jpg", first=7)
+    motions = list(readers.read_all(write(tmp_path / "r.json", entries)))
+    assert [(m.source, m.extra["video"], m.extra["first_frame"]) for m in motions] == [
+        ("r.json#x", "x", 1),
+        ("r.json#y", "y", 7),
+    ]
+    np.testing.assert_array_equal(points(motions[1]), expected(two))
+
+
+def test_photographs_are_clips_of_their_own(tmp_path):
+    bodies = detections(5, 3, 1, 17)
+    scattered = [{**entry, "image_id": number} for entry, number in zip(results(bodies), (785, 40083, 196141))]
+    named = [{**entry, "image_id": name} for entry, name in zip(results(bodies), ("anna.jpg", "ben.jpg", "cleo.jpg"))]
+    for entries, names in ((scattered, ["785", "40083", "196141"]), (named, ["anna.jpg", "ben.jpg", "cleo.jpg"])):
+        motions = list(readers.read_all(write(tmp_path / "r.json", entries)))
+        assert [motion.extra["image"] for motion in motions] == names
+        assert [motion.source for motion in motions] == [f"r.json#{name}" for name in names]
+        np.testing.assert_array_equal(np.stack([points(m)[0] for m in motions]), expected(bodies))
+
+
+def test_images_without_people_are_frames_of_a_video(tmp_path):
+    body = detections(6, 1, 1, 17)
+    entry = results(body, "")[0]
+    images = [{"id": k, "file_name": f"{k:03d}.jpg", "width": 64, "height": 48} for k in range(1, 6)]
+    content = {"images": images, "annotations": [{**entry, "image_id": 3}, {"image_id": 4, "bbox": [1, 2, 3, 4]}]}
+    motion = readers.read(write(tmp_path / "a.json", content))
+    assert (motion.confidence[:, 0] > 0).any(1).tolist() == [False, False, True, False, False]
+    assert motion.image_size == (64, 48)
+    with pytest.raises(InputError, match=r"a\.json: nobody in any of 5 images"):
+        readers.read(write(tmp_path / "a.json", {"images": images, "annotations": []}))
+
+
+def test_visibility_of_annotations(tmp_path):
+    body = np.full((1, 1, 17, 3), 2.0)
+    body[..., :2] = 50
+    body[0, 0, 3:5, 2] = 1, 0
+    motion = readers.read(write(tmp_path / "r.json", results(body)))
+    assert motion.confidence[0, 0, :5].tolist() == [1, 1, 1, 1, 0]
+
+
+def test_results_that_state_no_confidence(tmp_path):
+    body = detections(7, 2, 1, 17)
+    body[..., 2] = 0
+    body[0, 0, 3] = 0
+    motion = readers.read(write(tmp_path / "r.json", results(body)))
+    assert (motion.confidence == 0).sum() == 2  # that one, and the one that is (0, 0) in the sample
+    np.testing.assert_array_equal(motion.joints, body[..., :2].astype(np.float32))
+
+
+def test_joints_by_name(tmp_path):
+    """Names of another order than COCO's, with a skeleton that has a ring; of a category without keypoints, nothing."""
+    names = ["hip", "neck", "head", "left_hand", "tail"]
+    body = detections(8, 2, 1, 5)
+    content = {
+        "images": [{"id": k, "file_name": f"{k}.jpg"} for k in range(2)],
+        "annotations": [{**entry, "category_id": 4, "image_id": k} for k, entry in enumerate(results(body))]
+        + [{"image_id": 0, "category_id": 9, "keypoints": []}],
+        "categories": [
+            {"id": 9, "name": "ball"},
+            {"id": 4, "name": "dog", "keypoints": names, "skeleton": [[1, 2], [2, 3], [3, 1], [2, 4]]},
+        ],
+    }
+    motion = readers.read(write(tmp_path / "dogs.json", content))
+    assert motion.layout.joints == tuple(names)
+    assert motion.layout.parents == (-1, 0, 0, 1, -1)
+    np.testing.assert_array_equal(points(motion), expected(body))
+
+
+@pytest.mark.parametrize("wrapped", [True, False])
+def test_what_mmpose_writes(wrapped, tmp_path):
+    body = detections(9, 3, 2, 17)
+    frames = [
+        {
+            "frame_id": k,
+            "instances": [
+                {"keypoints": one[:, :2].tolist(), "keypoint_scores": one[:, 2].tolist(), "bbox": [[0, 0, 9, 9]]}
+                for one in two
+            ],
+        }
+        for k, two in enumerate(body, 1)
+    ]
+    names = {str(k): name for k, name in enumerate(skeleton.layout("coco17").joints)}
+    content = {"meta_info": {"keypoint_id2name": names, "skeleton_links": [[15, 13]]}, "instance_info": frames}
+    path = write(tmp_path / "results.json", content if wrapped else frames)
+    assert readers.detect(path) == "coco"
+    motion = readers.read(path)
+    assert (motion.layout.name, len(motion), motion.extra["first_frame"]) == ("coco17", 3, 1)
+    assert sorted(map(tuple, points(motion).reshape(-1, 3))) == sorted(map(tuple, expected(body).reshape(-1, 3)))
+    frames[1]["instances"][0]["keypoint_scores"].pop()
+    with pytest.raises(InputError, match=r"results\.json, frame 1: an instance without keypoints"):
+        readers.read(write(tmp_path / "results.json", frames))
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 5) | st.floats() | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    max_leaves=6,
+)
+
+
+@given(data=st.data())
+def test_other_contents(tmp_path_factory, data):
+    """Any value anywhere is read or refused with the name of the file."""
+    content: dict = {
+        "images": [{"id": k, "file_name": f"{k}.jpg", "vid_id": "1", "width": 9, "height": 9} for k in range(3)],
+        "annotations": [
+            {**entry, "category_id": 1, "image_id": k, "track_id": 0}
+            for k, entry in enumerate(results(detections(0, 3, 1, 17)))
+        ],
+        "categories": [{"id": 1, "keypoints": list(skeleton.layout("coco17").joints), "skeleton": [[1, 2]]}],
+    }
+    part = data.draw(st.sampled_from(sorted(content)))
+    key = data.draw(st.sampled_from(sorted(content[part][0])))
+    content[part][0][key] = data.draw(VALUES)
+    if data.draw(st.booleans()):
+        content[data.draw(st.sampled_from(sorted(content)))] = data.draw(VALUES)
+    path = write(tmp_path_factory.mktemp("coco") / "entries.json", content)
+    attempt(path, lambda path: list(readers.read_all(path, "coco")))
+
+
+def test_prepare_end_to_end(tmp_path):
+    src = tmp_path / "src"
+    write(src / "walk.json", results(detections(0, 4, 2, 17), track_id=[0, 1]))
+    write(src / "run.json", results(detections(1, 3, 1, 26)))
+    write(src / "bad.json", results(detections(2, 3, 1, 5)))
+    for layout in ("coco17", "pose13"):
+        done = kineme("prepare", src, tmp_path / layout, "--layout", layout)
+        assert "1 set aside" in done.stdout
+        assert "bad.json, entry 0: numbers of shape [15]" in done.stdout
+        store = Store(tmp_path / layout)
+        assert (store.clips["id"].to_pylist(), store.clips["length"].to_pylist()) == (["run.json", "walk.json"], [3, 4])
+        assert (store.layout.name, store.coords, store.persons) == (layout, 2, 2)
+        assert np.isfinite(store.frames).all()
+        assert store.frames.any()

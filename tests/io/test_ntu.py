@@ -1,0 +1,208 @@
+"""NTU RGB+D text: equal to a plain parser bit for bit, figures of real files, every value kept."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.samples import SAMPLES, ntu_text
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kineme import io as readers
+from kineme.io import ntu
+from kineme.utils.errors import InputError
+
+# Bones of the Kinect v2 tree: the figures for real files are means over these (the tree of the bone stream is another).
+PARENTS = [-1, 0, 20, 2, 20, 4, 5, 6, 20, 8, 9, 10, 0, 12, 13, 14, 0, 16, 17, 18, 1, 7, 7, 11, 11]
+FIGURES = {  # frames, bodies per frame, ids, mean xyz, mean bone, label, subject, camera, setup, repetition
+    "S001C001P001R001A001": (103, 1, {72057594037931101}, (0.21629, 0.28062, 3.69001), 0.15799, "A001", 1, 1, 1, 1),
+    "S001C003P008R002A058": (
+        70,
+        2,
+        {72057594037944738, 72057594037944734},
+        (0.15749, 0.08144, 3.28451),
+        0.16605,
+        "A058",
+        8,
+        3,
+        1,
+        2,
+    ),
+    "S002C001P003R001A003": (100, 1, None, (0.10649, 0.02381, 2.6958), 0.16722, "A003", 3, 1, 2, 1),
+}
+
+
+def plain(path: Path, slots: int) -> np.ndarray:
+    """Line by line, float by float."""
+    with open(path) as file:
+        frames = int(file.readline())
+        joints = np.zeros((frames, slots, 25, 3), np.float32)
+        for frame in range(frames):
+            for slot in range(int(file.readline())):
+                file.readline()
+                for joint in range(int(file.readline())):
+                    joints[frame, slot, joint] = [float(word) for word in file.readline().split()[:3]]
+    return joints
+
+
+def equal_bits(a: np.ndarray, b: np.ndarray) -> None:
+    np.testing.assert_array_equal(np.ascontiguousarray(a).view(np.uint32), np.ascontiguousarray(b).view(np.uint32))
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_real_files(name, data_dir):
+    path = data_dir / "formats" / "ntu_skeleton" / f"{name}.skeleton"
+    frames, bodies, ids, mean, bone, label, subject, camera, setup, repetition = FIGURES[name]
+    motion = readers.read(path)
+    assert motion.joints.shape == (frames, bodies, 25, 3)
+    equal_bits(motion.joints, plain(path, bodies))
+    assert (motion.confidence == 1).all()
+    np.testing.assert_allclose(motion.joints.mean((0, 1, 2), dtype=float), mean, atol=6e-6)
+    recording = ntu.parse(path)
+    xyz = recording.joints[..., :3]
+    lengths = [np.linalg.norm(xyz[:, j] - xyz[:, p], axis=-1).mean() for j, p in enumerate(PARENTS) if p >= 0]
+    assert np.mean(lengths) == pytest.approx(bone, abs=6e-6)
+    if ids:
+        assert set(recording.ids.tolist()) == ids
+    assert (motion.label, motion.subject, motion.camera) == (label, subject, camera)
+    assert (motion.layout.name, motion.up, motion.unit, motion.fps) == ("ntu25", "+y", "m", 30.0)
+    assert motion.source == path.name
+    assert motion.extra == {
+        "dataset": "ntu",
+        "setup": setup,
+        "repetition": repetition,
+        "performance": f"{name[:4]}{name[8:]}",
+    }
+
+
+def test_values_that_are_not_coordinates(data_dir):
+    recording = ntu.parse(data_dir / "formats" / "ntu_skeleton" / "S001C001P001R001A001.skeleton")
+    assert recording.joints.shape == (103, 25, 12)
+    np.testing.assert_array_equal(recording.joints[0, 0, :3], [0.2181153, 0.1725972, 3.785547])
+    np.testing.assert_allclose(recording.joints[..., 5:7].mean((0, 1)), [1037.65, 482.21], atol=6e-3)
+    states = recording.joints[..., 11]
+    assert ((states == 2).sum(), (states == 1).sum()) == (2208, 367)
+    np.testing.assert_array_equal(recording.bodies[0], [0, 1, 1, 1, 1, 0, 0.02764709, 0.05745083, 2])
+    np.testing.assert_array_equal(recording.frame, np.arange(103))
+
+
+def test_missing_skeletons(data_dir):
+    path = data_dir / "formats" / "ntu_skeleton" / "samples_with_missing_skeletons.txt"
+    names = ntu.missing_skeletons(path)
+    assert len(names) == 302
+    assert "S001C002P005R002A008" in names
+    assert readers.is_side_file(path)
+    with pytest.raises(InputError, match=r"samples_with_missing_skeletons\.txt: a side file of format ntu"):
+        readers.read(path)
+
+
+def test_golden_files(golden, golden_dir):
+    """The two bodies that the preprocessing keeps are slots of the file, value for value."""
+    stored = golden("hico_ntu_preprocess")
+    names = [match[1] for key in stored if (match := re.fullmatch(r"raw_(.+)", key))]
+    assert names
+    for name, frames in zip(sorted(names), stored["num_frame"], strict=True):
+        path = golden_dir / f"ntu_{name}.skeleton"
+        motion = readers.read(path, "ntu")
+        assert len(motion) == frames
+        equal_bits(motion.joints, plain(path, motion.persons))
+        slots = [motion.joints[:, slot] for slot in range(motion.persons)] + [np.zeros((frames, 25, 3), np.float32)]
+        for kept in stored[f"raw_{name}"].transpose(3, 1, 2, 0):
+            assert any(np.array_equal(kept, slot) for slot in slots)
+        np.testing.assert_array_equal(motion.confidence[..., 0] > 0, motion.joints.any((2, 3)))
+
+
+def test_bodies_keep_their_slots(tmp_path):
+    """Frames with none, one, two, three bodies: the place inside the frame is the person."""
+    bodies = np.random.default_rng(0).normal(size=(5, 3, 25, 3)).round(6)
+    counts = [0, 2, 1, 3, 0]
+    path = tmp_path / "S001C001P001R001A001.skeleton"
+    path.write_text(ntu_text([list(bodies[frame][:count]) for frame, count in enumerate(counts)]))
+    motion = readers.read(path)
+    for frame, count in enumerate(counts):
+        np.testing.assert_array_equal(motion.confidence[frame], np.repeat(np.arange(3) < count, 25).reshape(3, 25))
+        np.testing.assert_array_equal(motion.joints[frame, :count], bodies[frame, :count].astype(np.float32))
+        assert not motion.joints[frame, count:].any()
+    recording = ntu.parse(path.read_bytes())
+    np.testing.assert_array_equal(recording.frame, [1, 1, 2, 3, 3, 3])
+    np.testing.assert_array_equal(recording.slot, [0, 1, 0, 0, 1, 2])
+    assert recording.ids.tolist() == [72057594037931100 + slot for slot in recording.slot]
+
+
+def test_nobody_in_the_whole_file(tmp_path):
+    path = tmp_path / "S001C001P001R001A001.skeleton"
+    path.write_text("3\n0\n0\n0\n")
+    motion = readers.read(path)
+    assert motion.joints.shape == (3, 1, 25, 3)
+    assert not motion.confidence.any()
+
+
+def test_another_name_says_nothing(tmp_path):
+    path = SAMPLES["ntu"].write(tmp_path).rename(tmp_path / "mine.txt")
+    motion = readers.read(path)
+    assert (motion.label, motion.subject, motion.camera, dict(motion.extra)) == (None, None, None, {})
+
+
+def test_nine_bodies_are_too_many(tmp_path):
+    path = tmp_path / "S001C001P001R001A001.skeleton"
+    path.write_text(ntu_text([[np.zeros((25, 3))] * 9]))
+    with pytest.raises(InputError, match=r"line 2: '9' bodies in frame 1. Expected 0 to 8"):
+        readers.read(path)
+
+
+def test_a_small_file_never_becomes_a_large_array(tmp_path):
+    path = tmp_path / "S001C001P001R001A001.skeleton"
+    path.write_text("2000000\n" + "0\n" * 2_000_000)
+    with pytest.raises(InputError, match="2000000 frames of up to 1 bodies"):
+        readers.read(path)
+
+
+@pytest.mark.parametrize(
+    ("line", "new", "message"),
+    [
+        (3, "x 0 1 1 1 1 0 0 0 2", "'x' where the number of a body"),
+        (4, "24", "a body with '24' joints"),
+        (10, "0.1 abc 0.2 1 1 1 1 1 1 1 1 2", "line 10: 'abc' is not a number"),
+        (11, "0.1 1e999 0.2 1 1 1 1 1 1 1 1 2", "line 11: '1e999' is not a finite number"),
+    ],
+)
+def test_errors_name_the_line(line, new, message, tmp_path):
+    lines = ntu_text([[np.ones((25, 3))]] * 2).split("\n")
+    lines[line - 1] = new
+    path = tmp_path / "S001C001P001R001A001.skeleton"
+    path.write_text("\n".join(lines))
+    with pytest.raises(InputError, match=re.escape(message)):
+        ntu.parse(path) if line == 3 else readers.read(path)
+
+
+NUMBERS = st.one_of(
+    st.floats(-10, 10).map(repr),
+    st.floats(-1e6, 1e6, width=32).map("{:.7g}".format),
+    st.integers(-99, 99).map(str),
+    st.from_regex(r"[+-]?([0-9]{1,18}\.[0-9]{0,18}|\.[0-9]{1,20})([eE][+-]?[0-9]{1,2})?", fullmatch=True).filter(
+        lambda word: abs(float(word)) < 3e38
+    ),
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    words=st.lists(NUMBERS, min_size=3, max_size=30),
+    counts=st.lists(st.integers(0, 2), min_size=1, max_size=4),
+    blank=st.sampled_from([" ", "  ", "\t"]),
+    end=st.sampled_from(["\n", "\r\n", " \n"]),
+)
+def test_numbers_in_any_spelling_bit_for_bit(tmp_path_factory, words, counts, blank, end):
+    def row(j: int) -> str:
+        return blank.join([words[(3 * j + k) % len(words)] for k in range(3)] + ["1"] * 9)
+
+    body = ["72057594037931101 0 1 1 1 1 0 0.5 0.5 2", "25", *map(row, range(25))]
+    path = tmp_path_factory.mktemp("ntu") / "S001C001P001R001A001.skeleton"
+    with open(path, "w", newline="") as file:
+        frames = [line for count in counts for line in [str(count), *body * count]]
+        file.write(end.join([str(len(counts)), *frames, ""]))
+    motion = readers.read(path)
+    equal_bits(motion.joints, plain(path, motion.persons))

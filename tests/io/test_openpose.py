@@ -1,0 +1,275 @@
+"""OpenPose: figures of real folders, a plain reader beside it, takes, identity, 3-D, Kinetics-Skeleton, prepare."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.detectors import FRAME, detections
+from helpers.samples import SAMPLES
+from helpers.training import kineme
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kineme import io as readers
+from kineme.data.store import Store
+from kineme.motion import layout as skeleton
+from kineme.utils.errors import InputError
+
+FIGURES = {  # frames, layout, people per frame, coordinates, frames in which the first person is seen
+    "body25_kick_18": (91, "body25", {0: 14, 1: 75, 2: 1, 3: 1}, "px", 77),
+    "coco18_26": (56, "openpose18", {1: 56}, "0..1", 56),
+    "coco18_4_two_people": (49, "openpose18", {1: 48, 2: 1}, "0..1", 49),
+}
+KINETICS = {
+    "--33Lscn6sk": (189, "flipping pancake", {0: 26, 1: 15, 2: 144, 3: 4}),
+    "S004C002P003R001A055_rgb": (76, "hugging other person", {2: 69, 3: 6, 4: 1}),
+}
+
+
+def write(
+    folder: Path,
+    frames: list[np.ndarray],
+    name: str = "walk_{:012d}_keypoints.json",
+    first: int = 0,
+    key: str = "pose_keypoints_2d",
+    ids: list[list[int]] | None = None,
+) -> Path:
+    """A file for each frame; ``frames[k]`` is ``[persons, joints, 3 or 4]``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for k, bodies in enumerate(frames):
+        persons = [
+            {"person_id": [ids[k][m] if ids else -1], key: body.ravel().tolist()} for m, body in enumerate(bodies)
+        ]
+        (folder / name.format(first + k)).write_text(json.dumps({"version": 1.3, "people": persons}))
+    return folder
+
+
+def people_per_frame(motion) -> dict[int, int]:
+    return dict(Counter((motion.confidence > 0).any(2).sum(1).tolist()))
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_real_folders(name, data_dir):
+    path = data_dir / "formats" / "openpose" / name
+    frames, layout, people, coordinates, first = FIGURES[name]
+    assert list(readers.sources(path.parent)) == [path.parent / folder for folder in sorted(FIGURES)]
+    assert readers.detect(path) == "openpose"
+    motion = readers.read(path)
+    assert (len(motion), motion.layout.name, motion.coords, motion.up) == (frames, layout, 2, "-y")
+    assert motion.persons == max(people)
+    assert people_per_frame(motion) == people
+    assert (motion.unit, motion.extra["coordinates"]) == ("px" if coordinates == "px" else "1", coordinates)
+    assert (motion.extra["first_frame"], motion.extra["frame_step"], motion.source) == (0, 1, name)
+    assert (motion.confidence[:, 0] > 0).any(1).sum() == first  # one and the same person, ghosts beside him
+    for k, file in enumerate(sorted(path.glob("*.json"))):  # nothing is lost or made up
+        bodies = [
+            np.minimum(np.array(p["pose_keypoints_2d"], np.float32).reshape(-1, 3), [np.inf, np.inf, 1])
+            for p in json.loads(file.read_text())["people"]
+        ]
+        here = np.concatenate([motion.joints[k], motion.confidence[k, ..., None]], -1)
+        there = [m for m in range(motion.persons) if here[m, :, 2].any()]
+        assert len(there) == len(bodies)
+        for body in bodies:
+            assert any(np.array_equal(here[m], body) for m in there)
+    assert not motion.joints[motion.confidence == 0].any()
+
+
+def test_the_kicker_moves_without_a_jump(data_dir):
+    motion = readers.read(data_dir / "formats" / "openpose" / "body25_kick_18")
+    hip = motion.layout.find("pelvis")
+    frames = np.flatnonzero(motion.confidence[:, 0, hip] > 0)
+    steps = np.linalg.norm(np.diff(motion.joints[frames, 0, hip], axis=0), axis=1) / np.diff(frames)
+    assert steps.max() < 60  # a body is 220 px tall
+
+
+@pytest.mark.parametrize("name", KINETICS)
+def test_real_clips_of_kinetics(name, data_dir):
+    path = data_dir / "formats" / "kinetics_skeleton" / f"{name}.json"
+    frames, label, people = KINETICS[name]
+    motion = readers.read(path)
+    assert (len(motion), motion.label, motion.layout.name) == (frames, label, "openpose18")
+    assert (motion.unit, motion.extra["coordinates"], motion.extra["first_frame"]) == ("1", "0..1", 1)
+    assert people_per_frame(motion) == people
+    content = json.loads(path.read_text())
+    poses = np.array([person["pose"] for frame in content["data"] for person in frame["skeleton"]])
+    np.testing.assert_allclose(motion.joints.sum((0, 1, 2)), poses.reshape(-1, 2).sum(0), rtol=1e-5)
+    if name.startswith("--"):
+        assert poses.mean() == pytest.approx(0.4258, abs=5e-5)
+    else:  # it states no confidence at all: what is not (0, 0) counts as seen
+        assert (motion.confidence > 0).sum() == poses.reshape(-1, 2).any(1).sum()
+    assert readers.is_side_file(path.with_name("kinetics_val_label.json"))
+    assert path.with_name("kinetics_val_label.json") not in readers.sources(path.parent)
+
+
+def kinetics(**changes) -> dict:
+    """A clip of three frames in the form of Kinetics-Skeleton; ``changes`` go into the first person."""
+    frames = [
+        {
+            "frame_index": k,
+            "skeleton": [
+                {"pose": (body[:, :2] / 400).ravel().tolist(), "score": body[:, 2].tolist()} for body in bodies
+            ],
+        }
+        for k, bodies in enumerate(detections(5, 3, 2, 18), 1)
+    ]
+    frames[0]["skeleton"][0] |= changes
+    return {"data": frames, "label": "waving", "label_index": 7}
+
+
+def test_kinetics_round_trip(tmp_path):
+    (tmp_path / "clip.json").write_text(json.dumps(kinetics()))
+    motion = readers.read(tmp_path / "clip.json")
+    body = detections(5, 3, 2, 18)
+    expected = np.concatenate([body[..., :2] / 400, body[..., 2:]], -1).astype(np.float32)
+    found = np.concatenate([motion.joints, motion.confidence[..., None]], -1)
+    assert sorted(found.reshape(-1, 3).tolist()) == sorted(expected.reshape(-1, 3).tolist())
+    assert (motion.label, motion.extra["label_index"], motion.extra["first_frame"]) == ("waving", 7, 1)
+
+
+KINETICS_FAULTS = {
+    "35 numbers": lambda: kinetics(pose=[0.5] * 35),
+    "no pose": lambda: kinetics(pose=None),
+    "NaN": lambda: kinetics(pose=[float("nan")] * 36),
+    "nested": lambda: kinetics(pose=[[0.5, 0.5]] * 18),
+    "17 scores": lambda: kinetics(score=[1] * 17),
+    "a score in text": lambda: kinetics(score=["1"] * 18),
+    "an infinite score": lambda: kinetics(score=[float("inf")] * 18),
+    "data in numbers": lambda: kinetics() | {"data": 10**9},
+    "no data": lambda: kinetics() | {"data": []},
+    "a label in numbers": lambda: kinetics() | {"label": [1]},
+    "a frame twice": lambda: kinetics() | {"data": kinetics()["data"][:1] * 2},
+    "10^9 frames": lambda: kinetics() | {"data": [*kinetics()["data"], {"frame_index": 10**9, "skeleton": []}]},
+    "a frame without number": lambda: kinetics() | {"data": [{"skeleton": []}]},
+    "a frame in text": lambda: kinetics() | {"data": ["frame_index", "skeleton"]},
+    "nobody": lambda: kinetics() | {"data": [{"frame_index": 1, "skeleton": []}]},
+}
+
+
+@pytest.mark.parametrize("fault", KINETICS_FAULTS)
+def test_bad_clips_of_kinetics(fault, tmp_path):
+    (tmp_path / "clip.json").write_text(json.dumps(KINETICS_FAULTS[fault]()))
+    with pytest.raises(InputError, match=r"clip\.json") as caught:
+        readers.read(tmp_path / "clip.json", "openpose")
+    assert len(str(caught.value)) < 600
+
+
+@settings(max_examples=30)
+@given(st.data())
+def test_round_trip(tmp_path_factory, data):
+    joints, seed = data.draw(st.sampled_from([17, 18, 25, 26])), data.draw(st.integers(0, 999))
+    frames, first = data.draw(st.integers(1, 6)), data.draw(st.integers(0, 10**12))
+    body = detections(seed, frames, 1, joints)
+    path = write(tmp_path_factory.mktemp("pose") / "take", list(body), first=first)
+    motion = readers.read(path)
+    kept = len(motion.layout)
+    assert kept == min(joints, {26: 17}.get(joints, joints))
+    expected = body[:, :, :kept].astype(np.float32)
+    expected[expected[..., 2] == 0] = 0
+    np.testing.assert_array_equal(motion.joints, expected[..., :2])
+    np.testing.assert_array_equal(motion.confidence, expected[..., 2])
+    assert motion.extra["first_frame"] == first
+
+
+def test_identity_goes_before_position(tmp_path):
+    a, b = detections(0, 2, 25)
+    frames = [np.stack([a, b]), np.stack([a, b]), np.stack([b, a])]
+    by_place = readers.read(write(tmp_path / "one", frames))
+    np.testing.assert_array_equal(by_place.joints[0], by_place.joints[2])
+    by_name = readers.read(write(tmp_path / "two", frames, ids=[[3, 8], [3, 8], [3, 8]]))
+    np.testing.assert_array_equal(by_name.joints[0], by_name.joints[2][::-1])
+    assert (by_place.extra["followed"], by_name.extra["followed"]) == ("position", "id")
+
+
+def test_missing_frames_have_nobody(tmp_path):
+    path = write(tmp_path / "take", list(detections(1, 5, 1, 18)))
+    (path / "walk_000000000002_keypoints.json").unlink()
+    motion = readers.read(path)
+    assert (motion.confidence[:, 0] > 0).any(1).tolist() == [True, True, False, True, True]
+
+
+def test_several_takes_in_a_folder(tmp_path):
+    for take, seed in (("a_1", 0), ("b-2", 1), ("", 2)):
+        name = f"{take}_" if take else ""
+        write(tmp_path / "all", list(detections(seed, 3, 1, 25)), name=name + "{:012d}_keypoints.json")
+    motions = list(readers.read_all(tmp_path / "all"))
+    assert {motion.source for motion in motions} == {"all#", "all#a_1", "all#b-2"}
+    assert {motion.extra.get("recording") for motion in motions} == {None, "a_1", "b-2"}
+    one = next(motion for motion in motions if motion.source == "all#a_1")
+    np.testing.assert_array_equal(one.joints[:, 0, 0], detections(0, 3, 1, 25)[:, 0, 0, :2].astype(np.float32))
+
+
+def test_a_bad_take_does_not_stop_the_others(tmp_path):
+    for take in "abc":
+        write(tmp_path / "all", list(detections(0, 2, 1, 25)), name=take + "_{:012d}_keypoints.json")
+    (tmp_path / "all" / "a_000000000001_keypoints.json").write_text("{")
+    found = readers.read_all(tmp_path / "all")
+    assert [next(found).source, next(found).source] == ["all#b", "all#c"]
+    with pytest.raises(InputError, match=r"a_000000000001_keypoints\.json: not readable as JSON"):
+        next(found)
+
+
+def test_files_by_other_tools(tmp_path):
+    """Named without ``_keypoints``: recognised by what the first of them holds; other numbered json is not."""
+    path = write(tmp_path / "cam1_json", list(detections(3, 3, 1, 26)), name="cam1_{:06d}.json")
+    motion = readers.read(path)
+    assert (motion.layout.name, len(motion)) == ("coco17", 3)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "000.json").write_text('{"bodies": []}')
+    with pytest.raises(InputError, match="no recording of a known format"):
+        readers.detect(tmp_path / "other")
+
+
+def test_one_frame_alone(tmp_path):
+    path = SAMPLES["openpose"].write(tmp_path)
+    motion = readers.read(tmp_path / FRAME.format(1))
+    whole = readers.read(path)
+    assert (len(motion), motion.persons, motion.extra["first_frame"]) == (1, 2, 1)
+    assert sorted(motion.joints[0].tolist()) == sorted(whole.joints[1].tolist())
+
+
+def test_three_dimensions(tmp_path):
+    body = np.random.default_rng(0).normal(size=(4, 1, 25, 4))
+    body[..., 3] = 1
+    body[1, 0, 3] = 0
+    motion = readers.read(write(tmp_path / "take", list(body), key="pose_keypoints_3d"))
+    assert (motion.coords, motion.up, motion.unit) == (3, None, "1")
+    np.testing.assert_array_equal(motion.joints, body[..., :3].astype(np.float32))
+    np.testing.assert_array_equal(motion.confidence, body[..., 3])
+
+
+def test_nobody_at_all(tmp_path):
+    with pytest.raises(InputError, match="take: nobody in any of 2 frames"):
+        readers.read(write(tmp_path / "take", [np.zeros((0, 25, 3))] * 2))
+    with pytest.raises(InputError, match="none: nobody is seen in any of 2 frames"):
+        readers.read(write(tmp_path / "none", [np.zeros((1, 25, 3))] * 2))
+
+
+def test_prepare_end_to_end(tmp_path):
+    """Two folders of frames, one of them of another layout, a bad one among them, labels by folder."""
+    src = tmp_path / "src"
+    write(src / "walk" / "a", list(detections(0, 4, 2, 25)))
+    write(src / "run" / "b", list(detections(1, 3, 1, 18)))
+    write(src / "run" / "bad", list(detections(2, 3, 1, 18)))
+    (src / "run" / "bad" / "walk_000000000001_keypoints.json").write_text('{"people": [{"pose_keypoints_2d": [1]}]}')
+    done = kineme("prepare", src, tmp_path / "store", "--layout", "pose13", "--labels", "folder", "--normalise", "none")
+    assert "1 set aside" in done.stdout
+    store = Store(tmp_path / "store")
+    assert store.clips["id"].to_pylist() == ["run/b", "walk/a"]
+    assert store.clips["label"].to_pylist() == ["run", "walk"]
+    assert (store.layout.name, store.coords, store.persons) == ("pose13", 2, 2)
+    body = detections(1, 3, 1, 18)[:, 0]
+    order = [skeleton.layout("openpose18").joints.index(name) for name in skeleton.layout("pose13").joints]
+    expected = np.where(body[..., 2:] > 0, body[..., :2], 0)[:, order].astype(np.float32)
+    np.testing.assert_array_equal(store.frames[:3, 0], expected)
+    aside = json.loads((tmp_path / "store" / "set_aside.jsonl").read_text())
+    assert aside["file"] == "run/bad"
+    assert "walk_000000000001_keypoints.json" in aside["reason"]
+
+
+def test_prepare_of_one_recording(tmp_path):
+    kineme("prepare", write(tmp_path / "take", list(detections(0, 4, 1, 25))), tmp_path / "store")
+    assert Store(tmp_path / "store").clips["id"].to_pylist() == ["take"]

@@ -1,0 +1,176 @@
+"""The package keeps its order: what is imported stands above what imports it, subpackages and files alike."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SRC = Path(__file__).parents[1] / "src" / "kineme"
+# subpackages in import order, and the files of each in the order in which they may import each other
+# (one-file-per-plugin folders list only files that import siblings, or are imported by them)
+ORDER = {
+    "utils": ["errors", "registry", "files", "settings", "progress", "hardware", "distributed", "buffers"],
+    "motion": ["layout", "joint_map", "motion", "camera", "normalise"],
+    "io": ["_text", "_tracking"],
+    "data": ["array_file", "clip_table", "store", "store_writer", "splits", "labels", "shards", "prepare", "synth"],
+    "views": [
+        "batch",
+        "source",
+        "augment",
+        "streams",
+        "keypoints",
+        "random_cameras",
+        "pose_pairs",
+    ],
+    "nn": [
+        "init",
+        "batch_norm",
+        "matmul",
+        "rnn",
+        "temporal_conv",
+        "momentum",
+        "heads",
+        "contrastive",
+        "mutual_information",
+        "hallucination",
+        "spherical_kmeans",
+    ],
+    "encoders": ["_multi_stream", "recurrent", "bidirectional", "hierarchical", "temporal", "pose_mlp"],
+    "methods": ["moco", "cmd", "halp", "hico", "cv_mim"],
+    "training": ["recipe", "run", "checkpoint", "optim", "loop", "published", "import_weights"],
+    "inference": ["model", "ensemble", "embed", "nearest"],
+    "viz": ["stick_figure", "strips", "plots"],
+    "evaluation": ["task", "baselines", "protocols", "scores", "run", "reproduce"],
+    "apps": ["demo", "cli"],
+}
+INNER = {
+    "data.synth": ["body", "performance", "actions", "sensor"],
+    "evaluation.protocols": ["_camera_pairs", "knn", "linear", "fusion", "sequence", "cross_view", "viewpoint"],
+}
+LIGHT = ("torch", "sklearn", "pyarrow", "scipy", "matplotlib", "rich")
+PLUGINS = {"io", "encoders", "methods", "evaluation.protocols", "apps.cli"}
+
+
+def module(path: Path) -> tuple[str, ...]:
+    parts = path.relative_to(SRC).with_suffix("").parts
+    return parts[:-1] if parts[-1] == "__init__" else parts
+
+
+def imported(path: Path) -> list[tuple[str, ...]]:
+    """Every module of the package that a file imports, also inside functions."""
+    found = []
+    here = path.relative_to(SRC).with_suffix("").parts[:-1]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            assert not any(a.name.split(".")[0] == "kineme" for a in node.names), f"{path}: import by relative names"
+        if not isinstance(node, ast.ImportFrom) or node.level == 0:
+            continue
+        base = here[: len(here) - node.level + 1]
+        words = base + tuple((node.module or "").split(".") if node.module else ())
+        for name in node.names:
+            whole = (*words, name.name)
+            is_module = (SRC.joinpath(*whole).with_suffix(".py")).exists() or SRC.joinpath(*whole).is_dir()
+            if is_module or words:
+                found.append(whole if is_module else words)
+    return found
+
+
+FILES = sorted(p for p in SRC.rglob("*.py") if p.parent != SRC)
+each_file = pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SRC)))
+
+
+def place(order: list[str], name: str) -> int | None:
+    return order.index(name) if name in order else None
+
+
+def test_every_subpackage_has_its_place():
+    entries = {p.name for p in SRC.iterdir() if p.name != "__pycache__"}
+    assert entries == {*ORDER, "__init__.py", "__main__.py", "py.typed"}
+    assert len(entries) <= 16
+
+
+def test_every_listed_file_exists():
+    for folder, files in (ORDER | INNER).items():
+        there = {p.stem for p in SRC.joinpath(*folder.split(".")).iterdir()}
+        assert set(files) <= there, f"{folder}: {set(files) - there}"
+        if folder not in PLUGINS:
+            assert there - {"__init__", "__pycache__"} <= {*files, "layouts", "recipes"}, f"{folder} has unlisted files"
+
+
+@each_file
+def test_imports_run_downwards(path):
+    here = module(path)
+    for other in imported(path):
+        if other[0] != here[0]:
+            assert list(ORDER).index(other[0]) < list(ORDER).index(here[0]), (
+                f"{path.relative_to(SRC)} imports {'.'.join(other)}, which stands below it"
+            )
+            continue
+        for folder, order in (ORDER | INNER).items():
+            depth = len(folder.split("."))
+            if ".".join(here[:depth]) == ".".join(other[:depth]) == folder and len(here) > depth and len(other) > depth:
+                mine, its = place(order, here[depth]), place(order, other[depth])
+                if here[depth] == other[depth]:
+                    continue
+                if mine is not None and its is not None:
+                    assert its < mine, f"{path.relative_to(SRC)} imports {'.'.join(other)}, which stands below it"
+                else:
+                    assert folder not in PLUGINS or its is not None, (
+                        f"{'.'.join(other)} is imported: list it in its order"
+                    )
+
+
+@each_file
+def test_files_stay_short(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 560, "split it: a file is one noun"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "import kineme",
+        "from kineme.apps.cli import main; main(['methods'])",
+        "from kineme.apps.cli import parser; parser().format_help()",
+    ],
+)
+def test_light_words_import_nothing_heavy(command):
+    assert loaded(command, LIGHT) == "[]"
+
+
+def test_workers_that_prepare_load_no_torch():
+    assert loaded("import kineme.data.prepare", ("torch", "sklearn", "scipy", "matplotlib")) == "[]"
+
+
+def loaded(command: str, heavy: tuple[str, ...]) -> str:
+    """Which of the heavy modules a command loads."""
+    code = f"import sys; {command}; print([m for m in {heavy} if m in sys.modules], file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return done.stderr.strip()
+
+
+def test_subpackages_resolve_after_a_plain_import():
+    code = f"import kineme; print([getattr(kineme, name).__name__ for name in {list(ORDER)}])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str([f"kineme.{name}" for name in ORDER])
+
+
+def test_verbs_are_plain_functions():
+    code = "import kineme, types; print(*(type(w) is types.FunctionType for w in (kineme.evaluate, kineme.prepare)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "True"]
+
+
+@each_file
+def test_nothing_is_pickled_or_moved_by_hand(path):
+    """No unpickling, no `.cuda()`, and no `.item()` where views and losses are made."""
+    text = path.read_text(encoding="utf-8")
+    calls = {
+        n.func.attr for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute)
+    }
+    assert "cuda" not in calls
+    if module(path)[0] in ("views", "nn", "encoders", "methods"):
+        assert "item" not in calls
+    assert "import pickle" not in text
+    assert "allow_pickle=True" not in text

@@ -1,0 +1,106 @@
+"""Settings from tables, recipes and overrides; wrong words are answered with the right ones."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, field
+from typing import Literal
+
+import pytest
+
+from kineme.training import recipe
+from kineme.utils import registry, settings
+from kineme.utils.errors import InputError
+
+
+@dataclass(frozen=True)
+class Inner:
+    shear: float = 1.0
+
+
+@dataclass(frozen=True)
+class Outer:
+    size: int = 3
+    rate: float = 0.5
+    on: bool = False
+    kind: Literal["a", "b"] = "a"
+    persons: int | None = None
+    steps: tuple[int, ...] = ()
+    inner: Inner = field(default_factory=Inner)
+
+
+def test_a_settings_class_survives_plain_containers():
+    value = Outer(4, 0.25, True, "b", 2, (1, 2), Inner(0.1))
+    assert settings.make(Outer, settings.as_dict(value)) == value
+
+
+def test_overrides_reach_nested_tables_and_leave_the_rest():
+    tables = {"method": {"rate": 1, "inner": {"shear": 0.3}}}
+    made = settings.override(
+        tables, ["method.inner.shear=0.5", "method.kind=b", "method.steps=[3,4]", "method.on=true"]
+    )
+    assert settings.make(Outer, made["method"]) == Outer(rate=1.0, on=True, kind="b", steps=(3, 4), inner=Inner(0.5))
+    assert tables == {"method": {"rate": 1, "inner": {"shear": 0.3}}}
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ({"sise": 3}, ["sise", "Did you mean 'size'?"]),
+        ({"size": 2.5}, ["size", "whole number"]),
+        ({"size": True}, ["size", "whole number"]),
+        ({"rate": "fast"}, ["rate", "a number"]),
+        ({"on": 1}, ["on", "true or false"]),
+        ({"kind": "c"}, ["kind", "a, b"]),
+        ({"inner": 3}, ["inner", "table"]),
+        ({"inner": {"sheer": 1}}, ["inner.sheer", "shear"]),
+    ],
+)
+def test_wrong_values_are_named_with_what_was_expected(table, words):
+    with pytest.raises(InputError) as caught:
+        settings.make(Outer, table, "method")
+    for word in words:
+        assert word in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["method.rate", "=3", "method.rate.deep=1"])
+def test_assignments_that_cannot_be(text):
+    with pytest.raises(InputError, match="--set"):
+        settings.override({"method": {"rate": 1}}, [text])
+
+
+@pytest.mark.parametrize("path", sorted(recipe.RECIPES.glob("*/*.toml")), ids=lambda p: p.stem)
+def test_every_recipe_loads_and_its_header_says_what_it_gives(path):
+    text = path.read_text(encoding="utf-8")
+    header = [line for line in text.splitlines() if line.startswith("#")]
+    assert all(any(word in line.lower() for line in header) for word in ("score", "spread", "time", "device"))
+    tables = tomllib.loads(text)
+    made = recipe.load(tables["method"]["name"], 1000, recipe=path.stem)
+    assert made.preset == path.stem
+    assert path.stem.startswith(made.method_name)
+
+
+def test_a_recipe_file_of_ones_own(tmp_path):
+    (tmp_path / "mine.toml").write_text(
+        '[method]\ntemperature = 0.2\n[encoder]\nname = "bidirectional"\n[loop]\nepochs = 3\n'
+    )
+    made = recipe.load("moco", 100, recipe=str(tmp_path / "mine.toml"), overrides=["loop.batch=10"])
+    assert (made.method["temperature"], made.encoder_name, made.loop.epochs, made.loop.batch) == (
+        0.2,
+        "bidirectional",
+        3,
+        10,
+    )
+    (tmp_path / "bad.toml").write_text("[method\n")
+    with pytest.raises(InputError, match=r"bad\.toml"):
+        recipe.load("moco", 100, recipe=str(tmp_path / "bad.toml"))
+    (tmp_path / "odd.toml").write_text("[train]\nepochs = 3\n")
+    with pytest.raises(InputError, match="'train'"):
+        recipe.load("moco", 100, recipe=str(tmp_path / "odd.toml"))
+
+
+def test_names_are_read_without_importing(tmp_path):
+    assert registry.names("methods")["moco"].startswith("MoCo")
+    assert registry.entry("methods", "moco").__name__ == "MoCo"
+    with pytest.raises(InputError, match="Did you mean 'moco'"):
+        registry.entry("methods", "mocco")

@@ -1,0 +1,77 @@
+"""Files are written whole or not at all; arrays from outside are never unpickled."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from kineme.utils import files
+from kineme.utils.errors import InputError
+
+WRITER = """
+import sys
+from kineme.utils.files import atomic
+for number in range(10**6):
+    with atomic(sys.argv[1]) as temporary:
+        temporary.write_bytes(bytes([number % 256]) * 3_000_000)
+    print(number, flush=True)
+"""
+
+
+def test_a_kill_in_the_middle_of_a_write_leaves_the_old_file_or_the_new(tmp_path):
+    target, rng = tmp_path / "file", random.Random(0)
+    for _ in range(5):
+        process = subprocess.Popen([sys.executable, "-c", WRITER, str(target)], stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(rng.random() * 0.2)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        content = target.read_bytes()
+        assert len(content) == 3_000_000
+        assert len(set(content)) == 1
+
+
+def test_an_exception_leaves_nothing_behind(tmp_path):
+    (tmp_path / "file").write_text("old")
+    with pytest.raises(RuntimeError), files.atomic(tmp_path / "file") as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+    assert (tmp_path / "file").read_text() == "old"
+    with pytest.raises(RuntimeError), files.atomic_folder(tmp_path / "folder") as temporary:
+        (temporary / "part").write_text("half")
+        raise RuntimeError
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_pickled_arrays_are_refused_and_not_run(tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "sprung"), "w"))
+
+    np.savez(tmp_path / "trap.npz", joints=np.array([Trap()], dtype=object))
+    with pytest.raises(InputError, match=r"trap\.npz"):
+        files.read_npz(tmp_path / "trap.npz")
+    assert not (tmp_path / "sprung").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut", b"\x00" * 100, b"\xff\xfe text"])
+def test_damaged_files_are_named(tmp_path, content):
+    (tmp_path / "bad").write_bytes(content)
+    with pytest.raises(InputError, match="bad"):
+        files.read_npz(tmp_path / "bad")
+    with pytest.raises(InputError, match="bad"):
+        files.read_json(tmp_path / "bad")
+
+
+def test_a_missing_array_is_named(tmp_path):
+    np.savez(tmp_path / "a.npz", joints=np.zeros(3))
+    with pytest.raises(InputError, match="'labels' is missing"):
+        files.read_npz(tmp_path / "a.npz", ("joints", "labels"))
