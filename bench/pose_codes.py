@@ -29,9 +29,10 @@ from kineme.data import splits, store
 from kineme.inference.model import Model
 from kineme.methods import generator
 from kineme.motion import camera
-from kineme.views import keypoints
-from kineme.views.batch import Batch, Source
+from kineme.views import keypoints, random_cameras
+from kineme.views.batch import Batch
 from kineme.views.pose_pairs import Draw, Pairs
+from kineme.views.source import ClipLoader
 
 NEAR, SECTORS, FIT = 0.1, 8, 8000  # trunk lengths; sides of the body; frames that the probe is fitted on
 
@@ -46,8 +47,10 @@ def frames(pairs: Pairs, rows: np.ndarray, count: int) -> Tensor:
 def side_of_body(pairs: Pairs, draw: Draw) -> np.ndarray:
     """The sector ``[B]`` of the camera's azimuth about the body, by the line of the shoulders as the camera has it."""
     joints, _ = pairs.person(draw.numbers)
-    body = keypoints.upright(keypoints.normalise(joints, pairs.profile).points, pairs.source.up, pairs.source.upward)
-    turned = camera.rotate(body, keypoints.rotations(draw.cameras.angles, draw.cameras.frame))
+    body = random_cameras.upright(
+        keypoints.normalise(joints, pairs.profile).points, pairs.source.up, pairs.source.upward
+    )
+    turned = camera.rotate(body, random_cameras.rotations(draw.cameras.angles, draw.cameras.frame))
     turned = keypoints.pick(turned, pairs.profile, -2)
     right, away = (turned[:, 2] - turned[:, 1])[:, :2].unbind(1)
     return ((torch.atan2(away, right) / (2 * torch.pi) * SECTORS).floor().long() % SECTORS).numpy()
@@ -70,7 +73,7 @@ def look(data: store.Store, run: Path, split: str | None, queries: int, seed: in
     """The figures of one run, per representation."""
     model = kineme.load(run, device="cpu")
     parts = splits.split(data, split or model.card["split"] or "random")
-    pairs = Pairs(Source(data), keypoints.CameraSettings())
+    pairs = Pairs(ClipLoader(data), random_cameras.CameraSettings())
     gen = generator("pose codes", seed)
     numbers = frames(pairs, parts.test, queries)
     sides = [pairs.draw_views(numbers, gen) for _ in range(2)]

@@ -22,10 +22,11 @@ from kineme.data.store import Store
 from kineme.methods import At
 from kineme.methods.halp import HaLP
 from kineme.nn import hallucination
-from kineme.training import checkpoint, loop, recipe
+from kineme.training import checkpoint, recipe
+from kineme.training.recipe import build_method
 from kineme.utils.files import read_json
 from kineme.views.augment import centre_crop
-from kineme.views.batch import Source
+from kineme.views.source import ClipLoader
 
 NEAR, MOST = 5, 8000  # neighbours looked at, positives looked at
 
@@ -34,14 +35,14 @@ NEAR, MOST = 5, 8000  # neighbours looked at, positives looked at
 def look(data: Store, run: Path) -> dict[str, float]:
     """The figures of one run."""
     card = read_json(run / "card.json")
-    method = loop.new_method(recipe.from_card(card), data.layout, data.coords, data.persons, card["seed"])
+    method = build_method(recipe.from_card(card), data.layout, data.coords, data.persons, card["seed"])
     assert isinstance(method, HaLP), "only HaLP has positives"
     state = checkpoint.load(run / "resume" / "state.safetensors")[0]
     checkpoint.restore(method, checkpoint.part(state, "method/"), run)
     method.eval()
     rows = torch.as_tensor(splits.split(data, card["split"]).train)
     labels = torch.as_tensor(np.unique(data.column("label").astype(str), return_inverse=True)[1])[rows]
-    source, stream = Source(data, rows=rows), method.streams[0]
+    source, stream = ClipLoader(data, rows=rows), method.streams[0]
 
     keys = []
     for index in rows.split(256):

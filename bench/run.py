@@ -31,15 +31,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from kineme import io
-from kineme.data import store, synth
+from kineme.data import store_writer, synth
 from kineme.encoders.hierarchical import joint_tokens
 from kineme.encoders.recurrent import Recurrent, from_released
-from kineme.evaluation.protocols import knn as nearest
+from kineme.evaluation.protocols import knn
+from kineme.inference import nearest
 from kineme.methods import At
 from kineme.methods import hico as hierarchy
 from kineme.motion import layout, normalise
 from kineme.motion.motion import Motion
-from kineme.nn import hallucination
+from kineme.nn import hallucination, spherical_kmeans
 from kineme.training import loop, recipe
 from kineme.utils import distributed, hardware
 from kineme.utils.files import write_json
@@ -103,12 +104,12 @@ class Bench:
     @functools.cached_property
     def motions(self) -> list[Motion]:
         """Recordings such as NTU RGB+D holds: two or three seconds, one action in six of two persons."""
-        made = synth.generate(self.sizes.clips, actions=synth.actions(), cameras=1, layout="ntu25")
+        made = synth.generate(self.sizes.clips, actions=synth.action_names(), cameras=1, layout="ntu25")
         return [motion.with_(extra={**motion.extra, "dataset": "ntu"}) for motion in made]
 
     @functools.cached_property
     def store(self) -> store.Store:
-        writer = store.Writer(self.folder / "store", layout.layout("ntu25"), PERSONS, COORDS)
+        writer = store_writer.Writer(self.folder / "store", layout.layout("ntu25"), PERSONS, COORDS)
         for motion in self.motions:
             writer.add(normalise.apply(motion, "ntu"))
         return writer.close()
@@ -332,18 +333,18 @@ def prototypes(bench: Bench) -> Iterator[Case]:
     """
     s, gen = bench.sizes, torch.Generator().manual_seed(0)
     points, _ = clustered(gen, s.recent, s.prototypes, spread=0.7)
-    plain, seeds = points.double().numpy(), hallucination.draw_seeds(s.recent, s.prototypes, gen)
+    plain, seeds = points.double().numpy(), spherical_kmeans.draw_seeds(s.recent, s.prototypes, gen)
 
     def inertia(centres: Tensor) -> float:
         return float((points.double() @ centres.double().T).amax(1).clamp(-1, 1).arccos().square().sum())
 
-    start = hallucination.seed(points, seeds, power=1.0)
+    start = spherical_kmeans.seed(points, seeds, power=1.0)
     wanted = inertia(torch.from_numpy(reference_halp.kmeans(plain, start.double().numpy(), np.random.default_rng(0))))
     for mean in ("intrinsic", "normalised"):
-        above = inertia(hallucination.kmeans(points, start, seeds, mean)[0]) / wanted - 1
+        above = inertia(spherical_kmeans.kmeans(points, start, seeds, mean)[0]) / wanted - 1
 
         def ours(mean: str = mean) -> Tensor:
-            return hallucination.kmeans(points, hallucination.seed(points, seeds), seeds, mean)[0]  # type: ignore[arg-type]
+            return spherical_kmeans.kmeans(points, spherical_kmeans.seed(points, seeds), seeds, mean)[0]  # type: ignore[arg-type]
 
         def theirs() -> np.ndarray:
             return reference_halp.kmeans(plain, None, np.random.default_rng(0), s.prototypes)
@@ -407,7 +408,7 @@ def knn(bench: Bench) -> Iterator[Case]:
     peer = KNeighborsClassifier(1, algorithm="brute", metric="cosine").fit(known, labels)
 
     def ours() -> np.ndarray:
-        return nearest.predict(known, labels, asked, (1,))[1]
+        return knn.predict(known, labels, asked, (1,))[1]
 
     wrong = nearest.neighbours(known, asked, 1) != peer.kneighbors(asked, return_distance=False)
     yield Case(

@@ -15,7 +15,8 @@ from kineme.motion.layout import layout
 from kineme.training import loop
 from kineme.utils import registry, settings
 from kineme.utils.distributed import World
-from kineme.views.batch import Batch, Source
+from kineme.views.batch import Batch
+from kineme.views.source import ClipLoader
 
 # settings that make a thing small enough for a test; fields that a class does not have are left out
 SMALL = {"hidden": 8, "layers": 2, "dim": 8, "queue": 12, "width": 8}
@@ -130,7 +131,7 @@ def test_method_groups_are_disjoint_and_every_one_learns(name, store):
     identities = [id(p) for params in groups.values() for p in params]
     assert len(identities) == len(set(identities)) > 0
     before = {k: [p.detach().clone() for p in params] for k, params in groups.items()}
-    source, optimisers = Source(store), optimisers_for(method)
+    source, optimisers = ClipLoader(store), optimisers_for(method)
     for number in range(3):
         losses, log = step(method, source, number, optimisers)
         assert losses.keys() == groups.keys()
@@ -144,7 +145,7 @@ def test_method_groups_are_disjoint_and_every_one_learns(name, store):
 @each_method
 def test_method_keeps_all_its_state_in_parameters_and_buffers(name, store):
     """A method rebuilt from its state dict goes on exactly as the first would have."""
-    source = Source(store)
+    source = ClipLoader(store)
     first = method_for(name, store)
     optimisers = optimisers_for(first)
     for number in range(2):
@@ -163,7 +164,7 @@ def test_method_keeps_all_its_state_in_parameters_and_buffers(name, store):
 
 @each_method
 def test_method_views_follow_the_generator(name, store):
-    method, source = method_for(name, store), Source(store)
+    method, source = method_for(name, store), ClipLoader(store)
     one, same, other = (method.views(source, torch.arange(6), loop.generator(seed)) for seed in (0, 0, 1))
     assert all(torch.equal(a.joints, b.joints) for a, b in zip(one, same))
     assert any(not torch.equal(a.joints, b.joints) for a, b in zip(one, other))
@@ -180,7 +181,7 @@ def test_method_settings_survive_a_card(name):
 
 @each_method
 def test_method_encoder_gives_features(name, store):
-    method, source = method_for(name, store), Source(store)
+    method, source = method_for(name, store), ClipLoader(store)
     batch = next(method.look(source, torch.arange(4)))
     encoder = method.encoder().eval()
     assert encoder(batch).clip.shape == (len(batch), encoder.dim)

@@ -21,7 +21,7 @@ _WORDS = {
     "load": ("inference.model", "load"),
     "Model": ("inference.model", "Model"),
     "draw": ("viz.strips", None),
-    "evaluate": ("evaluation", "run"),
+    "evaluate": ("evaluation.run", "evaluate"),
     "import_weights": ("training.import_weights", "import_weights"),
     "reproduce": ("evaluation.reproduce", "reproduce"),
     "InputError": ("utils.errors", "InputError"),

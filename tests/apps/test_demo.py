@@ -16,9 +16,9 @@ import pytest
 from helpers.training import kineme, one_paragraph, start
 from PIL import Image
 
-from kineme import evaluation
 from kineme.apps import cli, demo
 from kineme.data import store, synth
+from kineme.evaluation.scores import FLOOR, LEARNED, RANDOM
 from kineme.utils.errors import InputError
 
 PICTURES = {"motions.png", "motions.gif", "loss.png", *(f"neighbours-{number}.png" for number in (1, 2, 3))}
@@ -65,7 +65,7 @@ def test_everything_is_there(made):
         (split, metric, who)
         for split in (demo.SAME, demo.OTHER)
         for metric in ("1-NN", "accuracy")
-        for who in (evaluation.LEARNED, evaluation.RANDOM, evaluation.FLOOR)
+        for who in (LEARNED, RANDOM, FLOOR)
     }
     for (split, _, who), score in cells.items():
         assert 0 <= score <= 1
@@ -118,7 +118,7 @@ def test_own_files_with_labels(form, tmp_path, capsys):
         for action in ("walk", "kick"):
             write(tmp_path / "mine" / action, 6, (action,), format="bvh")
     result = own(tmp_path / "mine", tmp_path / "out")
-    assert {row["who"] for row in result["rows"]} == {evaluation.LEARNED, evaluation.RANDOM, evaluation.FLOOR}
+    assert {row["who"] for row in result["rows"]} == {LEARNED, RANDOM, FLOOR}
     labels = {"bvh": {"walk", "kick"}, "ntu": {"A001", "A009", "A012"}}[form]
     assert set(store.open(tmp_path / "out" / "store").column("label")) == labels
     said = capsys.readouterr().out
@@ -198,7 +198,7 @@ def row(who: str, score: float, seed: int) -> dict:
 
 def test_it_is_said_plainly_who_won():
     def verdict(learned, random):
-        scores = {evaluation.LEARNED: learned, evaluation.RANDOM: random}
+        scores = {LEARNED: learned, RANDOM: random}
         return demo._verdict([row(who, score, seed) for who, of in scores.items() for seed, score in enumerate(of)])
 
     assert verdict([0.8, 0.9], [0.5, 0.55]).startswith("Learning won: 1 of 1")

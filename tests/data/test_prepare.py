@@ -197,7 +197,8 @@ def test_the_size_of_shards_changes_nothing(raw, tmp_path, monkeypatch):
 KILL = """
 import os, random, signal, sys, time
 import pyarrow.parquet, pyarrow.compute
-from kineme.data import prepare, store
+from kineme.data import prepare
+from kineme.data import store
 from kineme import io as readers
 raw, dest, seconds = sys.argv[1], sys.argv[2], float(sys.argv[3])
 readers.readers()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kineme.data import splits, store
+from kineme.data import splits, store, store_writer
 from kineme.data.prepare import prepare
 from kineme.motion import layout
 from kineme.motion.motion import Motion
@@ -24,7 +24,7 @@ def table(tmp_path):
     numbers = itertools.count()
 
     def make(rows: list[dict], carried: dict | None = None) -> store.Store:
-        with store.Writer(tmp_path / f"store{next(numbers)}", DOT, splits=carried) as writer:
+        with store_writer.Writer(tmp_path / f"store{next(numbers)}", DOT, splits=carried) as writer:
             for i, row in enumerate(rows):
                 row = dict(row)
                 fields = {name: row.pop(name) for name in ("label", "subject", "camera", "source") if name in row}

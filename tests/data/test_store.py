@@ -20,8 +20,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kineme.data import store
-from kineme.motion import layout
+from kineme.data import store, store_writer
+from kineme.motion import joint_map, layout
 from kineme.motion.motion import Motion
 from kineme.utils.errors import InputError
 
@@ -36,7 +36,7 @@ def motion(rng: np.random.Generator, source: str = "clip", frames: int = 5, pers
 
 
 def write(path: Path, motions: list[Motion], **options) -> store.Store:
-    with store.Writer(path, motions[0].layout, **options) as writer:
+    with store_writer.Writer(path, motions[0].layout, **options) as writer:
         for each in motions:
             writer.add(each)
     return store.open(path)
@@ -45,7 +45,7 @@ def write(path: Path, motions: list[Motion], **options) -> store.Store:
 @pytest.fixture
 def small(tmp_path) -> store.Store:
     rng = np.random.default_rng(0)
-    with store.Writer(tmp_path / "small", LAYOUT, normalise={"how": "none"}) as writer:
+    with store_writer.Writer(tmp_path / "small", LAYOUT, normalise={"how": "none"}) as writer:
         for i in range(20):
             writer.add(
                 motion(
@@ -126,7 +126,7 @@ def test_hash_does_not_depend_on_how_it_was_joined(motions, data):
     with tempfile.TemporaryDirectory() as folder:
         whole = write(Path(folder) / "whole", motions)
         parts = [write(Path(folder) / f"part{a}", motions[a:b]) for a, b in zip([0, *cuts], [*cuts, len(motions)])]
-        joined = store.join(parts, Path(folder) / "joined")
+        joined = store_writer.join(parts, Path(folder) / "joined")
         joined.verify()
         assert joined.clips.equals(whole.clips)
         assert joined.hash == whole.hash
@@ -184,7 +184,7 @@ def test_ids_are_unique(tmp_path):
     rng = np.random.default_rng(0)
     opened = write(tmp_path / "s", [motion(rng, name) for name in ("a", "a~2", "a", "b", "a")])
     assert opened.ids == ["a", "a~2", "a~3", "b", "a~4"]
-    assert store.join([opened, opened], tmp_path / "j").ids[5:] == ["a~5", "a~2~2", "a~3~2", "b~2", "a~4~2"]
+    assert store_writer.join([opened, opened], tmp_path / "j").ids[5:] == ["a~5", "a~2~2", "a~3~2", "b~2", "a~4~2"]
 
 
 def test_extra_under_a_known_name_is_kept_apart(tmp_path):
@@ -255,12 +255,12 @@ def test_not_a_store(tmp_path):
 def test_writer_refuses(tmp_path, small):
     rng = np.random.default_rng(0)
     with pytest.raises(InputError, match="exists already"):
-        store.Writer(small.path, LAYOUT)
+        store_writer.Writer(small.path, LAYOUT)
     with pytest.raises(InputError, match="cannot be written"):
-        store.Writer(small.path / "card.json" / "x", LAYOUT)
+        store_writer.Writer(small.path / "card.json" / "x", LAYOUT)
     with pytest.raises(InputError, match="no clip"):
-        store.Writer(tmp_path / "empty", LAYOUT).close()
-    with store.Writer(tmp_path / "new", LAYOUT, persons=1) as writer:
+        store_writer.Writer(tmp_path / "empty", LAYOUT).close()
+    with store_writer.Writer(tmp_path / "new", LAYOUT, persons=1) as writer:
         writer.add(motion(rng))
         for wrong in (
             motion(rng, persons=2),
@@ -274,7 +274,7 @@ def test_writer_refuses(tmp_path, small):
 
 
 def test_an_exception_leaves_nothing(tmp_path):
-    with pytest.raises(RuntimeError), store.Writer(tmp_path / "s", LAYOUT) as writer:
+    with pytest.raises(RuntimeError), store_writer.Writer(tmp_path / "s", LAYOUT) as writer:
         writer.add(motion(np.random.default_rng(0)))
         raise RuntimeError
     assert not list(tmp_path.iterdir())
@@ -284,7 +284,7 @@ def test_writing_does_not_gather_in_memory(tmp_path):
     clip = motion(np.random.default_rng(0), frames=20_000)  # about a megabyte
     tracemalloc.start()
     try:
-        with store.Writer(tmp_path / "s", LAYOUT) as writer:
+        with store_writer.Writer(tmp_path / "s", LAYOUT) as writer:
             for _ in range(25):
                 writer.add(clip)
             writer.add(motion(np.random.default_rng(0), persons=2))  # every clip before is widened, block by block
@@ -300,7 +300,7 @@ def test_writing_does_not_gather_in_memory(tmp_path):
 def test_opening_many_clips_is_quick(tmp_path, small):
     many = small
     for k in range(3):
-        many = store.join([many] * 15, tmp_path / f"many{k}")  # 67,500 clips
+        many = store_writer.join([many] * 15, tmp_path / f"many{k}")  # 67,500 clips
     begin = time.perf_counter()
     opened = store.open(many.path)
     assert time.perf_counter() - begin < 0.5
@@ -314,19 +314,19 @@ def test_join_maps_layouts(tmp_path):
     kinect, ntu = layout.layout("kinect20"), layout.layout("ntu25")
     first = write(tmp_path / "a", [motion(rng, "a", layout=kinect)])
     second = write(tmp_path / "b", [motion(rng, "b", persons=2, layout=ntu)])
-    joined = store.join([first, second], tmp_path / "j", "kinect20")
+    joined = store_writer.join([first, second], tmp_path / "j", "kinect20")
     joined.verify()
     assert joined.layout == kinect
-    expected = second.motion(0).to_layout(layout.joint_map(ntu, kinect))
+    expected = second.motion(0).to_layout(joint_map.joint_map(ntu, kinect))
     assert np.array_equal(joined.motion(1).joints, expected.joints)
     assert np.array_equal(joined.motion(1).confidence, expected.confidence)
-    assert store.join([second, first], tmp_path / "k").layout == ntu
+    assert store_writer.join([second, first], tmp_path / "k").layout == ntu
     other = write(tmp_path / "c", [motion(rng, "c")], normalise={"how": "general"})
     with pytest.raises(InputError, match="normalised"):
-        store.join([first, other], tmp_path / "l")
+        store_writer.join([first, other], tmp_path / "l")
     flat = write(tmp_path / "d", [Motion(np.zeros((2, 1, 3, 2)), LAYOUT)])
     with pytest.raises(InputError, match="coordinates"):
-        store.join([flat, write(tmp_path / "e", [motion(rng)])], tmp_path / "m")
+        store_writer.join([flat, write(tmp_path / "e", [motion(rng)])], tmp_path / "m")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "b", "c", "d", "e", "j", "k"]
 
 
@@ -335,8 +335,8 @@ def test_joined_splits_hold_for_their_own_data_sets(tmp_path):
     rule = {"xview": {"train": {"column": "camera", "in": [1]}, "test": {"column": "camera", "in": [2]}}}
     clips = {name: [motion(rng, f"{c}", camera=c, extra={"dataset": name}) for c in (1, 2)] for name in ("one", "two")}
     first, second = write(tmp_path / "a", clips["one"], splits=rule), write(tmp_path / "b", clips["two"])
-    assert store.join([first, first], tmp_path / "c").card["splits"] == rule
-    joined = store.join([first, second], tmp_path / "d")
+    assert store_writer.join([first, first], tmp_path / "c").card["splits"] == rule
+    joined = store_writer.join([first, second], tmp_path / "d")
     assert joined.card["splits"]["xview"]["train"] == {
         "any": [{"all": [{"column": "dataset", "in": ["one"]}, rule["xview"]["train"]]}]
     }
@@ -355,7 +355,7 @@ WRITE = """
 import resource, sys
 import numpy as np
 from kineme.motion import layout as skeleton
-from kineme.data import store
+from kineme.data import store_writer
 from kineme.utils.errors import InputError
 from kineme.motion.motion import Motion
 path, limit = sys.argv[1], int(sys.argv[2])
@@ -364,7 +364,7 @@ if limit:
 layout = skeleton.layout("coco17")
 clip = Motion(np.ones((100, 1, 17, 3)), layout)
 try:
-    with store.Writer(path, layout) as writer:
+    with store_writer.Writer(path, layout) as writer:
         print("begun", flush=True)
         for i in range(2000 if limit else 10**6):
             writer.add(clip)

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from kineme import io
 from kineme.data import synth
+from kineme.data.synth import sensor
 from kineme.data.synth.body import PADS, body
-from kineme.data.synth.performance import DRAWS, Act
+from kineme.data.synth.performance import DRAWS, Performance
 from kineme.motion import layout
 from kineme.utils.errors import InputError
 
@@ -64,25 +65,27 @@ def lengths(joints):
 
 
 def test_actions_are_there():
-    assert set(synth.actions()) >= ASKED
-    assert len(synth.actions(1)) >= 16
-    assert len(synth.actions(2)) >= 2
-    assert synth.actions(1) + synth.actions(2) == synth.actions()
+    assert set(synth.action_names()) >= ASKED
+    assert len(synth.action_names(1)) >= 16
+    assert len(synth.action_names(2)) >= 2
+    assert synth.action_names(1) + synth.action_names(2) == synth.action_names()
 
 
-@given(st.integers(0, 2**32), st.sampled_from(synth.actions()), st.integers(0, 500), st.sampled_from([12.5, 30, 60]))
+@given(
+    st.integers(0, 2**32), st.sampled_from(synth.action_names()), st.integers(0, 500), st.sampled_from([12.5, 30, 60])
+)
 @settings(max_examples=15, deadline=None)
 def test_bones_keep_their_length_and_feet_stay_above_the_floor(seed, action, start, fps):
     (clip,) = synth.generate(1, actions=[action], cameras=0, layout=body(), seed=seed, start=start, fps=fps)
     assert 2 * fps - 1 <= len(clip) <= 3 * fps + 1
-    assert clip.persons == (2 if action in synth.actions(2) else 1)
+    assert clip.persons == (2 if action in synth.action_names(2) else 1)
     long = lengths(clip.joints)
     assert np.ptp(long, axis=0).max() < 1e-5
     assert clip.joints[..., 1].min() > -0.01
     assert (clip.confidence == 1).all()
 
 
-@pytest.mark.parametrize("action", synth.actions())
+@pytest.mark.parametrize("action", synth.action_names())
 def test_bodies_move_as_bodies_do(action):
     """Standing feet stay, nobody floats unless they leap, knees bend forward, nothing jumps from frame to frame."""
     points = room(action)
@@ -181,7 +184,7 @@ def signs():
     }
 
 
-@pytest.mark.parametrize("action", synth.actions())
+@pytest.mark.parametrize("action", synth.action_names())
 def test_every_action_shows_what_it_is_named_by(action):
     shown = signs()[action](room(action))
     assert shown.shape == (12,)
@@ -189,7 +192,7 @@ def test_every_action_shows_what_it_is_named_by(action):
 
 
 def test_the_same_seed_gives_the_same_bits_whatever_is_made_with_it():
-    options = {"actions": synth.actions(), "noise": 1.0, "dropout": 0.1, "occlusion": 0.5, "seed": 11}
+    options = {"actions": synth.action_names(), "noise": 1.0, "dropout": 0.1, "occlusion": 0.5, "seed": 11}
     clips = list(synth.generate(57, **options))
     for k in (0, 1, 28, 46, 56):
         (alone,) = synth.generate(1, start=k, **options)
@@ -265,7 +268,7 @@ def test_joints_that_the_body_has_not_are_missing():
 def test_pictures_are_the_projection_of_the_bodies():
     flat, solid = (next(synth.generate(1, layout="pose13", coords=coords, image_size=(800, 600))) for coords in (2, 3))
     x, y, z = np.moveaxis(solid.joints, -1, 0)
-    focal = synth.FOCAL * 800
+    focal = sensor.FOCAL * 800
     np.testing.assert_allclose(flat.joints, np.stack([400 - focal * x / z, 300 - focal * y / z], -1), atol=0.01)
 
 
@@ -336,7 +339,7 @@ def test_ntu_text_comes_back_through_the_reader(tmp_path):
     back = {clip.source: clip for path in sorted(tmp_path.iterdir()) for clip in io.read_all(path)}
     assert len(back) == 6
     for clip in made:
-        number = synth.actions().index(clip.label) + 1
+        number = synth.action_names().index(clip.label) + 1
         twin = back[f"S001C{clip.camera:03d}P{clip.subject:03d}R001A{number:03d}.skeleton"]
         np.testing.assert_allclose(twin.joints, clip.joints, rtol=1e-7)
         assert (twin.subject, twin.camera) == (clip.subject, clip.camera)
@@ -393,9 +396,9 @@ def test_bad_formats_are_named(tmp_path):
 
 def test_there_are_draws_enough(monkeypatch):
     acts = []
-    start = Act.__init__
-    monkeypatch.setattr(Act, "__init__", lambda self, *a, **k: (start(self, *a, **k), acts.append(self))[0])
-    list(synth.generate(len(synth.actions()), actions=synth.actions(), cameras=1))
+    start = Performance.__init__
+    monkeypatch.setattr(Performance, "__init__", lambda self, *a, **k: (start(self, *a, **k), acts.append(self))[0])
+    list(synth.generate(len(synth.action_names()), actions=synth.action_names(), cameras=1))
     assert 0.5 * DRAWS < max(act.used for act in acts) <= DRAWS
 
 

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from kineme import encoders
 from kineme.encoders import temporal
-from kineme.encoders.temporal import NETS, Classifier, Conv, Temporal, same, windows
+from kineme.encoders.temporal import NETS, Temporal
 from kineme.motion.layout import layout
+from kineme.nn.temporal_conv import Classifier, Conv, same, windows
 from kineme.training import loop
 from kineme.utils.errors import InputError
 from kineme.views.batch import Batch

@@ -8,7 +8,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from kineme.data.store import Store, Writer
+from kineme.data.store import Store
+from kineme.data.store_writer import Writer
 from kineme.motion import layout as skeleton
 from kineme.motion.motion import Motion
 

@@ -11,8 +11,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from kineme import evaluation
+from kineme.evaluation import run, task
 from kineme.evaluation.protocols import knn
+from kineme.evaluation.scores import summary, table, verdicts
 from kineme.utils import registry
 from kineme.utils.errors import InputError
 
@@ -57,7 +58,7 @@ def row(score: float, who: str = "learned", **more) -> dict:
 def test_task(write_store, halves, fake_model):
     """Labels become numbers in the order of their names; clips without one are left out and counted."""
     store = write_store(["walk", "sit", None, "sit", "walk", None, "jump", "sit", "walk", "hop"])
-    given = evaluation.task(fake_model(np.ones((10, 2))), store, halves(10))
+    given = task.make_task(fake_model(np.ones((10, 2))), store, halves(10))
     assert given.classes == ["hop", "jump", "sit", "walk"]
     assert given.labels.tolist() == [3, 2, -1, 2, 3, -1, 1, 2, 3, 0]
     assert (given.train.tolist(), given.test.tolist(), given.unlabelled) == ([0, 4, 6, 8], [1, 3, 7, 9], 2)
@@ -65,22 +66,22 @@ def test_task(write_store, halves, fake_model):
 
 
 def test_task_by_name_of_a_split(write_store, fake_model):
-    given = evaluation.task(fake_model(np.ones((20, 2))), write_store(["a", "b"] * 10), "random")
+    given = task.make_task(fake_model(np.ones((20, 2))), write_store(["a", "b"] * 10), "random")
     assert sorted([*given.train, *given.test]) == list(range(20))
     with pytest.raises(InputError, match="nowhere"):
-        evaluation.task(fake_model(np.ones((20, 2))), given.store, "nowhere")
+        task.make_task(fake_model(np.ones((20, 2))), given.store, "nowhere")
 
 
 @pytest.mark.parametrize(("train", "test", "side"), [([], [1], "train"), ([0], [], "test"), ([2, 3], [0], "train")])
 def test_a_side_without_labelled_clips(write_store, fake_model, train, test, side):
     store = write_store(["a", "b", None, None])
     with pytest.raises(InputError, match=f"no labelled clip on the {side} side"):
-        evaluation.task(fake_model(np.ones((4, 2))), store, SimpleNamespace(name="mine", train=train, test=test))
+        task.make_task(fake_model(np.ones((4, 2))), store, SimpleNamespace(name="mine", train=train, test=test))
 
 
 def test_a_store_without_labels(write_store, halves, fake_model):
     with pytest.raises(InputError, match="no clip has a label"):
-        evaluation.task(fake_model(np.ones((4, 2))), write_store([None] * 4), halves(4))
+        task.make_task(fake_model(np.ones((4, 2))), write_store([None] * 4), halves(4))
 
 
 def test_clips_are_embedded_once(write_store, fake_model):
@@ -89,7 +90,7 @@ def test_clips_are_embedded_once(write_store, fake_model):
     rng = np.random.default_rng(0)
     for split, asked in ((np.arange(10), None), (np.arange(9), 9)):
         model = fake_model(rng.normal(size=(20, 3)))
-        given = evaluation.task(model, store, SimpleNamespace(name="mine", train=split[:4], test=split[4:]))
+        given = task.make_task(model, store, SimpleNamespace(name="mine", train=split[:4], test=split[4:]))
         np.testing.assert_array_equal(given.features(given.test), model.all[given.test])
         np.testing.assert_array_equal(given.features(given.train[::-1]), model.all[given.train[::-1]])
         assert model.asked == [(asked, None)]
@@ -98,7 +99,7 @@ def test_clips_are_embedded_once(write_store, fake_model):
 
 def test_views(write_store, halves, fake_model):
     model = fake_model(np.zeros((8, 3)))
-    given = evaluation.task(model, write_store(["a", "b"] * 4), halves(8))
+    given = task.make_task(model, write_store(["a", "b"] * 4), halves(8))
     given.seed = 2
     assert given.views(given.train, 3).shape == (3, 4, 3)
     assert model.asked == [(4, (0.5, 1.0, seed)) for seed in (6, 7, 8)]
@@ -108,7 +109,7 @@ def test_views(write_store, halves, fake_model):
     "features", [np.array([[1.0, 2]] * 7 + [[np.nan, 0]]), np.full((8, 2), np.inf), np.ones((8, 2, 2))]
 )
 def test_features_that_cannot_be(write_store, halves, fake_model, features):
-    given = evaluation.task(fake_model(features), write_store(["a", "b"] * 4), halves(8), name="runs/bad")
+    given = task.make_task(fake_model(features), write_store(["a", "b"] * 4), halves(8), name="runs/bad")
     with pytest.raises(InputError, match="runs/bad"):
         given.features(given.train)
 
@@ -118,7 +119,7 @@ def test_features_that_cannot_be(write_store, halves, fake_model, features):
 
 def test_rows(contest):
     model = contest.model(clear=6.0)
-    rows = evaluation.run(model, contest.store, ["knn", "linear"], contest.split, settings={"knn": {"k": [1, 3]}})
+    rows = run.evaluate(model, contest.store, ["knn", "linear"], contest.split, settings={"knn": {"k": [1, 3]}})
     assert [(r["who"], r["protocol"], r["probe"], r["metric"], r["run"]) for r in rows] == [
         ("learned", "knn", "knn", "1-NN", "runs/a"),
         ("learned", "knn", "knn", "3-NN", "runs/a"),
@@ -149,7 +150,7 @@ def test_rows(contest):
 def test_runs_and_seeds(contest):
     """Several models; a protocol that draws nothing is not repeated, one that draws is; the floor stands once."""
     models = [contest.model(1.0, "runs/a", 0), contest.model(1.0, "runs/b", 1)]
-    rows = evaluation.run(
+    rows = run.evaluate(
         models,
         contest.store,
         ["knn", "linear"],
@@ -172,13 +173,13 @@ def test_runs_and_seeds(contest):
 
 
 def test_nothing_beside(contest):
-    rows = evaluation.run(contest.model(1.0), contest.store, ["knn"], contest.split, random=False, floor=False)
+    rows = run.evaluate(contest.model(1.0), contest.store, ["knn"], contest.split, random=False, floor=False)
     assert {r["who"] for r in rows} == {"learned"}
 
 
 def test_settings_as_an_object(contest):
     given = {"knn": knn.Settings(k=(2,))}
-    rows = evaluation.run(contest.model(1.0), contest.store, ["knn"], contest.split, settings=given)
+    rows = run.evaluate(contest.model(1.0), contest.store, ["knn"], contest.split, settings=given)
     assert {r["metric"] for r in rows} == {"2-NN"}
 
 
@@ -197,7 +198,7 @@ def test_settings_as_an_object(contest):
 def test_arguments_that_cannot_be(contest, change, message):
     usual = {"models": contest.model(1.0), "store": contest.store, "protocols": ["knn"], "split": contest.split}
     with pytest.raises(InputError, match=message):
-        evaluation.run(**(usual | change))
+        run.evaluate(**(usual | change))
 
 
 # ----------------------------------------------------------------------------------------------------- what it says
@@ -205,7 +206,7 @@ def test_arguments_that_cannot_be(contest, change, message):
 
 def test_summary():
     rows = [row(0.5), row(0.6), row(0.7), row(0.4, "random"), row(0.9, metric="5-NN")]
-    first, second, third = evaluation.summary(rows)
+    first, second, third = summary(rows)
     assert [(m["who"], m["metric"], m["n"]) for m in (first, second, third)] == [
         ("learned", "1-NN", 3),
         ("random", "1-NN", 1),
@@ -242,18 +243,18 @@ def test_summary():
 )
 def test_verdict(learned, random, said):
     rows = [row(score) for score in learned] + [row(score, "random") for score in random]
-    (sentence,) = evaluation.verdicts(rows)
+    (sentence,) = verdicts(rows)
     assert sentence.startswith(f"knn 1-NN on xview: learned {np.mean(learned):.3f} {said}")
 
 
 def test_verdicts_on_floor_and_clips():
     rows = [row(score, who, unlabelled=4, unseen=["hop"]) for score, who in ((0.7, "learned"), (0.71, "hand-made"))]
-    assert evaluation.verdicts(rows) == [
+    assert verdicts(rows) == [
         "knn 1-NN on xview: learned 0.700 does NOT beat the hand-made features (0.710).",
         "xview: 4 clips without a label were left out.",
         "xview: no training clip shows hop; test clips of these count as errors.",
     ]
-    assert evaluation.verdicts([row(0.72), row(0.71, "hand-made")]) == []
+    assert verdicts([row(0.72), row(0.71, "hand-made")]) == []
 
 
 def test_rivals_have_the_same_probe_but_the_floor_its_own():
@@ -265,7 +266,7 @@ def test_rivals_have_the_same_probe_but_the_floor_its_own():
         ("logistic", "hand-made"): 0.55,
     }
     rows = [row(score, who, protocol="linear", probe=probe) for (probe, who), score in scores.items()]
-    first, second, third = evaluation.verdicts(rows)
+    first, second, third = verdicts(rows)
     assert "random weights (0.400)" in first
     assert "does NOT beat the hand-made features (0.550)" in second
     assert "random weights (0.700)" in third
@@ -275,7 +276,7 @@ def printed(rows) -> str:
     from rich.console import Console
 
     out = io.StringIO()
-    Console(file=out, width=200).print(evaluation.table(rows))
+    Console(file=out, width=200).print(table(rows))
     return out.getvalue()
 
 

@@ -4,15 +4,14 @@ import numpy as np
 import torch
 
 from kineme.methods.cv_mim import CVMIM
-from kineme.training import loop as train
-from kineme.training import recipe
+from kineme.training import optim, recipe
 
 
 def test_trajectory(golden):
     arrays = {name: torch.from_numpy(np.asarray(value)) for name, value in golden("cv_mim_adagrad").items()}
     loop = recipe.Loop(**{**CVMIM.loop, "lr": float(arrays["lr"])})
     weight = arrays["p0"].clone().requires_grad_()
-    optimiser = train._optimiser([weight], loop)
+    optimiser = optim.build_optimiser([weight], loop)
     assert optimiser.defaults["initial_accumulator_value"] == float(arrays["initial_accumulator"])
     for gradient, wanted in zip(arrays["grads"], arrays["trajectory"]):
         weight.grad = gradient.clone()

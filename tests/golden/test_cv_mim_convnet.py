@@ -7,7 +7,7 @@ import re
 import pytest
 import torch
 
-from kineme.encoders.temporal import Classifier
+from kineme.nn.temporal_conv import Classifier
 
 CLOSE = {"rtol": 1e-5, "atol": 2e-5}
 BATCH_NORM = {"gamma": "weight", "beta": "bias", "mean": "running_mean", "var": "running_var"}

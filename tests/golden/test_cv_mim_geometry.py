@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from kineme.motion import camera
-from kineme.views import keypoints
+from kineme.views import keypoints, random_cameras
 
 CLOSE = {"rtol": 1e-9, "atol": 1e-10}
 
@@ -31,8 +31,8 @@ def test_rotation_and_projection(golden, library):
 def test_views_between_two_angles(arrays):
     key = next(key for key in arrays if key.startswith("seq_rotation"))
     steps = int(key.removeprefix("seq_rotation"))
-    angles = keypoints.sweep(arrays["seq_start_angles"], arrays["seq_end_angles"], steps)
-    close(keypoints.rotations(angles), arrays[key])
+    angles = random_cameras.sweep(arrays["seq_start_angles"], arrays["seq_end_angles"], steps)
+    close(random_cameras.rotations(angles), arrays[key])
 
 
 def test_profiles(arrays):
@@ -49,13 +49,13 @@ def test_profiles(arrays):
 
 def test_what_a_camera_sees_from_body_to_encoder(arrays):
     angles, profile = arrays["angles_azi_ele_roll"], keypoints.SOLID["pose17"]
-    cameras = keypoints.Cameras(angles, angles.new_full((len(angles),), 2.0))
-    close(keypoints.project(arrays["kp3d_normalized"], cameras), arrays["proj17"])
-    seen = keypoints.look(
+    cameras = random_cameras.Cameras(angles, angles.new_full((len(angles),), 2.0))
+    close(random_cameras.project(arrays["kp3d_normalized"], cameras), arrays["proj17"])
+    seen = random_cameras.look(
         arrays["kp3d_h36m17"], profile, cameras, axis=2
     )  # the stored points: third axis up, right-handed
-    close(keypoints.image(seen), arrays["proj13"])
-    close(keypoints.image(keypoints.normalise(seen, keypoints.FLAT).points), arrays["proj13_normalized"])
+    close(random_cameras.image(seen), arrays["proj13"])
+    close(random_cameras.image(keypoints.normalise(seen, keypoints.FLAT).points), arrays["proj13_normalized"])
 
 
 def test_pose_errors(arrays):

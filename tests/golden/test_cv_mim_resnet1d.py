@@ -7,7 +7,7 @@ import re
 import pytest
 import torch
 
-from kineme.encoders.temporal import Classifier
+from kineme.nn.temporal_conv import Classifier
 
 BATCH_NORM = {"gamma": "weight", "beta": "bias", "mean": "running_mean", "var": "running_var"}
 PARTS = {"c7": "layers.0", "c5": "layers.1", "c3": "layers.2", "short": "short"}

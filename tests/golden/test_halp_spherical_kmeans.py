@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from kineme.nn import hallucination
+from kineme.nn import spherical_kmeans
 
 
 @pytest.mark.parametrize("mean", ["intrinsic", "normalised"])
 def test_centres_and_labels(golden, mean):
     arrays = golden("halp_spherical_kmeans")
     points, start = torch.from_numpy(arrays["points"]), torch.from_numpy(arrays["init_centres"])
-    centres, labels = hallucination.kmeans(points, start, mean=mean, tolerance=float(arrays["tolerance"]))
+    centres, labels = spherical_kmeans.kmeans(points, start, mean=mean, tolerance=float(arrays["tolerance"]))
     np.testing.assert_array_equal(labels.numpy(), arrays["labels"])
     np.testing.assert_allclose(centres.numpy(), arrays["centres"], atol=1.5e-2)
 
@@ -26,5 +26,5 @@ def test_inertia_is_not_above_the_references(golden):
 
     for dtype in (torch.float64, torch.float32):
         points, start = (torch.from_numpy(arrays[name]).to(dtype) for name in ("points", "init_centres"))
-        centres, _ = hallucination.kmeans(points, start)
+        centres, _ = spherical_kmeans.kmeans(points, start)
         assert inertia(centres.double().numpy()) <= 1.0001 * inertia(arrays["centres"])

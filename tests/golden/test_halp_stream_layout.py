@@ -5,8 +5,8 @@ import torch
 
 from kineme.encoders.recurrent import flatten, from_released
 from kineme.motion.layout import layout
-from kineme.views.augment import stream
 from kineme.views.batch import Batch
+from kineme.views.streams import stream
 
 
 def test_streams_in_the_released_order(golden):

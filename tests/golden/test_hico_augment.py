@@ -8,7 +8,7 @@ import torch
 
 from kineme.motion.layout import Layout
 from kineme.views.augment import centre_crop, crop_length, shears, transform
-from kineme.views.batch import Source
+from kineme.views.source import ClipLoader
 
 RATIO = 0.95
 
@@ -23,11 +23,11 @@ def ours(array: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(np.moveaxis(array, (-4, -1, -2), (-1, -3, -2)).astype(np.float32)))
 
 
-def clip(arrays) -> Source:
+def clip(arrays) -> ClipLoader:
     """The stored sequence as a store of one clip."""
     joints = ours(arrays["sequence"]).numpy()
     chain = Layout("free", tuple(f"joint {i}" for i in range(joints.shape[2])), tuple(range(-1, joints.shape[2] - 1)))
-    return Source(
+    return ClipLoader(
         SimpleNamespace(
             frames=joints,
             seen=np.ones(joints.shape[:3], np.float32),

@@ -8,8 +8,10 @@ import pytest
 import torch
 
 from kineme.motion.layout import Layout, layout
-from kineme.views.augment import centre_crop, stream
-from kineme.views.batch import Batch, Source
+from kineme.views.augment import centre_crop
+from kineme.views.batch import Batch
+from kineme.views.source import ClipLoader
+from kineme.views.streams import stream
 
 
 @pytest.fixture
@@ -34,7 +36,7 @@ def cropped(arrays) -> tuple[str, Batch]:
     """The centre crop of the stored sequence; the number of frames stands in the key of the expected one."""
     name = next(name for name in arrays if re.fullmatch(r"cropped\d+", name))
     joints = ours(arrays["sequence"])
-    source = Source(
+    source = ClipLoader(
         SimpleNamespace(
             frames=joints,
             seen=np.ones(joints.shape[:3], np.float32),

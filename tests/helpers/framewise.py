@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from kineme.data.store import Store, Writer
+from kineme.data.store import Store
+from kineme.data.store_writer import Writer
 from kineme.motion import layout as skeleton
 from kineme.motion.motion import Motion
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from kineme.data.store import Store, Writer
+from kineme.data.store import Store
+from kineme.data.store_writer import Writer
 from kineme.motion import layout as skeleton
 from kineme.motion.motion import Motion
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from kineme import io as readers
 from kineme.data.store import Store
+from kineme.motion import joint_map
 from kineme.motion import layout as skeleton
 from kineme.utils.errors import InputError
 
@@ -88,7 +89,7 @@ def test_real_videos_of_jhmdb(data_dir):
         assert layout.joints[:3] == ("neck", "belly", "head")
         assert {layout.joints[i] for i in layout.root} == {"left_hip", "right_hip"}
         assert layout.parents.count(-1) == 1
-        made = skeleton.joint_map(layout, skeleton.layout("pose13"))
+        made = joint_map.joint_map(layout, skeleton.layout("pose13"))
         assert made.missing == ()
         assert "nose" in made.virtual
 

@@ -16,12 +16,12 @@ from helpers.training import make_store
 import kineme
 from kineme import encoders
 from kineme.data import prepare, synth
-from kineme.data.store import Writer
+from kineme.data.store_writer import Writer
 from kineme.encoders.pose_mlp import PoseMLP
 from kineme.encoders.recurrent import Recurrent
 from kineme.methods import At
 from kineme.methods.cv_mim import CVMIM, Estimator, Side, fuse, gathered
-from kineme.motion import layout as skeleton
+from kineme.motion import joint_map
 from kineme.motion.layout import layout
 from kineme.nn import mutual_information
 from kineme.training import loop, recipe
@@ -29,7 +29,8 @@ from kineme.utils import settings
 from kineme.utils.distributed import World
 from kineme.utils.errors import InputError
 from kineme.views import keypoints
-from kineme.views.batch import Batch, Source
+from kineme.views.batch import Batch
+from kineme.views.source import ClipLoader
 
 VARIANTS = {
     "disentangle": ({"encoder", "estimator", "discriminator"}, {"representation", "cross", "prior", "intra", "inter"}),
@@ -237,7 +238,7 @@ def test_any_store_of_3d_poses_makes_2d_views(store):
     side, coords, how = CVMIM.sees(store.layout, store.coords, {})
     assert (side.name, coords, how["how"]) == ("pose13", 2, "image")
     assert CVMIM.sees(side, coords, how) == (side, coords, how)
-    method, source = build(), Source(store)
+    method, source = build(), ClipLoader(store)
     items = method.items(source, torch.tensor([3, 1]))
     assert torch.equal(items, source.frame_numbers(torch.tensor([3, 1])))
     anchor, positive = method.views(source, items[:9], torch.Generator())
@@ -252,7 +253,7 @@ def test_any_store_of_3d_poses_makes_2d_views(store):
 def test_a_single_camera_of_2d_poses_cannot_train_it(tmp_path):
     flat = make_store(tmp_path / "flat", clips=6, layout="coco17", coords=2)
     with pytest.raises(InputError, match="2-D poses that no second camera saw") as refused:
-        build().items(Source(flat), torch.arange(6))
+        build().items(ClipLoader(flat), torch.arange(6))
     assert "--normalise none" in str(refused.value)
     assert "performance" in str(refused.value)
 
@@ -262,7 +263,7 @@ def test_synchronous_cameras_of_2d_poses_can(tmp_path):
     with Writer(tmp_path / "flat", motions[0].layout, 1, 2, normalise={"how": "image"}) as writer:
         for motion in motions:
             writer.add(motion)
-    source = Source(kineme.open(tmp_path / "flat"))
+    source = ClipLoader(kineme.open(tmp_path / "flat"))
     method = build()
     items = method.items(source, torch.arange(6))
     assert len(items) > 100
@@ -315,8 +316,8 @@ def test_arrays_of_human36m_with_detections(tmp_path):
     detections = []
     human36m(tmp_path / "raw", detections)
     store = prepare.prepare(tmp_path / "raw", tmp_path / "store", normalise="none", layout="pose17")
-    source = Source(store)
-    assert not skeleton.joint_map(layout("h36m17"), layout("pose17")).virtual
+    source = ClipLoader(store)
+    assert not joint_map.joint_map(layout("h36m17"), layout("pose17")).virtual
     method = build(sensor=0.5)
     numbers = method.items(source, torch.arange(16))
     assert len(numbers) == len(store.frames)
@@ -388,7 +389,7 @@ WORKER = """
 import sys
 import torch
 from kineme import encoders
-from kineme.training import loop as train
+from kineme.training import optim
 from kineme.utils import distributed as world
 from kineme.views.batch import Batch
 from kineme.encoders.pose_mlp import PoseMLP
@@ -412,7 +413,7 @@ def trained(variant, **more):
         losses, said = method.losses(views, At(step=step, world=here))
         for i, (name, params) in enumerate(groups.items()):
             losses[name].backward(inputs=params, retain_graph=i + 1 < len(groups))
-        train.average_gradients(groups, here)
+        optim.average_gradients(groups, here)
         said = {} if variant == "autoencoder" else said  # whose batch is each process' own
         log |= {f"{name} {step}": here.mean_(value.detach().clone()) for name, value in (losses | said).items()}
         log |= {f"grad {name} {step} {i}": p.grad.clone() for name, ps in groups.items() for i, p in enumerate(ps)}
@@ -479,7 +480,7 @@ def test_it_learns(tmp_path):
     store = kineme.open(tmp_path / "made")
     shape = ["encoder.width=64", "loop.batch=128", "encoder.dropout=0.1"]
     run = kineme.pretrain("cv_mim", store, tmp_path / "run", epochs=10, overrides=shape)
-    model, source = kineme.load(run, device="cpu"), Source(store)
+    model, source = kineme.load(run, device="cpu"), ClipLoader(store)
     method = build()
     numbers = method.items(source, torch.arange(24))[::8]
     pairs = method._pairs(source)

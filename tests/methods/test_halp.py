@@ -11,9 +11,10 @@ import torch
 import torch.nn.functional as F
 from helpers.training import kineme, make_store, one_paragraph
 
-from kineme import encoders, evaluation
+from kineme import encoders
 from kineme.data.splits import Split
 from kineme.encoders.recurrent import Recurrent
+from kineme.evaluation.run import evaluate
 from kineme.inference import model as embed
 from kineme.methods import At
 from kineme.methods.halp import HaLP
@@ -272,7 +273,7 @@ def test_the_command_line_says_what_is_no_run(store, tmp_path):
 def test_a_clip_is_its_own_nearest_neighbour(store, baseline):
     """Retrieval with k = 1 on the training clips themselves finds every one (section 11, item 17)."""
     rows = np.arange(len(store))
-    found = evaluation.run(embed.load(baseline), store, ["knn"], Split("all", rows, rows), settings={"knn": {"k": [1]}})
+    found = evaluate(embed.load(baseline), store, ["knn"], Split("all", rows, rows), settings={"knn": {"k": [1]}})
     assert {row["score"] for row in found} == {1.0}
 
 
@@ -281,7 +282,7 @@ def test_a_probe_leaves_the_encoder_as_it_was(store, baseline, probe):
     """Weights and batch-norm statistics, bit for bit (section 11, item 18)."""
     model = embed.load(baseline)
     before = {name: value.clone() for name, value in model.encoder.state_dict().items()}
-    evaluation.run(model, store, ["linear"], "random", settings={"linear": {"probe": probe, "epochs": 3}}, random=False)
+    evaluate(model, store, ["linear"], "random", settings={"linear": {"probe": probe, "epochs": 3}}, random=False)
     after = model.encoder.state_dict()
     assert before.keys() == after.keys()
     assert all(torch.equal(after[name], value) for name, value in before.items())

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kineme.motion import layout as skeleton
-from kineme.motion.layout import Layout, free, from_dict, identify, joint_map, layout, layouts, read_table, word
+from kineme.motion.joint_map import joint_map, read_table
+from kineme.motion.layout import Layout, free, from_dict, identify, layout, layouts, word
 from kineme.utils.errors import InputError
 
 SIZES = {

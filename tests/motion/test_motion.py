@@ -10,7 +10,8 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from kineme.motion.layout import free, joint_map, layout, layouts
+from kineme.motion.joint_map import joint_map
+from kineme.motion.layout import free, layout, layouts
 from kineme.motion.motion import Motion
 from kineme.utils.errors import InputError
 

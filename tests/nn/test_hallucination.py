@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kineme.methods import generator
-from kineme.nn import hallucination
+from kineme.nn import hallucination, spherical_kmeans
 
 each = settings(max_examples=40, deadline=None)
 seeds = st.integers(0, 10**6)
@@ -165,8 +165,8 @@ def clusters(seed=0, n=256, dim=16, count=8, spread=0.15):
 
 def test_kmeans_finds_clusters_from_its_own_start():
     points, labels, _ = clusters()
-    drawn = hallucination.draw_seeds(len(points), 8, generator(0))
-    centres, found = hallucination.kmeans(points, hallucination.seed(points, drawn), drawn)
+    drawn = spherical_kmeans.draw_seeds(len(points), 8, generator(0))
+    centres, found = spherical_kmeans.kmeans(points, spherical_kmeans.seed(points, drawn), drawn)
     torch.testing.assert_close(centres.norm(dim=1), torch.ones(8, dtype=torch.float64))
     pairs = {(int(a), int(b)) for a, b in zip(labels, found)}
     assert len(pairs) == 8  # one found cluster for each true one
@@ -175,13 +175,13 @@ def test_kmeans_finds_clusters_from_its_own_start():
 def test_intrinsic_mean_is_where_the_logarithms_vanish():
     points = F.normalize(torch.tensor([1.0, 0, 0]) + 0.6 * unit(50, 3).float(), dim=1).double()
     for start in (points[:1], unit(1, 3, seed=5)):
-        mean = hallucination.kmeans(points, start, tolerance=1e-9)[0][0]
+        mean = spherical_kmeans.kmeans(points, start, tolerance=1e-9)[0][0]
         cosine = points @ mean
         logs = (cosine.arccos() / cosine.arccos().sin())[:, None] * (points - cosine[:, None] * mean)
         torch.testing.assert_close(logs.mean(0), torch.zeros(3, dtype=torch.float64), atol=1e-8, rtol=0)
     three = torch.eye(3, dtype=torch.float64)  # by symmetry
     torch.testing.assert_close(
-        hallucination.kmeans(three, three[:1])[0][0], torch.full((3,), 3**-0.5, dtype=torch.float64)
+        spherical_kmeans.kmeans(three, three[:1])[0][0], torch.full((3,), 3**-0.5, dtype=torch.float64)
     )
 
 
@@ -189,7 +189,7 @@ def test_the_two_means_differ_and_each_is_the_best_of_its_kind():
     """The intrinsic mean has the least sum of squared arcs, the normalised one the largest sum of cosines."""
     points = F.normalize(torch.tensor([[1.0, 0, 0]]) + 1.2 * unit(40, 3, seed=4).float(), dim=1).double()
     both = [
-        hallucination.kmeans(points, points[:1], mean=mean, tolerance=1e-9)[0][0]
+        spherical_kmeans.kmeans(points, points[:1], mean=mean, tolerance=1e-9)[0][0]
         for mean in ("intrinsic", "normalised")
     ]
     assert float((both[0] - both[1]).norm()) > 1e-3
@@ -201,11 +201,11 @@ def test_the_two_means_differ_and_each_is_the_best_of_its_kind():
 def test_an_empty_cluster_takes_the_point_that_was_drawn_for_it():
     points, _, centres = clusters(count=4)
     start = torch.cat([centres, -centres.mean(0, keepdim=True)])  # nobody is near the last
-    spare = hallucination.Seeds(torch.zeros(5), torch.full((100, 5), 17))
-    made, labels = hallucination.kmeans(points, F.normalize(start, dim=1), spare, "normalised", rounds=1)
+    spare = spherical_kmeans.Seeds(torch.zeros(5), torch.full((100, 5), 17))
+    made, labels = spherical_kmeans.kmeans(points, F.normalize(start, dim=1), spare, "normalised", rounds=1)
     torch.testing.assert_close(made[4], points[17])
     assert len(labels) == len(points)
-    alone, _ = hallucination.kmeans(points, F.normalize(start, dim=1))
+    alone, _ = spherical_kmeans.kmeans(points, F.normalize(start, dim=1))
     torch.testing.assert_close(alone[4], F.normalize(start, dim=1)[4])  # without spare points it stays
 
 
@@ -217,8 +217,8 @@ def test_seeding_draws_in_proportion_to_the_distance(power):
     wanted = angles.pow(power) / angles.pow(power).sum()
     hits = torch.zeros(3)
     for value in (torch.arange(400) + 0.5) / 400:
-        second = hallucination.seed(
-            points, hallucination.Seeds(torch.tensor([0.0, float(value)]), torch.zeros(1, 2)), power
+        second = spherical_kmeans.seed(
+            points, spherical_kmeans.Seeds(torch.tensor([0.0, float(value)]), torch.zeros(1, 2)), power
         )[1]
         hits[(points == second).all(1).int().argmax()] += 1
     np.testing.assert_allclose(hits / 400, wanted, atol=0.01)
@@ -226,7 +226,7 @@ def test_seeding_draws_in_proportion_to_the_distance(power):
 
 def test_duplicates_and_more_centres_than_points_stay_finite():
     points = unit(3, 4).repeat(4, 1)
-    drawn = hallucination.draw_seeds(12, 6, generator(0))
-    centres, _ = hallucination.kmeans(points, hallucination.seed(points, drawn), drawn)
+    drawn = spherical_kmeans.draw_seeds(12, 6, generator(0))
+    centres, _ = spherical_kmeans.kmeans(points, spherical_kmeans.seed(points, drawn), drawn)
     assert bool(torch.isfinite(centres).all())
     torch.testing.assert_close(centres.norm(dim=1), torch.ones(6, dtype=torch.float64))

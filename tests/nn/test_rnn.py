@@ -9,7 +9,7 @@ from torch import nn
 from torch.autograd import gradcheck
 
 from kineme.nn import matmul, rnn
-from kineme.views.batch import Memory
+from kineme.utils.buffers import BufferPool
 
 CELLS = {"gru": nn.GRU, "lstm": nn.LSTM}
 
@@ -36,7 +36,7 @@ def off(found, wanted):
 
 
 def own(layer, x, memory=None):
-    return rnn.run(layer, x, memory or Memory())
+    return rnn.run(layer, x, memory or BufferPool())
 
 
 def replaced(module, name, weight):
@@ -58,7 +58,7 @@ def ragged(batch, lengths, inputs, dtype=torch.float32):
 
 
 def together(network, sequences):
-    return rnn.bidirectional(network, sequences, Memory())
+    return rnn.bidirectional(network, sequences, BufferPool())
 
 
 def one_by_one(network, sequences):
@@ -129,7 +129,7 @@ def test_bf16_products_stay_near_and_sums_stay_fp32(cell):
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_memory_is_used_again_only_when_nobody_needs_it(cell):
-    layer, memory = stacks(cell, 6, 8), Memory()
+    layer, memory = stacks(cell, 6, 8), BufferPool()
     x, other = torch.randn(2, 3, 5, 6)
     slope = torch.randn(3, 5, 16)
     wanted = [results(plain, layer, v, slope) for v in (x, other)]
@@ -153,7 +153,7 @@ def test_without_gradient_nothing_is_kept():
 
 
 def test_a_copy_has_memory_of_its_own():
-    memory = Memory(3)
+    memory = BufferPool(3)
     for copied in (copy.deepcopy(memory), pickle.loads(pickle.dumps(memory))):
         assert copied is not memory
         assert copied.empty(2, 3).shape == (2, 3)

@@ -15,7 +15,7 @@ from helpers.training import kineme as cli
 from safetensors.torch import load_file
 
 import kineme
-from kineme.training import checkpoint, loop, recipe
+from kineme.training import checkpoint, loop, optim, recipe
 from kineme.training.recipe import Loop
 from kineme.utils.errors import InputError
 
@@ -242,14 +242,14 @@ def test_two_stores_are_joined_on_a_layout(store, tmp_path):
 
 def test_schedules():
     step = Loop(lr=1.0, schedule="step", milestones=(2, 4))
-    np.testing.assert_allclose([loop.learning_rate(step, e, e) for e in range(6)], [1, 1, 0.1, 0.1, 0.01, 0.01])
+    np.testing.assert_allclose([optim.learning_rate(step, e, e) for e in range(6)], [1, 1, 0.1, 0.1, 0.01, 0.01])
     cosine = Loop(lr=1.0, schedule="cosine", epochs=10, warmup=2)
-    values = [loop.learning_rate(cosine, e, int(e)) for e in np.linspace(0, 10, 41)]
+    values = [optim.learning_rate(cosine, e, int(e)) for e in np.linspace(0, 10, 41)]
     assert values[0] < 0.01
     assert max(values) == pytest.approx(1.0, abs=1e-3)
     assert values[-1] == pytest.approx(0.0, abs=1e-9)
     assert np.diff(values[9:]).max() <= 0
-    assert loop.learning_rate(Loop(lr=0.5, schedule="constant"), 7.5, 7) == 0.5
+    assert optim.learning_rate(Loop(lr=0.5, schedule="constant"), 7.5, 7) == 0.5
 
 
 def test_presets_are_sized_to_the_store():

@@ -17,7 +17,7 @@ import sys
 import torch
 import torch.distributed as dist
 from kineme import encoders
-from kineme.training import loop as train
+from kineme.training import optim
 from kineme.utils import distributed as world
 from kineme.views.augment import ViewSettings
 from kineme.views.batch import Batch
@@ -56,7 +56,7 @@ for step in range(4):
     loss = method.losses(views, at)[0]["loss"]
     optimiser.zero_grad()
     loss.backward()
-    train.average_gradients(method.groups(), here)
+    optim.average_gradients(method.groups(), here)
     log[f"loss{step}"] = here.mean_(loss.detach().clone())
     log |= {f"grad{step}.{i}": p.grad.clone() for i, p in enumerate(method.groups()["loss"])}
     optimiser.step()

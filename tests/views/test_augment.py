@@ -23,13 +23,14 @@ from kineme.views.augment import (
     jitter,
     mirror,
     shears,
-    stream,
     transform,
     turns,
     view,
     views,
 )
-from kineme.views.batch import Batch, Source
+from kineme.views.batch import Batch
+from kineme.views.source import ClipLoader
+from kineme.views.streams import stream
 
 NTU = layout("ntu25")
 
@@ -58,7 +59,7 @@ def generator(seed: int = 0) -> torch.Generator:
 
 def many(settings: ViewSettings, size: int = 20_000, bones: Layout = NTU, coords: int = 3) -> ViewDraw:
     """Draws for many views of one short store."""
-    source = Source(made([200, 200], bones, coords=coords))
+    source = ClipLoader(made([200, 200], bones, coords=coords))
     return draw_view(source, torch.zeros(size, dtype=torch.int64), settings, generator())
 
 
@@ -281,7 +282,7 @@ def test_settings_outside_their_range_are_refused(wrong):
 
 
 def test_a_store_in_which_x_points_up_is_not_mirrored():
-    source = Source(made([70, 80], up="+x"))
+    source = ClipLoader(made([70, 80], up="+x"))
     assert source.up == 0
     draw_view(source, source.rows, ViewSettings(), generator())
     with pytest.raises(InputError, match="x points up"):
@@ -295,7 +296,7 @@ EVERYTHING = ViewSettings(mirror=0.5, rotate=0.5, jitter=0.05)
 
 
 def test_the_same_generator_gives_the_same_views():
-    source = Source(made([70, 300, 64]))
+    source = ClipLoader(made([70, 300, 64]))
     one, same, other = (view(source, source.rows, EVERYTHING, generator(seed)) for seed in (1, 1, 2))
     assert torch.equal(one.joints, same.joints)
     assert torch.equal(one.seen, same.seen)
@@ -308,7 +309,7 @@ def test_the_same_generator_gives_the_same_views():
 
 @pytest.mark.parametrize("size", [3, 300])
 def test_views_of_one_step_are_independent(size):
-    source = Source(made([70, 300, 64]))
+    source = ClipLoader(made([70, 300, 64]))
     index = torch.arange(size) % 3
     pair = views(source, index, ViewSettings(frames=8), generator())
     assert [len(batch) for batch in pair] == [size, size]
@@ -322,7 +323,7 @@ def test_views_of_one_step_are_independent(size):
 
 def test_draws_do_not_depend_on_the_device_nor_is_the_device_asked_for_a_value():
     store = made([70, 300, 64])
-    here, elsewhere = Source(store), Source(store, device="meta")  # a device that has shapes but no values
+    here, elsewhere = ClipLoader(store), ClipLoader(store, device="meta")  # a device that has shapes but no values
     index = torch.tensor([2, 0, 1, 1])
     draws = [draw_view(source, index, EVERYTHING, generator()) for source in (here, elsewhere)]
     for one, other in zip(*([*draw.crop, *draw[2:]] for draw in draws)):
@@ -339,7 +340,7 @@ def test_draws_do_not_depend_on_the_device_nor_is_the_device_asked_for_a_value()
 @pytest.mark.parametrize("resident", [True, False])
 def test_views_on_a_gpu_are_those_of_the_cpu(resident):
     store = made([70, 300, 64])
-    here, there = Source(store), Source(store, device="cuda", resident=resident)
+    here, there = ClipLoader(store), ClipLoader(store, device="cuda", resident=resident)
     index = torch.tensor([2, 0, 1, 1])
     one, other = (view(source, index, EVERYTHING, generator()) for source in (here, there))
     torch.testing.assert_close(other.joints.cpu(), one.joints, atol=1e-5, rtol=1e-5)
@@ -348,7 +349,7 @@ def test_views_on_a_gpu_are_those_of_the_cpu(resident):
 
 
 def test_a_view_does_not_depend_on_the_rest_of_its_batch():
-    source = Source(made([70, 300, 64]))
+    source = ClipLoader(made([70, 300, 64]))
     index = torch.tensor([2, 0, 1, 1])
     draw = draw_view(source, index, EVERYTHING, generator())
     batch = apply_view(source, index, draw)
@@ -363,7 +364,7 @@ def test_a_view_does_not_depend_on_the_rest_of_its_batch():
     [(NTU, 2, 3, 64), (layout("coco17"), 1, 2, 50), (chain(7), 3, 3, 9), (chain(1), 1, 2, 1)],
 )
 def test_views_of_any_shape(bones, persons, coords, frames):
-    source = Source(made([70, 1, 64], bones if len(bones) > 2 else chain(3), persons, coords))
+    source = ClipLoader(made([70, 1, 64], bones if len(bones) > 2 else chain(3), persons, coords))
     everything = ViewSettings(frames=frames, mirror=0.5, rotate=0.5, jitter=0.05, least=3)
     for size in (1, 5):
         batch = view(source, torch.arange(size) % 3, everything, generator())
@@ -372,7 +373,7 @@ def test_views_of_any_shape(bones, persons, coords, frames):
 
 
 def test_corruption_in_a_view():  # invariant 14
-    source = Source(made([100, 100, 100]))
+    source = ClipLoader(made([100, 100, 100]))
     index = torch.full((64,), 2)
     draw = draw_view(source, index, ViewSettings(), generator())
     batch, plain = apply_view(source, index, draw), source.gather(index, *draw.crop, 64)
@@ -390,7 +391,7 @@ def test_corruption_in_a_view():  # invariant 14
 
 
 def test_missing_joints_and_absent_persons_stay_zero_in_every_view():
-    source = Source(made([100, 100]))
+    source = ClipLoader(made([100, 100]))
     for seed in range(10):
         batch = view(source, torch.tensor([0, 1]), EVERYTHING, generator(seed))
         assert not batch.joints[0, :, 1].any()
@@ -402,7 +403,7 @@ def test_missing_joints_and_absent_persons_stay_zero_in_every_view():
 def test_views_are_turned_about_the_axis_that_points_up():
     settings = ViewSettings(rotate=1, shear=0, corrupt=0, crop_low=1)
     for up, axis in (("+z", 2), ("-y", 1), (None, 1)):
-        source = Source(made([64, 64], up=up))
+        source = ClipLoader(made([64, 64], up=up))
         batch = view(source, torch.arange(2), settings, generator())
         plain = source.gather(torch.arange(2), torch.zeros(2, dtype=torch.int64), torch.full((2,), 64), 64)
         torch.testing.assert_close(batch.joints[..., axis], plain.joints[..., axis], atol=1e-6, rtol=0)

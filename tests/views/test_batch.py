@@ -11,13 +11,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kineme.data import store
+from kineme.data import store, store_writer
 from kineme.motion.layout import Layout, layout
 from kineme.motion.motion import Motion
+from kineme.utils.buffers import BufferPool
 from kineme.utils.errors import InputError
-from kineme.views import batch as room
-from kineme.views.augment import ViewSettings, centre_crop, stream, view
-from kineme.views.batch import Batch, Memory, Source, resize_plan
+from kineme.views import source
+from kineme.views.augment import ViewSettings, centre_crop, view
+from kineme.views.batch import Batch
+from kineme.views.source import ClipLoader, _free_memory, resize_plan
+from kineme.views.streams import stream
 
 
 def chain(joints: int) -> Layout:
@@ -36,7 +39,7 @@ def made(lengths, persons=2, joints=5, coords=3, seed=0):
     return SimpleNamespace(frames=frames, seen=seen, lengths=np.array(lengths), offsets=offsets, layout=chain(joints))
 
 
-def whole(source: Source, index: torch.Tensor, frames: int) -> Batch:
+def whole(source: ClipLoader, index: torch.Tensor, frames: int) -> Batch:
     return source.gather(index, torch.zeros_like(index), source.lengths[index], frames)
 
 
@@ -80,7 +83,7 @@ def test_gather_is_the_linear_resize_of_each_stretch(data):
     many = [data.draw(st.integers(1, lengths[i])) for i in rows]
     first = [data.draw(st.integers(0, lengths[i] - n)) for i, n in zip(rows, many)]
     index = torch.tensor(rows)
-    batch = Source(clips).gather(index, torch.tensor(first), torch.tensor(many), frames)
+    batch = ClipLoader(clips).gather(index, torch.tensor(first), torch.tensor(many), frames)
     assert batch.joints.shape == (len(index), frames, persons, joints, coords)
     assert batch.joints.dtype == torch.float32
     assert batch.seen.shape == batch.joints.shape[:-1]
@@ -108,7 +111,7 @@ def test_the_plan_stays_inside_the_stretch_and_holds_the_ends(length, frames):
 
 def test_as_many_frames_as_the_stretch_has_are_the_stretch_itself():
     clips = made([64, 20, 64])
-    source = Source(clips)
+    source = ClipLoader(clips)
     batch = whole(source, torch.tensor([0, 2]), 64)
     assert np.array_equal(batch.joints[1].numpy(), clips.frames[84:])
     assert np.array_equal(batch.seen[0].numpy(), clips.seen[:64])
@@ -118,11 +121,11 @@ def test_constants_stay_and_lines_stay_lines():
     clips = made([30, 200, 7])
     clip = np.repeat(np.arange(3), clips.lengths)
     clips.frames[:] = (clip + 1)[:, None, None, None]
-    batch = whole(Source(clips), torch.arange(3), 64)
+    batch = whole(ClipLoader(clips), torch.arange(3), 64)
     wanted = torch.tensor([1.0, 2, 3])[:, None, None, None, None].expand_as(batch.joints)
     torch.testing.assert_close(batch.joints, wanted, atol=1e-6, rtol=0)  # nothing leaks from clip to clip
     clips.frames[:] = (np.arange(len(clip)) - clips.offsets[clip])[:, None, None, None]
-    line = whole(Source(clips), torch.arange(3), 64).joints[:, :, 0, 0, 0].double()
+    line = whole(ClipLoader(clips), torch.arange(3), 64).joints[:, :, 0, 0, 0].double()
     for row, length in enumerate(clips.lengths):
         place = (np.arange(64) + 0.5) * length / 64 - 0.5
         inside = (place >= 0) & (place <= length - 1)
@@ -130,7 +133,7 @@ def test_constants_stay_and_lines_stay_lines():
 
 
 def test_absent_persons_stay_absent():
-    batch = whole(Source(made([90, 50, 10])), torch.arange(3), 40)
+    batch = whole(ClipLoader(made([90, 50, 10])), torch.arange(3), 40)
     absent, present = batch[::2], batch[1:2]
     assert not absent.joints[:, :, -1].any()
     assert not absent.seen[:, :, -1].any()
@@ -141,7 +144,7 @@ def test_absent_persons_stay_absent():
 
 @pytest.mark.parametrize(("start", "length"), [(-1, 5), (0, 0), (0, 21), (18, 3)])
 def test_a_stretch_that_leaves_its_clip_is_refused(start, length):
-    source = Source(made([30, 20, 30]))
+    source = ClipLoader(made([30, 20, 30]))
     with pytest.raises(InputError, match=rf"clip 1: a stretch of {length} frames from frame {start}.*20 frames"):
         source.gather(torch.tensor([0, 1]), torch.tensor([0, start]), torch.tensor([30, length]), 8)
 
@@ -162,7 +165,7 @@ def mapped(tmp_path):
 def test_a_store_on_the_device_and_one_in_its_memory_map_give_the_same_batches(mapped):
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # a read-only map is no reason to complain
-        there, on_disk = (Source(mapped, resident=resident) for resident in (True, False))
+        there, on_disk = (ClipLoader(mapped, resident=resident) for resident in (True, False))
     everything = ViewSettings(mirror=0.5, rotate=0.5, jitter=0.1)
     for round, size in enumerate((1, 4, 32)):
         index = torch.randint(6, (size,), generator=torch.Generator().manual_seed(round))
@@ -176,7 +179,7 @@ def test_a_store_on_the_device_and_one_in_its_memory_map_give_the_same_batches(m
 
 def test_a_resident_store_is_a_copy_and_the_other_is_not():
     clips = made([64])
-    there, outside = Source(clips, resident=True), Source(clips, resident=False)
+    there, outside = ClipLoader(clips, resident=True), ClipLoader(clips, resident=False)
     before = clips.frames.copy()
     clips.frames += 1
     assert np.array_equal(whole(there, torch.arange(1), 64).joints[0].numpy(), before)
@@ -185,36 +188,36 @@ def test_a_resident_store_is_a_copy_and_the_other_is_not():
 
 def test_a_quarter_of_the_free_memory_is_the_limit(mapped, monkeypatch):
     size = mapped.frames.nbytes + mapped.seen.nbytes
-    monkeypatch.setattr(room, "_free_memory", lambda device: 4 * size)
-    assert Source(mapped).resident
-    monkeypatch.setattr(room, "_free_memory", lambda device: 4 * size - 1)
-    assert not Source(mapped).resident
-    assert Source(mapped, resident=True).resident
+    monkeypatch.setattr(source, "_free_memory", lambda device: 4 * size)
+    assert ClipLoader(mapped).resident
+    monkeypatch.setattr(source, "_free_memory", lambda device: 4 * size - 1)
+    assert not ClipLoader(mapped).resident
+    assert ClipLoader(mapped, resident=True).resident
     monkeypatch.undo()
-    assert 1 << 20 < room._free_memory(torch.device("cpu")) < 1 << 60
+    assert 1 << 20 < _free_memory(torch.device("cpu")) < 1 << 60
 
 
 def test_rows_are_the_clips_that_the_source_stands_for():
     clips = made([10, 20, 30])
-    assert Source(clips).rows.tolist() == [0, 1, 2]
-    assert len(Source(clips)) == 3
+    assert ClipLoader(clips).rows.tolist() == [0, 1, 2]
+    assert len(ClipLoader(clips)) == 3
     for rows in ([2, 0], np.array([2, 0]), torch.tensor([2, 0])):
-        source = Source(clips, rows=rows)
+        source = ClipLoader(clips, rows=rows)
         assert source.rows.tolist() == [2, 0]
         assert len(source) == 2
         assert source.lengths.tolist() == [10, 20, 30]
     for rows in ([3], [-1], [[0]]):
         with pytest.raises(InputError, match="rows"):
-            Source(clips, rows=rows)
+            ClipLoader(clips, rows=rows)
     clips.layout = chain(4)
     with pytest.raises(InputError, match="4 joints"):
-        Source(clips)
+        ClipLoader(clips)
 
 
 @pytest.mark.parametrize("resident", [True, False])
 def test_single_frames_by_their_number(resident):
     data = made([3, 1, 5, 2])
-    source = Source(data, resident=resident)
+    source = ClipLoader(data, resident=resident)
     numbers = source.frame_numbers(torch.tensor([2, 0]))
     assert numbers.tolist() == [4, 5, 6, 7, 8, 0, 1, 2]
     joints, seen = source.poses(numbers.flip(0))
@@ -226,18 +229,18 @@ def test_single_frames_by_their_number(resident):
 def test_which_way_is_up(up, axis, way):
     data = made([2])
     data.card = {"up": up}
-    source = Source(data)
+    source = ClipLoader(data)
     assert (source.up, source.upward) == (axis, way)
 
 
 def test_a_store_on_disk_is_a_source(tmp_path):
     ntu = layout("ntu25")
     rng = np.random.default_rng(0)
-    with store.Writer(tmp_path / "store", ntu) as writer:
+    with store_writer.Writer(tmp_path / "store", ntu) as writer:
         motions = [Motion(rng.normal(size=(n, m, 25, 3)), ntu, up="+z", source=f"{n}") for n, m in ((70, 1), (90, 2))]
         for motion in motions:
             writer.add(motion)
-    source = Source(store.open(tmp_path / "store"))
+    source = ClipLoader(store.open(tmp_path / "store"))
     assert (source.persons, source.coords, source.up, source.layout) == (2, 3, 2, ntu)
     batch = source.gather(torch.tensor([1, 0]), torch.tensor([0, 10]), torch.tensor([90, 60]), 60)
     assert np.array_equal(batch.joints[1, :, :1].numpy(), motions[0].joints[10:])
@@ -250,7 +253,7 @@ def test_a_store_on_disk_is_a_source(tmp_path):
 
 
 def test_memory_comes_back_only_when_nothing_refers_to_it():
-    memory = Memory()
+    memory = BufferPool()
     first = memory.empty(4, 5)
     place = first.data_ptr()
     assert first.shape == (4, 5)
@@ -263,12 +266,12 @@ def test_memory_comes_back_only_when_nothing_refers_to_it():
     gc.collect()
     assert memory.empty(7).data_ptr() != place  # another size
     assert memory.empty(2, 10).data_ptr() == place
-    held = [memory.empty(20) for _ in range(3 * Memory.KEPT)]
+    held = [memory.empty(20) for _ in range(3 * BufferPool.KEPT)]
     assert len({tensor.data_ptr() for tensor in held}) == len(held)
 
 
 def test_batches_that_are_held_are_not_written_over():
-    source, gen = Source(made([90, 130, 64, 200])), torch.Generator().manual_seed(0)
+    source, gen = ClipLoader(made([90, 130, 64, 200])), torch.Generator().manual_seed(0)
     index = torch.tensor([0, 1, 2, 3])
     held = [view(source, index, ViewSettings(), gen) for _ in range(20)]
     copies = [(batch.joints.clone(), batch.seen.clone()) for batch in held]
@@ -278,7 +281,7 @@ def test_batches_that_are_held_are_not_written_over():
 
 
 def test_what_autograd_keeps_is_not_written_over():
-    source, gen = Source(made([90, 130, 64, 200])), torch.Generator().manual_seed(0)
+    source, gen = ClipLoader(made([90, 130, 64, 200])), torch.Generator().manual_seed(0)
     index = torch.tensor([0, 1, 2, 3])
     linear = torch.nn.Linear(3, 2)
     batch = view(source, index, ViewSettings(), gen)
@@ -291,14 +294,14 @@ def test_what_autograd_keeps_is_not_written_over():
 
 
 def test_memory_is_used_again_from_batch_to_batch():
-    source, gen = Source(made([90, 130, 64, 200])), torch.Generator().manual_seed(0)
+    source, gen = ClipLoader(made([90, 130, 64, 200])), torch.Generator().manual_seed(0)
     index = torch.tensor([0, 1, 2, 3])
     places = {view(source, index, ViewSettings(), gen).joints.data_ptr() for _ in range(20)}
     assert len(places) == 1
 
 
 def test_several_threads_may_gather():
-    source = Source(made([90, 130, 64, 200]))
+    source = ClipLoader(made([90, 130, 64, 200]))
 
     def work(seed):
         batch = view(source, torch.arange(4), ViewSettings(), torch.Generator().manual_seed(seed))
@@ -311,8 +314,8 @@ def test_several_threads_may_gather():
 
 def test_no_gradient_is_recorded():
     everything = ViewSettings(mirror=0.5, rotate=1, jitter=1)
-    batch = view(Source(made([90, 70])), torch.arange(2), everything, torch.Generator())
+    batch = view(ClipLoader(made([90, 70])), torch.arange(2), everything, torch.Generator())
     assert not any(stream(batch, name, chain(5)).joints.requires_grad for name in ("joint", "bone", "motion"))
     with torch.inference_mode():
-        kept = view(Source(made([90, 70])), torch.arange(2), ViewSettings(), torch.Generator())
+        kept = view(ClipLoader(made([90, 70])), torch.arange(2), ViewSettings(), torch.Generator())
     assert kept.joints.isfinite().all()

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from kineme.motion import camera
 from kineme.motion.layout import Layout, layout
 from kineme.utils.errors import InputError
-from kineme.views import keypoints
-from kineme.views.keypoints import FLAT, SOLID, Cameras, CameraSettings
+from kineme.views import keypoints, random_cameras
+from kineme.views.keypoints import FLAT, SOLID
+from kineme.views.random_cameras import Cameras, CameraSettings
 
 PROFILES = [FLAT, *SOLID.values()]
 each_profile = pytest.mark.parametrize("profile", PROFILES, ids=["flat", *SOLID])
@@ -156,13 +157,13 @@ def test_a_layout_without_hips_is_refused():
 def test_rotations():
     """Spec, 7.2."""
     angles = torch.deg2rad(torch.tensor([[0.0, 0, 0], [90, -90, 180], [37, -12, 25]], dtype=torch.float64))
-    found = keypoints.rotations(angles)
+    found = random_cameras.rotations(angles)
     torch.testing.assert_close(found[0], torch.eye(3, dtype=torch.float64))
     torch.testing.assert_close(
         found[1], torch.tensor([[0.0, 1, 0], [0, 0, 1], [1, 0, 0]], dtype=torch.float64), atol=1e-12, rtol=0
     )
     for frame in ("body", "camera"):
-        turn = keypoints.rotations(angles, frame)
+        turn = random_cameras.rotations(angles, frame)
         torch.testing.assert_close(turn @ turn.mT, torch.eye(3, dtype=torch.float64).expand(3, 3, 3))
         torch.testing.assert_close(torch.linalg.det(turn), torch.ones(3, dtype=torch.float64))
 
@@ -171,7 +172,7 @@ def test_projection_of_one_point():
     """Spec, 7.3."""
     angles = torch.deg2rad(torch.tensor([[90.0, -90, 180]], dtype=torch.float64))
     point = torch.tensor([[[1.0, 2, 3]]], dtype=torch.float64)
-    found = keypoints.project(point, Cameras(angles, torch.tensor([2.0])))
+    found = random_cameras.project(point, Cameras(angles, torch.tensor([2.0])))
     torch.testing.assert_close(found[0, 0], torch.tensor([-1 / 5, 2 / 5], dtype=torch.float64))
 
 
@@ -179,31 +180,31 @@ def test_points_on_a_line():
     """Spec, 7.4: joint k at (k, k, k), all in the order of the release."""
     points = torch.arange(17.0, dtype=torch.float64)[None, :, None].expand(1, 17, 3)
     angles = torch.deg2rad(torch.tensor([[90.0, 90, -90]], dtype=torch.float64))
-    seen = keypoints.look(points, SOLID["pose17"], Cameras(angles, torch.tensor([2.0])), axis=2)
-    first = keypoints.image(keypoints.normalise(seen, FLAT).points)[0, 0]
+    seen = random_cameras.look(points, SOLID["pose17"], Cameras(angles, torch.tensor([2.0])), axis=2)
+    first = random_cameras.image(keypoints.normalise(seen, FLAT).points)[0, 0]
     torch.testing.assert_close(first, torch.tensor([-0.4356161, 0.4356161], dtype=torch.float64), atol=1e-6, rtol=0)
 
 
 @given(size=st.floats(0.1, 1000), shift=st.floats(-50, 50), seed=st.integers(0, 100))
 def test_what_a_camera_sees_depends_on_neither_place_nor_size(size, shift, seed):
     body = bodies(SOLID["pose16"], 1, seed)
-    one, two = (keypoints.look(x, SOLID["pose16"], straight(33), 1) for x in (body, size * body + shift))
+    one, two = (random_cameras.look(x, SOLID["pose16"], straight(33), 1) for x in (body, size * body + shift))
     torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(("axis", "sign"), [(1, 1), (2, 1), (1, -1), (0, 1), (2, -1)])
 def test_up_is_up_and_nothing_is_mirrored(axis, sign):
-    turn = keypoints.upright(torch.eye(3), axis, sign)
+    turn = random_cameras.upright(torch.eye(3), axis, sign)
     assert float(torch.linalg.det(turn)) == pytest.approx(1)
     up = torch.zeros(3)
     up[axis] = sign
-    assert keypoints.upright(up, axis, sign).tolist() == [0, 0, 1]
+    assert random_cameras.upright(up, axis, sign).tolist() == [0, 0, 1]
     body = torch.zeros(1, 13, 3, dtype=torch.float64)
     body[:, [0, 1, 2]] = up.double()  # the upper half; hips apart, across the vertical
     across = torch.zeros(3, dtype=torch.float64)
     across[(axis + 1) % 3] = 0.1
     body[:, 7], body[:, 8] = across, -across
-    seen = keypoints.look(body, SOLID["pose13"], straight(20), axis, sign)
+    seen = random_cameras.look(body, SOLID["pose13"], straight(20), axis, sign)
     assert float(seen[0, 0, 1]) < float(seen[0, 7, 1])  # y points down in the image
 
 
@@ -216,14 +217,16 @@ def test_a_random_camera_is_the_sensor_where_it_stands_where_the_sensor_stood():
     trunk = np.linalg.norm(body[:, 1:3].mean(1) - body[:, 7:9].mean(1), axis=-1)
     before = body + [0, 0, 1] * (2 * trunk)[:, None, None]  # two lengths of the trunk away
     picture = torch.from_numpy(camera.pixels(before, 1000.0, (1920, 1080)))
-    seen = keypoints.look(torch.from_numpy(before), SOLID["pose13"], straight(90, rows=2), axis=1)
+    seen = random_cameras.look(torch.from_numpy(before), SOLID["pose13"], straight(90, rows=2), axis=1)
     one, two = (keypoints.normalise(x, FLAT).points for x in (seen, picture))
     torch.testing.assert_close(one, two)
 
 
 def test_cameras_are_drawn_as_said():
     settings = CameraSettings(azimuth=90, elevation=20, roll=0, near=2, far=10, hide=0.25)
-    one, same, other = (keypoints.draw_cameras(4000, settings, torch.Generator().manual_seed(s)) for s in (0, 0, 1))
+    one, same, other = (
+        random_cameras.draw_cameras(4000, settings, torch.Generator().manual_seed(s)) for s in (0, 0, 1)
+    )
     assert torch.equal(one.angles, same.angles)
     assert not torch.equal(one.angles, other.angles)
     wide = torch.rad2deg(one.angles).abs().amax(0)
@@ -231,7 +234,7 @@ def test_cameras_are_drawn_as_said():
     assert 2 <= float(one.distance.min()) < 2.1
     assert 9.9 < float(one.distance.max()) <= 10
     assert float(one.hidden.float().mean()) == pytest.approx(0.25, abs=0.01)
-    published = keypoints.draw_cameras(5, CameraSettings(), torch.Generator())
+    published = random_cameras.draw_cameras(5, CameraSettings(), torch.Generator())
     assert published.hidden is None
     assert published.distance.tolist() == [2.0] * 5
 
@@ -240,26 +243,28 @@ def test_a_camera_steps_back_from_what_would_reach_it():
     """A long leg that comes at the camera stays before it; nothing changes for the others."""
     body = bodies(SOLID["pose13"], rows=400, seed=1)
     body[:200, 12] *= 6
-    drawn = keypoints.draw_cameras(400, CameraSettings(), torch.Generator().manual_seed(0))
+    drawn = random_cameras.draw_cameras(400, CameraSettings(), torch.Generator().manual_seed(0))
     released = drawn._replace(clear=0.0)
-    near, far = (keypoints.project(body, cameras) for cameras in (released, drawn))
-    depth = camera.rotate(body, keypoints.rotations(drawn.angles.double()))[..., 1].amin(1) + 2
+    near, far = (random_cameras.project(body, cameras) for cameras in (released, drawn))
+    depth = camera.rotate(body, random_cameras.rotations(drawn.angles.double()))[..., 1].amin(1) + 2
     moved = depth < 0.5
     assert 10 < int(moved.sum()) < 390
     assert torch.equal(near[~moved], far[~moved])
     assert float(near.abs().max()) > 1e6  # behind it: divided by next to nothing
     assert float(far.abs().max()) < 2 * float(body.norm(dim=-1).max()) / 0.5
     back = released._replace(distance=torch.where(moved, drawn.distance + 0.5 - depth, drawn.distance))
-    torch.testing.assert_close(far, keypoints.project(body, back))
+    torch.testing.assert_close(far, random_cameras.project(body, back))
 
 
 def test_in_the_camera_frame_elevation_is_the_height_of_the_camera():
     """Seen from above, what is higher is nearer; in the body frame it depends on which way the body was turned."""
     angles = torch.deg2rad(torch.tensor([[a, 30.0, 0] for a in (0, 77, 180, 270)]))
     up = torch.tensor([0.0, 0, 1])
-    near = keypoints.rotations(angles, "camera") @ up
+    near = random_cameras.rotations(angles, "camera") @ up
     torch.testing.assert_close(near, near[:1].expand(4, 3))
-    assert not torch.allclose(keypoints.rotations(angles, "body") @ up, (keypoints.rotations(angles, "body") @ up)[:1])
+    assert not torch.allclose(
+        random_cameras.rotations(angles, "body") @ up, (random_cameras.rotations(angles, "body") @ up)[:1]
+    )
 
 
 @pytest.mark.parametrize(
@@ -273,7 +278,7 @@ def test_impossible_cameras_are_refused(bad):
 def test_projection_has_gradients():
     body = bodies(SOLID["pose13"]).requires_grad_()
     angles = torch.zeros(3, 3, dtype=torch.float64, requires_grad=True)
-    seen = keypoints.look(body, SOLID["pose13"], Cameras(angles, torch.full((3,), 9.0)), 1)
+    seen = random_cameras.look(body, SOLID["pose13"], Cameras(angles, torch.full((3,), 9.0)), 1)
     keypoints.normalise(seen, FLAT, torch.ones(3, 13)).points.square().sum().backward()
     assert torch.isfinite(body.grad).all()
     assert (angles.grad.abs() > 0).all()

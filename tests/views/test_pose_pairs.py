@@ -7,12 +7,13 @@ import pytest
 import torch
 
 from kineme.data import synth
-from kineme.data.store import Store, Writer
+from kineme.data.store import Store
+from kineme.data.store_writer import Writer
 from kineme.utils.errors import InputError
 from kineme.views import keypoints
-from kineme.views.batch import Source
-from kineme.views.keypoints import CameraSettings
 from kineme.views.pose_pairs import Pairs, partners
+from kineme.views.random_cameras import CameraSettings
+from kineme.views.source import ClipLoader
 
 
 def gen(seed=0):
@@ -39,7 +40,7 @@ def flat(tmp_path_factory):
 
 
 def test_partners_are_the_other_cameras_of_a_performance(flat):
-    found, performance = partners(Source(flat)), flat.column("performance")
+    found, performance = partners(ClipLoader(flat)), flat.column("performance")
     for clip, row in enumerate(found.tolist()):
         wanted = {i for i in range(9) if performance[i] == performance[clip] and i != clip}
         assert {i for i in row if i >= 0} == wanted
@@ -48,13 +49,13 @@ def test_partners_are_the_other_cameras_of_a_performance(flat):
 
 def test_partners_come_from_the_training_clips_only(flat):
     training = np.flatnonzero(flat.column("camera") != flat.column("camera")[2])
-    found = partners(Source(flat, rows=training))
+    found = partners(ClipLoader(flat, rows=training))
     assert set(found[found >= 0].tolist()) == set(training.tolist())
     assert bool((found[2] < 0).all())
 
 
 def test_both_views_of_a_2d_pair_are_of_one_moment(flat):
-    source = Source(flat)
+    source = ClipLoader(flat)
     pairs = Pairs(source, CameraSettings())
     numbers = torch.arange(0, len(flat.frames), 7)
     numbers = numbers[pairs.usable(numbers)]
@@ -82,19 +83,19 @@ def test_2d_poses_with_y_upwards_are_turned_over(tmp_path, flat):
     numbers = torch.arange(5)
     one, two = (
         pairs.views(pairs.draw_views(numbers, gen()))
-        for pairs in (Pairs(Source(store), CameraSettings()) for store in (flat, Store(tmp_path / "up")))
+        for pairs in (Pairs(ClipLoader(store), CameraSettings()) for store in (flat, Store(tmp_path / "up")))
     )
     torch.testing.assert_close(one.joints, two.joints)
 
 
 def test_a_single_camera_makes_no_2d_pairs(flat):
-    alone = Source(flat, rows=np.flatnonzero(flat.column("camera") == flat.column("camera")[0]))
+    alone = ClipLoader(flat, rows=np.flatnonzero(flat.column("camera") == flat.column("camera")[0]))
     pairs = Pairs(alone, CameraSettings())
     assert not bool(pairs.usable(torch.arange(20)).any())
 
 
 def test_views_of_3d_poses_follow_the_generator_and_differ(solid):
-    pairs = Pairs(Source(solid), CameraSettings())
+    pairs = Pairs(ClipLoader(solid), CameraSettings())
     numbers = torch.arange(10)
     one, same, other = (pairs.views(pairs.draw(numbers, gen(s))) for s in (0, 0, 1))
     assert one.joints.shape == (20, 1, 1, 13, 2)
@@ -106,7 +107,7 @@ def test_views_of_3d_poses_follow_the_generator_and_differ(solid):
 
 def test_what_the_sensor_saw(solid):
     """Two views of one moment through the sensors that recorded it: their own projections, not mirrored."""
-    source = Source(solid)
+    source = ClipLoader(solid)
     pairs = Pairs(source, CameraSettings(), sensor=1.0)
     numbers = torch.arange(0, 60, 3)
     assert bool(pairs.usable(numbers).all())
@@ -121,7 +122,7 @@ def test_what_the_sensor_saw(solid):
 
 def test_hidden_joints_lose_their_seen(solid, flat):
     for store in (solid, flat):
-        pairs = Pairs(Source(store), CameraSettings(hide=0.5))
+        pairs = Pairs(ClipLoader(store), CameraSettings(hide=0.5))
         views = pairs.views(pairs.draw_views(torch.arange(200), gen()))
         assert float(views.seen.mean()) == pytest.approx(0.5, abs=0.05)
 
@@ -133,7 +134,7 @@ def test_frames_without_a_trunk_are_left_out(tmp_path, solid):
     confidence[3:6, 0, hip] = 0
     with Writer(tmp_path / "holes", solid.layout, 1, 3, normalise={"how": "none"}) as writer:
         writer.add(motion.with_(confidence=confidence))
-    usable = Pairs(Source(Store(tmp_path / "holes")), CameraSettings()).usable(torch.arange(9))
+    usable = Pairs(ClipLoader(Store(tmp_path / "holes")), CameraSettings()).usable(torch.arange(9))
     assert usable.tolist() == [True] * 3 + [False] * 3 + [True] * 3
 
 
@@ -142,15 +143,15 @@ def test_what_does_not_fit_is_refused(tmp_path, solid):
         writer.add(solid.motion(0).with_(up=None))
         writer.add(solid.motion(1))
     with pytest.raises(InputError, match="vertical axis"):
-        Pairs(Source(Store(tmp_path / "aloft")), CameraSettings())
+        Pairs(ClipLoader(Store(tmp_path / "aloft")), CameraSettings())
     behind = solid.motion(0)
     with Writer(tmp_path / "behind", solid.layout, 1, 3, normalise={"how": "none"}) as writer:
         writer.add(behind.with_(joints=behind.joints - np.float32(9)))
     with pytest.raises(InputError, match="no sensor"):
-        Pairs(Source(Store(tmp_path / "behind")), CameraSettings(), 0.5).usable(torch.arange(4))
+        Pairs(ClipLoader(Store(tmp_path / "behind")), CameraSettings(), 0.5).usable(torch.arange(4))
 
 
 def test_bodies_are_normalised(solid):
-    pairs = Pairs(Source(solid), CameraSettings())
+    pairs = Pairs(ClipLoader(solid), CameraSettings())
     body = pairs.bodies(torch.arange(4)).joints[:, 0, 0]
     torch.testing.assert_close(body, keypoints.normalise(body, pairs.profile).points)

@@ -18,7 +18,7 @@ from kineme.data import synth
 from kineme.motion import layout as skeleton
 from kineme.motion.motion import Motion
 from kineme.utils.errors import InputError
-from kineme.viz import stick_figure, strips
+from kineme.viz import plots, stick_figure, strips
 from kineme.viz.stick_figure import PALE, WHITE, Figures, ink
 
 
@@ -264,13 +264,13 @@ def test_the_loss_of_one_run_and_of_several(tmp_path):
     run = tmp_path / "run"
     run.mkdir()
     (run / "log.jsonl").write_text("".join(f'{{"epoch": {line["epoch"]}, "loss": {line["loss"]}}}\n' for line in lines))
-    strips.curve(run, tmp_path / "one.png")
-    strips.curve({f"seed {seed}": lines for seed in range(8)}, tmp_path / "eight.png", key="lr")
+    plots.training_curve(run, tmp_path / "one.png")
+    plots.training_curve({f"seed {seed}": lines for seed in range(8)}, tmp_path / "eight.png", key="lr")
     assert inked(tmp_path / "one.png").any()
     assert inked(tmp_path / "eight.png").any()
-    strips.curve({"begun": lines[:1], "not yet": []}, tmp_path / "begun.png")
+    plots.training_curve({"begun": lines[:1], "not yet": []}, tmp_path / "begun.png")
     with pytest.raises(InputError, match="'accuracy'"):
-        strips.curve({"seed 0": lines}, tmp_path / "none.png", key="accuracy")
+        plots.training_curve({"seed 0": lines}, tmp_path / "none.png", key="accuracy")
 
 
 def test_nothing_global_is_touched(kick, tmp_path):
@@ -288,22 +288,20 @@ def test_a_map_keeps_neighbours_and_shows_every_class(tmp_path):
     rng = np.random.default_rng(0)
     centres = np.eye(12, 40) * 8
     owner = np.arange(120) % 12
-    points = strips.plane(centres[owner] + rng.normal(size=(120, 40)))
+    points = plots.tsne(centres[owner] + rng.normal(size=(120, 40)))
     assert points.shape == (120, 2)
     apart = np.linalg.norm(points[:, None] - points[None], axis=2) + 1e9 * np.eye(120)
     assert (owner[apart.argmin(1)] == owner).mean() > 0.95
-    np.testing.assert_array_equal(
-        points, strips.plane(centres[owner] + np.random.default_rng(0).normal(size=(120, 40)))
-    )
+    np.testing.assert_array_equal(points, plots.tsne(centres[owner] + np.random.default_rng(0).normal(size=(120, 40))))
     labels = [f"class {i}" for i in owner[:-2]] + [None, None]
-    strips.atlas(points, labels, tmp_path / "map.svg", "twelve", pale=owner < 3)
+    plots.embedding_map(points, labels, tmp_path / "map.svg", "twelve", pale=owner < 3)
     text = (tmp_path / "map.svg").read_text()
     assert text.count('id="PathCollection_') >= 12 * 2 + 1
-    strips.atlas(points, labels, tmp_path / "map.png")
+    plots.embedding_map(points, labels, tmp_path / "map.png")
     pixels = np.asarray(Image.open(tmp_path / "map.png").convert("RGB"), float).reshape(-1, 1, 3)
     wanted = 255 * (0.9 * np.array(matplotlib.colormaps["tab10"].colors) + 0.1)  # a tenth of the paper shows
     assert (np.abs(pixels - wanted).max(2).min(0) < 3).all()
     with pytest.raises(InputError, match="3 labels"):
-        strips.atlas(points, labels[:3], tmp_path / "no.png")
+        plots.embedding_map(points, labels[:3], tmp_path / "no.png")
     with pytest.raises(InputError, match="at least 4"):
-        strips.plane(points[:3])
+        plots.tsne(points[:3])

@@ -17,18 +17,20 @@ import numpy as np
 import torch
 from rich.console import Console
 
-from .. import __version__, evaluation, io
+from .. import __version__, io
 from ..data import prepare, splits, synth
 from ..data.splits import Split
 from ..data.store import Store
-from ..evaluation.protocols import knn
+from ..evaluation import scores
+from ..evaluation.run import evaluate
 from ..inference import model as embed
+from ..inference import nearest
 from ..motion.motion import Motion
 from ..training import loop
 from ..utils import files
 from ..utils.errors import InputError
 from ..utils.progress import Bar
-from ..viz import strips
+from ..viz import plots, strips
 
 DEFAULT = "kineme-demo"
 
@@ -112,7 +114,7 @@ class Demo:
         self.begun = time.monotonic()
         self.seconds: dict[str, float] = {}
         self.raw: dict[str, Motion] = {}  # made motions by the id of their clip, before they were normalised
-        self.rows: list[evaluation.Row] = []
+        self.rows: list[scores.Row] = []
         self.note = "--quick: a few steps on a few clips. These scores mean nothing." if quick else ""
 
     # ---------------------------------------------------------------------------------------------- the motion
@@ -120,7 +122,7 @@ class Demo:
     def made(self) -> Store:
         """Make motions, write them as files, prepare these, draw some."""
         clips, subjects = (QUICK_CLIPS, QUICK_SUBJECTS) if self.quick else (CLIPS, SUBJECTS)
-        people = f"{len(synth.actions(1))} actions, {subjects} people, {CAMERAS} cameras"
+        people = f"{len(synth.action_names(1))} actions, {subjects} people, {CAMERAS} cameras"
         with self._step("make", f"Making {clips} motions: {people}"):
             motions = list(synth.generate(clips, subjects=subjects, cameras=CAMERAS, **SENSOR))
             synth.write(self.out / "motion", motions)
@@ -128,7 +130,7 @@ class Demo:
             # the published NTU form takes a joint that is lost in the first frame for the origin; this one does not
             store = prepare.prepare(self.out / "motion", self.out / "store", normalise="general")
         self.raw = {motion.source: motion for motion in motions}
-        clean = synth.generate(len(synth.actions(1)), subjects=1, cameras=0)
+        clean = synth.generate(len(synth.action_names(1)), subjects=1, cameras=0)
         self._draw([motion for motion in clean if motion.label in SHOWN[:: 2 if self.quick else 1]], "without noise")
         return store
 
@@ -182,7 +184,7 @@ class Demo:
                 self._score(store, models[-1], tests)
             self._write(store, settings, finished=False)
         with self._step("draw", f"Drawing losses and neighbours: {self._picture('loss.png')}, neighbours-1.png ..."):
-            strips.curve(logs, self._picture("loss.png"))
+            plots.training_curve(logs, self._picture("loss.png"))
             self._draw_neighbours(store, models[0], tests)
         self._write(store, settings, finished=True)
         self._report(store)
@@ -193,11 +195,11 @@ class Demo:
             rows = [
                 row
                 for test in tests
-                for row in evaluation.run(model, store, tuple(PROTOCOLS), test, settings=PROTOCOLS, floor=not self.rows)
+                for row in evaluate(model, store, tuple(PROTOCOLS), test, settings=PROTOCOLS, floor=not self.rows)
             ]
             self.rows += rows
             last = {row["who"]: row["score"] for row in rows if row["protocol"] == "knn"}
-            said.append(f"1-NN, {tests[-1].name}: {last[evaluation.LEARNED]:.3f}, random {last[evaluation.RANDOM]:.3f}")
+            said.append(f"1-NN, {tests[-1].name}: {last[scores.LEARNED]:.3f}, random {last[scores.RANDOM]:.3f}")
 
     def _draw_neighbours(self, store: Store, model: embed.Model, tests: Sequence[Split]) -> None:
         """Clips drawn by lot among the test clips (of the other camera where there is one), and their nearest among
@@ -207,7 +209,7 @@ class Demo:
         queries = np.random.default_rng(0).permutation(tests[-1].test if tests else len(store))[:QUERIES]
         for number, query in enumerate(queries, 1):
             rows = tests[-1].train if tests else _others(store, query)
-            hits = rows[knn.neighbours(features[rows], features[[query]], min(NEAREST, len(rows)))[0]]
+            hits = rows[nearest.neighbours(features[rows], features[[query]], min(NEAREST, len(rows)))[0]]
             query_clip, *clips = (self.raw.get(store.ids[row]) or store.motion(row) for row in (query, *hits))
             strips.neighbours(
                 query_clip,
@@ -219,7 +221,7 @@ class Demo:
 
     def _report(self, store: Store) -> None:
         if self.rows:
-            table = evaluation.table(self.rows)
+            table = scores.table(self.rows)
             table.title = f"{self.note}\n{table.title}" if self.note else table.title
             print()
             Console(width=None if sys.stdout.isatty() else 140).print(table)
@@ -242,8 +244,8 @@ class Demo:
                 "note": self.note,
                 "seeds": self.seeds,
                 "rows": self.rows,
-                "means": evaluation.summary(self.rows),
-                "verdicts": evaluation.verdicts(self.rows),
+                "means": scores.summary(self.rows),
+                "verdicts": scores.verdicts(self.rows),
                 "settings": {"method": METHOD, "set": list(settings), "protocols": PROTOCOLS},
                 "store": {
                     "hash": store.hash,
@@ -364,13 +366,13 @@ def _others(store: Store, query: int) -> np.ndarray:
     return np.flatnonzero(~same) if not same.all() else np.delete(np.arange(len(store)), query)
 
 
-def _verdict(rows: Sequence[evaluation.Row]) -> str:
+def _verdict(rows: Sequence[scores.Row]) -> str:
     """In one sentence whether learning won."""
-    means = {(mean["protocol"], mean["split"], mean["who"]): mean for mean in evaluation.summary(rows)}
+    means = {(mean["protocol"], mean["split"], mean["who"]): mean for mean in scores.summary(rows)}
     pairs = [
-        (mean, means[protocol, split, evaluation.RANDOM])
+        (mean, means[protocol, split, scores.RANDOM])
         for (protocol, split, who), mean in means.items()
-        if who == evaluation.LEARNED
+        if who == scores.LEARNED
     ]
     won = sum(mine["mean"] - other["mean"] > max(mine["spread"], other["spread"]) for mine, other in pairs)
     spread = "" if any(mine["n"] == 1 for mine, _ in pairs) else " by more than the spread of the trainings"

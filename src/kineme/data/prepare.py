@@ -27,14 +27,17 @@ except ImportError:  # Windows: two calls for one store at a time are not notice
 
 from .. import __version__, io
 from ..io import ntu
+from ..motion import joint_map
 from ..motion import layout as skeleton
 from ..motion import normalise as norms
-from ..utils import files, registry
+from ..utils import files
 from ..utils.errors import InputError
 from . import labels as tables
 from . import store as stores
+from . import store_writer
 from .shards import Options, shard
-from .store import Store, Writer, writing
+from .store import Store
+from .store_writer import Writer, writing
 
 SHARD_FILES, SHARD_BYTES = 256, 64 << 20  # what a killed process loses at most; the result does not depend on them
 OURS = re.compile(r"lock|plan\.json|store|shard-.*|\..*\.tmp")  # what may stand in a folder of work
@@ -179,7 +182,7 @@ def _plan(
     beside = [Path(labels).absolute()] if labels not in (None, "folder") else []  # they may lie among the recordings
     if isinstance(table, (str, os.PathLike)):
         beside.append(Path(table).absolute())
-        table = skeleton.read_table(Path(table))
+        table = joint_map.read_table(Path(table))
     if not src.exists():
         raise InputError(src, "no such file or folder", "motion files")
     single = not src.is_dir() or any(
@@ -421,7 +424,7 @@ def _join(plan: _Plan, summaries: Sequence[Mapping[str, Any]]) -> None:
         persons,
         coords,
         normalise=norms.describe(how, layout, coords),
-        splits=stores.merge_splits(splits),
+        splits=store_writer.merge_splits(splits),
         card=card,
     ) as writer:
         for i, summary in enumerate(summaries):
@@ -458,6 +461,3 @@ def _notes(plan: _Plan, summaries: Sequence[Mapping[str, Any]]) -> list[str]:
         if len(paths) > 1
     ]
     return notes
-
-
-registry.callable_room(__name__, "prepare")  # kineme.prepare("my_mocap/", "store/")

@@ -13,14 +13,16 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from .. import io
+from ..motion import joint_map
 from ..motion import layout as skeleton
 from ..motion import normalise as norms
-from ..motion.layout import JointMap, Layout
+from ..motion.joint_map import JointMap
+from ..motion.layout import Layout
 from ..motion.motion import Motion
 from ..utils import files, registry
 from ..utils.errors import InputError
 from . import labels as tables
-from .store import Writer, writing
+from .store_writer import Writer, writing
 
 METRES = {"mm": 1e-3, "cm": 1e-2, "in": 0.0254}
 
@@ -236,7 +238,7 @@ def _finish(clip: Motion, options: Options, found: _Found) -> Motion:
 
 @functools.lru_cache(maxsize=256)
 def _map(source: Layout, target: Layout, table: str) -> JointMap:
-    return skeleton.joint_map(source, target, json.loads(table))
+    return joint_map.joint_map(source, target, json.loads(table))
 
 
 def _reason(error: Exception, path: str, options: Options) -> str:

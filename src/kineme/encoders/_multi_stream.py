@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from ..motion.layout import Layout
-from ..views.augment import stream
 from ..views.batch import Batch
+from ..views.streams import stream
 from . import Encoder, Features
 
 

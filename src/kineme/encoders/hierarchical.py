@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from ..motion.layout import Layout
 from ..nn import rnn
+from ..utils.buffers import BufferPool
 from ..utils.errors import InputError
 from ..utils.settings import positive
-from ..views.batch import Batch, Memory
+from ..views.batch import Batch
 from . import Encoder, Features
 from .recurrent import flatten
 
@@ -166,7 +167,7 @@ class Branch(nn.Module):
         self.conv = nn.Conv1d(d, d, KERNEL, padding=KERNEL // 2, groups=d)
         self.norm = nn.LayerNorm(d)
         self.sequence = _sequence(settings)
-        self._memory = Memory()
+        self._memory = BufferPool()
 
     def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """``[B, N, inputs]`` -> the maxima ``[B, G, d]``, finest first, and the finest sequence ``[B, N, d]``."""

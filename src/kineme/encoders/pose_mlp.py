@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from ..motion.layout import Layout
 from ..nn.batch_norm import BatchNorm
+from ..nn.init import he_normal
 from ..utils.errors import InputError
 from ..utils.settings import positive
-from ..views import keypoints
+from ..views import keypoints, random_cameras
 from ..views.batch import Batch
 from . import Encoder, Features
-from .temporal import he_normal
 
 NOSE = 0  # the slot in which detectors have the nose and 3-D bodies the head
 
@@ -113,7 +113,7 @@ class PoseMLP(Encoder):
             shown = torch.arange(keypoints.JOINTS, device=seen.device) != NOSE
             made, seen = made * shown[:, None], seen & shown
         if self.coords == 2:
-            made = keypoints.image(made)
+            made = random_cameras.image(made)
         if self.settings.visibility:
             made = torch.cat([made, seen.unsqueeze(-1).to(made)], -1)
         return made.flatten(-2)

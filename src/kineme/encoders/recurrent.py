@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from ..motion.layout import Layout
 from ..nn import rnn
 from ..nn.batch_norm import BatchNorm
+from ..utils.buffers import BufferPool
 from ..utils.errors import InputError
 from ..utils.settings import positive
-from ..views.batch import Batch, Memory
+from ..views.batch import Batch
 from . import Encoder, Features
 
 
@@ -49,7 +50,7 @@ class Recurrent(Encoder):
         self.dim = 2 * settings.hidden
         features = self.persons * len(layout) * coords
         self.norm = BatchNorm(features)
-        self._memory = Memory(16)  # three layers, two stacks: what one step holds and works in
+        self._memory = BufferPool(16)  # three layers, two stacks: what one step holds and works in
         self.layers = nn.ModuleList(self._layer(features if i == 0 else self.dim) for i in range(settings.layers))
         for weight in self.parameters():
             if weight.dim() == 2:

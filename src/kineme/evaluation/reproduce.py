@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from .. import __version__, evaluation
+from .. import __version__
 from ..data import prepare, splits
 from ..data.store import Store
 from ..inference import model
@@ -27,6 +27,8 @@ from ..utils import registry, settings
 from ..utils.errors import InputError
 from ..utils.files import read_json, sha256, write_json
 from ..utils.progress import Bar
+from .run import evaluate
+from .scores import LEARNED, RANDOM
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -285,7 +287,7 @@ def _scored(
         found = read_json(file, "the figures of a recipe")
         if isinstance(found, dict) and found.get("asked") == asked:
             return found
-    rows = evaluation.run(
+    rows = evaluate(
         model.load(last.run, device),
         data,
         plan.settings.protocols,
@@ -306,8 +308,8 @@ def _scored(
         "figures": [
             {
                 "figure": name,
-                "ours": scores.get((evaluation.LEARNED, name)),
-                "random": scores.get((evaluation.RANDOM, name)),
+                "ours": scores.get((LEARNED, name)),
+                "random": scores.get((RANDOM, name)),
                 "published": plan.published.get(name.removesuffix(BEST)),
             }
             for name in names
@@ -363,6 +365,3 @@ def _departures(result: Mapping[str, Any]) -> Iterator[str]:
         yield "Not the published data: that has {} training and {} test clips.".format(*result["published clips"])
     if result["overrides"]:
         yield f"Not the published settings: {' '.join(result['overrides'])}"
-
-
-registry.callable_room(__name__, "reproduce")  # kineme.reproduce("halp_ntu60_xsub", "nturgb+d_skeletons/")

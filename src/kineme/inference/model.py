@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,22 +13,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..data import store as stores
-from ..data.prepare import prepare
 from ..data.store import Store
 from ..encoders import Encoder
 from ..encoders._multi_stream import MultiStream
 from ..methods import generator
+from ..motion import joint_map, normalise
 from ..motion import layout as skeleton
-from ..motion import normalise
 from ..motion.motion import Motion
 from ..training import checkpoint, recipe
-from ..training.loop import new_method
+from ..training.recipe import build_method
 from ..utils.errors import InputError
-from ..utils.files import atomic, read_json, sha256, write_json
+from ..utils.files import atomic, read_json, sha256
 from ..utils.progress import Bar
 from ..views.augment import Crop, centre_crop, draw_crop
-from ..views.batch import Batch, Source
+from ..views.batch import Batch
+from ..views.source import ClipLoader
 
 RandomCrop = tuple[float, float, int]
 """(lowest, highest fraction of the clip, seed): crops for probes that train on random ones (spec halp.md, section 8).
@@ -43,17 +41,6 @@ def load(run: str | Path, device: str | None = None) -> Model:
         InputError: no run there, unfinished, weights that do not fit, or damaged ones.
     """
     return Model.open(Path(run), device)
-
-
-def load_any(run: str | Path, device: str | None = None) -> Model | Fused:
-    """Open what one word of the command line names: a run, or several joined by commas.
-
-    Raises:
-        InputError: see :func:`load`.
-    """
-    names = [str(run)] if Path(run).exists() else str(run).strip(",").split(",")
-    models = [load(name, device) for name in names]
-    return Fused(models) if len(models) > 1 else models[0]
 
 
 class Model:
@@ -90,7 +77,7 @@ class Model:
                 f"Go on with: kineme pretrain {card['method']} STORE --out {run} --resume",
             )
         layout = skeleton.from_dict(card["layout"])
-        encoder = new_method(recipe.from_card(card), layout, card["coords"], card["persons"], card["seed"]).encoder()
+        encoder = build_method(recipe.from_card(card), layout, card["coords"], card["persons"], card["seed"]).encoder()
         tensors, _ = checkpoint.load(run / weights)
         checkpoint.restore(encoder, tensors, run / weights)
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
@@ -182,14 +169,14 @@ class Model:
                 "a run with a code for every frame (kineme pretrain cv_mim)",
             )
         clips = self._clips(what)
-        source = Source(clips, device=self.device)
+        source = ClipLoader(clips, device=self.device)
         chosen = torch.arange(len(clips.lengths)) if rows is None else torch.as_tensor(np.asarray(rows, np.int64))
         offsets = np.concatenate([[0], clips.lengths[chosen.numpy()].cumsum()]).astype(np.int64)
         found = [self._codes(source, numbers, part) for numbers in source.frame_numbers(chosen).split(batch)]
         return np.concatenate(found), offsets
 
     @torch.inference_mode()
-    def _codes(self, source: Source, numbers: Tensor, part: str) -> np.ndarray:
+    def _codes(self, source: ClipLoader, numbers: Tensor, part: str) -> np.ndarray:
         joints, seen = source.poses(numbers)
         parts = self.encoder(Batch(joints[:, None], seen[:, None], numbers)).parts
         if part not in parts:
@@ -199,7 +186,7 @@ class Model:
     def fitted(self, motion: Motion) -> Motion:
         """A motion in the run's layout, with the run's normalisation."""
         if motion.layout.joints != self.layout.joints:
-            mapping = skeleton.joint_map(motion.layout, self.layout)
+            mapping = joint_map.joint_map(motion.layout, self.layout)
             if len(mapping.missing) == len(self.layout):
                 raise InputError(
                     motion.source or "motion",
@@ -254,7 +241,7 @@ class Model:
 
     @torch.inference_mode()
     def _run(self, clips: Any, rows: Tensor, crop: RandomCrop | None, batch: int, progress: bool) -> np.ndarray:
-        source = Source(clips, device=self.device)
+        source = ClipLoader(clips, device=self.device)
         out = np.empty((len(rows), self.dim), np.float32)
         gen = generator("crop", *crop) if crop else None
         with Bar("embed", len(rows), progress) as bar:
@@ -266,62 +253,11 @@ class Model:
                 bar.update(begin + len(index))
         return out
 
-    def _crop(self, source: Source, index: Tensor, crop: RandomCrop | None, gen: torch.Generator | None) -> Crop:
+    def _crop(self, source: ClipLoader, index: Tensor, crop: RandomCrop | None, gen: torch.Generator | None) -> Crop:
         lengths = source.lengths[index]
         if crop is None or gen is None:
             return centre_crop(lengths, self.card["crop"]["ratio"])
         return draw_crop(lengths, gen, crop[0], crop[1], least=self.card["crop"]["frames"])
-
-
-class Fused:
-    """Several runs in the place of one model: their vectors side by side. Late fusion of streams that were trained
-    separately is this under the protocol ``fusion``.
-
-    Args:
-        models: opened runs that take the same clips (each refuses those of another layout, number of coordinates or
-            normalisation than its own). Each keeps its own crop and number of frames.
-
-    Attributes:
-        path: the runs' folders, joined by commas.
-        streams: the columns of each stream in a vector; of two with one name the second is called ``joint 2``.
-
-    Raises:
-        InputError: no model.
-    """
-
-    def __init__(self, models: Sequence[Model]):
-        if not models:
-            raise InputError("models to fuse", "none", "at least one")
-        self.models = list(models)
-        self.path = ",".join(str(model.path or model.hash) for model in models)
-        widths, count = {}, Counter[str]()
-        for stream, columns in (item for model in models for item in model.streams.items()):
-            count[stream] += 1
-            widths[f"{stream} {count[stream]}" if count[stream] > 1 else stream] = columns.stop - columns.start
-        self.streams = _columns(widths)
-
-    def random(self) -> Fused:
-        """The runs' own encoders before training."""
-        return Fused([model.random() for model in self.models])
-
-    @property
-    def dim(self) -> int:
-        return sum(model.dim for model in self.models)
-
-    def embed(
-        self,
-        what: Store | Motion | Sequence[Motion] | np.ndarray,
-        rows: Sequence[int] | np.ndarray | None = None,
-        *,
-        crop: RandomCrop | None = None,
-        batch: int = 256,
-        progress: bool = False,
-    ) -> np.ndarray:
-        """One vector per clip, ``[N, D]``: see :meth:`Model.embed`. All runs see the same random crops, but for clips
-        that are too short for the frames of one of them.
-        """
-        found = [m.embed(what, rows, crop=crop, batch=batch, progress=progress) for m in self.models]
-        return np.concatenate(found, axis=1)
 
 
 def _columns(widths: Mapping[str, int]) -> dict[str, slice]:
@@ -359,51 +295,3 @@ def _gathered(motions: Sequence[Motion], layout: skeleton.Layout) -> _Clips:
         np.concatenate([[0], np.cumsum(lengths)]),
         layout,
     )
-
-
-def write(model: Model, data: Store | str | Path, out: str | Path, progress: bool = False) -> Path:
-    """Embed a store into a folder: ``Z.npy`` float32 ``[N, D]`` (memory-mappable), ``clips.parquet`` with the ids in
-    the same order, ``card.json``; of runs whose method looks at single frames also ``codes.npy`` float32 ``[F, D]``,
-    one code per frame, and ``offsets.npy`` int64 ``[N + 1]``, where each clip's begin.
-
-    Args:
-        data: a store, its folder, or a file or folder of raw motion, which is first prepared as the run's own data
-            were, into ``OUT/store``.
-
-    Raises:
-        InputError: the folder exists; nothing readable; clips that the run cannot take.
-    """
-    out = Path(out)
-    if out.exists() and any(out.iterdir()):
-        raise InputError(out, "the folder exists", "a new folder", "Name another with --out")
-    if not isinstance(data, Store):
-        layout = model.layout.name if model.layout.name in skeleton.layouts() else None
-        raw = not (Path(data) / "card.json").exists()
-        data = (
-            prepare(data, out / "store", normalise=model.card["normalise"]["how"], layout=layout)
-            if raw
-            else stores.open(data)
-        )
-    features = model.embed(data, progress=progress)
-    with atomic(out / "Z.npy") as temporary, open(temporary, "wb") as file:
-        np.save(file, features)
-    if model.card["unit"] == "frame":
-        codes, offsets = model.frames(data)
-        for name, array in {"codes": codes, "offsets": offsets}.items():
-            with atomic(out / f"{name}.npy") as temporary, open(temporary, "wb") as file:
-                np.save(file, array)
-    with atomic(out / "clips.parquet") as temporary:
-        temporary.write_bytes((data.path / "clips.parquet").read_bytes())
-    write_json(
-        out / "card.json",
-        {
-            "kind": "embedding",
-            "clips": len(data),
-            "dim": model.dim,
-            "store": data.hash,
-            "weights": model.hash,
-            "run": str(model.path.name if model.path else ""),
-            "crop": model.card["crop"],
-        },
-    )
-    return out

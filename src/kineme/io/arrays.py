@@ -25,7 +25,8 @@ import itertools
 import os
 import re
 import zipfile
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from ..motion import layout as skeleton
 from ..motion.motion import UNITS, UPS, Motion
 from ..utils import files
 from ..utils.errors import InputError
+from ..utils.files import atomic, write_json
 from . import MAX_JOINTS, Options, _text
 
 suffixes = (".npz",)
@@ -277,3 +279,81 @@ def _rule(where: str, said: Any) -> dict[str, Any]:
         'a rule such as {"column": "camera", "in": [1, 2]}, or words such '
         "as 'views 1, 2', 'subjects 1,3', 'names starting with train/', 'split == 1'",
     )
+
+
+def write(folder: str | Path, motions: Iterable[Motion], name: str = "synth") -> Path:
+    """``NAME.npz`` and ``NAME.json``: all clips one after the other, with splits by subject and by camera.
+
+    Raises:
+        InputError: no motions, or motions that differ in layout, rate, unit, axes or image size.
+    """
+    folder, clips = Path(folder), list(motions)
+    if not clips:
+        raise InputError(folder, "no motions to write", "at least one")
+    first, persons = clips[0], max(clip.persons for clip in clips)
+    for clip in clips:
+        for what in ("layout", "fps", "unit", "up", "coords", "image_size"):
+            if getattr(clip, what) != getattr(first, what):
+                expected = f"{getattr(first, what)}, as {first.source} has it"
+                raise InputError(clip.source, f"{what} {getattr(clip, what)}", expected)
+    offsets = np.cumsum([0, *map(len, clips)], dtype=np.int64)
+    joints = np.zeros((offsets[-1], persons, len(first.layout), first.coords), np.float32)
+    seen = np.zeros(joints.shape[:3], np.float32)
+    for clip, start, end in zip(clips, offsets[:-1], offsets[1:]):
+        joints[start:end, : clip.persons], seen[start:end, : clip.persons] = clip.joints, clip.confidence
+    columns = {key: [clip.extra.get(key) for clip in clips] for key in ("repetition", "style")}
+    names = {"class": sorted({str(clip.label) for clip in clips}), "style": sorted(map(str, {*columns["style"]}))}
+    arrays = {
+        "joints": joints if persons > 1 else joints[:, 0],
+        "offsets": offsets,
+        "labels": np.array([names["class"].index(str(clip.label)) for clip in clips], np.int16),
+        "subjects": np.array([clip.subject for clip in clips], np.int16),
+        "views": np.array([clip.camera or 0 for clip in clips], np.int16),
+        "reps": np.array(columns["repetition"], np.int16),
+        "names": np.array([clip.source for clip in clips]),
+        "style": np.array([names["style"].index(str(style)) for style in columns["style"]], np.int16),
+    }
+    if seen.min() < 1:
+        arrays["confidence"] = seen if persons > 1 else seen[:, 0]
+    if first.image_size:
+        arrays["dimensions"] = np.tile(np.array(first.image_size[::-1], np.int32), (len(clips), 1))
+    folder.mkdir(parents=True, exist_ok=True)
+    with atomic(folder / f"{name}.npz") as path, open(path, "wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
+    write_json(folder / f"{name}.json", _description(name, clips, names, joints.shape))
+    return folder
+
+
+def _description(name: str, clips: list[Motion], names: dict[str, list[str]], shape: tuple[int, ...]) -> dict:
+    first, count = clips[0], Counter(str(clip.label) for clip in clips)
+    subjects, views = (sorted({getattr(clip, what) or 0 for clip in clips}) for what in ("subject", "camera"))
+    splits = {}
+    if len(subjects) > 1:
+        splits["xsub"] = {"train": _rule_of("subjects", subjects[::2]), "test": _rule_of("subjects", subjects[1::2])}
+    if len(views) > 1:
+        splits["xview"] = {"train": _rule_of("views", views[:-1]), "test": _rule_of("view", views[-1:])}
+    flat = first.coords == 2
+    return {
+        "name": name,
+        "joint_names": list(first.layout.joints),
+        "parents": list(first.layout.parents),
+        "coordinates": "image pixels, x right, y down" if flat else "camera space, x to its left, y up, z away from it",
+        "up": first.up,
+        "fps": first.fps,
+        "units": first.unit,
+        "dims": ["x", "y", "z"][: first.coords],
+        "class_names": names["class"],
+        "style_names": names["style"],
+        "style_note": "the hand that the subject prefers",
+        "n_subjects": len(subjects),
+        "n_views": len(views),
+        "splits": splits,
+        "n_sequences": len(clips),
+        "n_frames_total": shape[0],
+        "sequences_per_class": dict(sorted(count.items())),
+        "original": "written by kineme",
+    }
+
+
+def _rule_of(word: str, numbers: list[int]) -> str:
+    return f"{word} {', '.join(map(str, numbers))}"

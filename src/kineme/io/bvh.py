@@ -9,15 +9,18 @@ unit nor up axis: the unit stays ``1``, up is +y as the format's programs have i
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from ..motion import camera
 from ..motion import layout as skeleton
+from ..motion.layout import Layout
 from ..motion.motion import Motion
 from ..utils.errors import InputError
+from ..utils.files import atomic
 from . import MAX_JOINTS, Options, _text
 
 suffixes = own = (".bvh",)
@@ -182,3 +185,148 @@ def _channels(where: str, words: list[str]) -> tuple[tuple[str, int], ...]:
             "their number, then names out of Xposition Yposition Zposition Xrotation Yrotation Zrotation",
         )
     return tuple(channel for channel in channels if channel)
+
+
+CENTIMETRES = {"m": 100.0, "cm": 1.0, "mm": 0.1, "in": 2.54}
+
+
+# The rig of a BVH file, depth first: joint, word of the layout, parent. A joint turns the bone to its first child.
+RIG = [
+    tuple(line.split())
+    for line in """
+Hips pelvis -
+Spine spine Hips
+Chest chest Spine
+Neck neck Chest
+LeftCollar chest Chest
+LeftShoulder left_shoulder LeftCollar
+LeftElbow left_elbow LeftShoulder
+LeftWrist left_wrist LeftElbow
+RightCollar chest Chest
+RightShoulder right_shoulder RightCollar
+RightElbow right_elbow RightShoulder
+RightWrist right_wrist RightElbow
+LeftHip left_hip Hips
+LeftKnee left_knee LeftHip
+LeftAnkle left_ankle LeftKnee
+RightHip right_hip Hips
+RightKnee right_knee RightHip
+RightAnkle right_ankle RightKnee
+""".strip().splitlines()
+]
+
+
+ENDS = {  # where the last bones end: the first of these words that the layout has
+    "Neck": ("head_top", "head"),
+    "LeftWrist": ("left_hand_tip", "left_hand"),
+    "RightWrist": ("right_hand_tip", "right_hand"),
+    "LeftAnkle": ("left_foot_index", "left_big_toe", "left_foot"),
+    "RightAnkle": ("right_foot_index", "right_big_toe", "right_foot"),
+}
+
+
+def write(folder: str | Path, motions: Iterable[Motion]) -> Path:
+    """One ``NAME.bvh`` per clip and person (``NAME_2.bvh`` for the second), centimetres, rotations Z X Y, +y up.
+
+    Joint turns follow from the bones' directions; how a limb turns about its own length is not in the joints, so each
+    bone takes the smallest turn. A body of constant bone lengths is given back exactly, otherwise bones have their
+    median length.
+
+    Raises:
+        InputError: a motion that is 2-D or lacks a joint of the rig.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for clip in motions:
+        for person in range(clip.persons):
+            number = "" if person == 0 else f"_{person + 1}"
+            with atomic(folder / f"{clip.source.replace('/', '_')}{number}.bvh") as path:
+                path.write_text(_bvh(clip, person), encoding="ascii")
+    return folder
+
+
+def _bvh(clip: Motion, person: int) -> str:
+    points, ends = _rig_points(clip, person)
+    parents = {name: parent for name, _, parent in RIG}
+    children = {name: [child for child, parent in parents.items() if parent == name] for name in parents}
+    left = camera.unit(points["LeftHip"] - points["RightHip"])
+    up = points["Spine"] - points["Hips"]
+    up = camera.unit(up - (up * left).sum(-1, keepdims=True) * left)
+    turns = {"Hips": np.stack([left, up, np.cross(left, up)], -1)}  # joint -> its axes in the world [T, 3, 3]
+    rest = {"Hips": np.zeros(3)}  # joint -> its place in its parent's axes at rest
+    tips, channels = {}, [points["Hips"], _zxy(turns["Hips"])]
+    for name, _, parent in RIG:
+        if name not in turns:
+            goal = ends[name] if name in ENDS else points[children[name][0]]
+            bone = camera.rotate((goal - points[name])[:, None], turns[parent].swapaxes(1, 2))[:, 0]
+            straight = _rest(name) * np.median(np.sqrt((bone * bone).sum(-1)))
+            local = camera.between(np.broadcast_to(straight, bone.shape), bone)
+            turns[name] = turns[parent] @ local
+            tips[name] = straight
+            channels.append(_zxy(local))
+    for name, _, parent in RIG[1:]:
+        local = camera.rotate((points[name] - points[parent])[:, None], turns[parent].swapaxes(1, 2))[:, 0]
+        rest[name] = np.median(local, 0)
+    lines = ["HIERARCHY", *_branch("Hips", children, rest, tips, 0)]
+    lines += ["MOTION", f"Frames: {len(clip)}", f"Frame Time: {1 / (clip.fps or 30):.9g}"]
+    lines += [" ".join(f"{value:.6f}" for value in row) for row in np.concatenate(channels, 1).tolist()]
+    return "\n".join(lines) + "\n"
+
+
+def _rig_points(clip: Motion, person: int) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Joints of the rig and tips of its ends, float64 [T, 3] in centimetres."""
+    if clip.coords != 3:
+        raise InputError(clip.source, "2-D joints", "3-D joints, as BVH has them")
+    places = clip.joints[:, person].astype(np.float64) * CENTIMETRES.get(clip.unit, 1.0)
+
+    def find(layout: Layout, words: tuple[str, ...]) -> np.ndarray:
+        joint = layout.find(*words)
+        if joint is None:
+            raise InputError(clip.source, f"layout {layout.name} has no {words[0]}", "one like ntu25, trunk and limbs")
+        return places[:, joint]
+
+    joints = {name: find(clip.layout, (word,)) for name, word, _ in RIG}
+    return joints, {name: find(clip.layout, words) for name, words in ENDS.items()}
+
+
+def _rest(name: str) -> np.ndarray:
+    """Direction of a joint's bone at rest, a T pose: arms aside, legs down, feet ahead."""
+    side = 1.0 if name.startswith("Left") else -1.0
+    joint = name.removeprefix("Left").removeprefix("Right")
+    directions = {
+        "Collar": (side, 0, 0),
+        "Shoulder": (side, 0, 0),
+        "Elbow": (side, 0, 0),
+        "Wrist": (side, 0, 0),
+        "Hip": (0, -1, 0),
+        "Knee": (0, -1, 0),
+        "Ankle": (0, -0.45, 0.9),
+    }
+    return camera.unit(np.array(directions.get(joint, (0, 1, 0)), np.float64))
+
+
+def _zxy(rotation: np.ndarray) -> np.ndarray:
+    """Degrees [T, 3] of R = Rz Rx Ry."""
+    r = rotation
+    x = np.arcsin(np.clip(r[:, 2, 1], -1, 1))
+    z, y = np.arctan2(-r[:, 0, 1], r[:, 1, 1]), np.arctan2(-r[:, 2, 0], r[:, 2, 2])
+    return np.degrees(np.stack([z, x, y], 1))
+
+
+def _branch(
+    name: str, children: dict[str, list[str]], rest: dict[str, np.ndarray], tips: dict[str, np.ndarray], depth: int
+) -> Iterator[str]:
+    """The lines of a joint and of all that hangs on it; RIG lists depth first, so the channels come in its order."""
+    pad = "  " * depth
+    position = "6 Xposition Yposition Zposition" if depth == 0 else "3"
+    yield f"{pad}{'JOINT' if depth else 'ROOT'} {name}"
+    yield f"{pad}{{"
+    yield f"{pad}  OFFSET " + " ".join(f"{value:.6f}" for value in rest[name])
+    yield f"{pad}  CHANNELS {position} Zrotation Xrotation Yrotation"
+    for child in children[name]:
+        yield from _branch(child, children, rest, tips, depth + 1)
+    if name in ENDS:
+        yield from (f"{pad}  End Site", f"{pad}  {{")
+        yield f"{pad}    OFFSET " + " ".join(f"{value:.6f}" for value in tips[name])
+        yield f"{pad}  }}"
+    yield f"{pad}}}"

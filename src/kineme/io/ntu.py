@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ import numpy as np
 from ..motion import layout
 from ..motion.motion import Motion
 from ..utils.errors import InputError
+from ..utils.files import atomic
 from . import Options, _text
 
 suffixes = own = (".skeleton",)
@@ -180,3 +181,52 @@ def _counts(words: _text.Words, frames: int) -> tuple[np.ndarray, int]:
         counts.append(count)
         at += 1 + BODY * count
     return np.array(counts, np.int64), at
+
+
+KINECT_COLOUR, KINECT_DEPTH = (1060.0, 1920, 1080), (365.0, 512, 424)  # focal length, width, height in pixels
+
+
+def write(folder: str | Path, motions: Iterable[Motion], actions: Sequence[str] = ()) -> Path:
+    """One ``SsssCcccPpppRrrrAaaa.skeleton`` per clip: setup 1.
+
+    Actions are numbered from 1: those of ``actions`` first, others in the order in which they come.
+
+    The colour and depth columns are the joints as the Kinect's (mirrored) images show them; orientations are 0. The
+    tracking state is 2, 1 for a confidence of 0.5 or less, 0 for missing joints, which stand at the origin.
+
+    Raises:
+        InputError: a motion that is not ntu25 in metres, or a number above 999.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    known = list(actions)
+    for clip in motions:
+        if clip.layout.name != "ntu25" or clip.coords != 3 or clip.unit != "m":
+            found = f"layout {clip.layout.name}, {clip.coords}-D, unit {clip.unit}"
+            raise InputError(clip.source, found, "layout ntu25, 3-D, metres")
+        known += [str(clip.label)] * (clip.label not in known)
+        action = known.index(str(clip.label)) + 1
+        numbers = (1, clip.camera or 0, clip.subject, int(clip.extra.get("repetition", 0)) + 1, action)
+        if not all(isinstance(number, int) and 0 <= number <= 999 for number in numbers):
+            found = f"camera, subject, repetition and action {numbers[1:]}"
+            raise InputError(clip.source, found, "numbers up to 999, as NTU names have them")
+        with atomic(folder / "S{:03d}C{:03d}P{:03d}R{:03d}A{:03d}.skeleton".format(*numbers)) as path:
+            path.write_text("\n".join(_ntu_lines(clip)) + "\n", encoding="ascii")
+    return folder
+
+
+def _ntu_lines(clip: Motion) -> Iterator[str]:
+    away = clip.joints[..., 2:] > 0
+    flat = np.where(away, clip.joints[..., :2] * (1, -1) / np.where(away, clip.joints[..., 2:], 1), 0)
+    images = [np.array(size) / 2 + focal * flat for focal, *size in (KINECT_DEPTH, KINECT_COLOUR)]
+    state = np.where(clip.confidence > 0.5, 2, np.where(clip.confidence > 0, 1, 0))
+    rows = np.concatenate([clip.joints, *images, np.zeros((*state.shape, 4))], -1)
+    here = clip.confidence.max(2) > 0
+    yield str(len(clip))
+    for frame in range(len(clip)):
+        yield str(int(here[frame].sum()))
+        for person in np.flatnonzero(here[frame]):
+            yield f"{72057594037930000 + int(person)} 0 1 0 1 0 0 0 0 2"
+            yield "25"
+            for row, tracked in zip(rows[frame, person].tolist(), state[frame, person].tolist()):
+                yield " ".join(f"{value:.9g}" for value in row) + f" {tracked}"

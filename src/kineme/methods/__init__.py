@@ -14,7 +14,8 @@ from ..encoders import Encoder
 from ..motion.layout import Layout
 from ..utils.distributed import World
 from ..views.augment import centre_crop
-from ..views.batch import Batch, Source
+from ..views.batch import Batch
+from ..views.source import ClipLoader
 
 CROP = 0.95  # centre crop by which clips are embedded (spec hico.md, 2.6)
 LOOK = 256  # clips at a time in `look`
@@ -94,13 +95,13 @@ class Method(nn.Module):
         """
         return layout, coords, normalise
 
-    def items(self, source: Source, rows: Tensor) -> Tensor:
+    def items(self, source: ClipLoader, rows: Tensor) -> Tensor:
         """What an epoch goes through: the clips ``rows`` (int64 on the CPU); of a method with another unit, numbers
         that its ``views`` understands.
         """
         return rows
 
-    def look(self, source: Source, rows: Tensor) -> Iterator[Batch]:
+    def look(self, source: ClipLoader, rows: Tensor) -> Iterator[Batch]:
         """The clips ``rows`` as the encoder is to see them, without augmentation, in batches of at least two: the
         batch-norm statistics of random weights are taken from these.
         """
@@ -109,7 +110,7 @@ class Method(nn.Module):
                 crop = centre_crop(source.lengths[index], CROP)
                 yield source.gather(index, crop.start, crop.length, self.frames)
 
-    def views(self, source: Source, index: Tensor, gen: torch.Generator) -> tuple[Batch, ...]:
+    def views(self, source: ClipLoader, index: Tensor, gen: torch.Generator) -> tuple[Batch, ...]:
         """Draw and apply what the method sees of the clips ``index [B]``; no gradient."""
         raise TypeError(f"{type(self).__name__} has no views")
 

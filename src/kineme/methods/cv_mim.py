@@ -15,18 +15,19 @@ from torch import Tensor, nn
 
 from ..encoders import Encoder
 from ..encoders.pose_mlp import Layer, PoseMLP, Residual, limit
-from ..encoders.temporal import he_normal
 from ..motion import layout as skeleton
 from ..motion.layout import Layout
 from ..motion.normalise import describe
 from ..nn import mutual_information
 from ..nn.batch_norm import BatchNorm
+from ..nn.init import he_normal
 from ..utils.distributed import World
 from ..utils.errors import InputError
 from ..views import keypoints
-from ..views.batch import Batch, Source
-from ..views.keypoints import CameraSettings
+from ..views.batch import Batch
 from ..views.pose_pairs import Pairs
+from ..views.random_cameras import CameraSettings
+from ..views.source import ClipLoader
 from . import At, Method, NewEncoder, generator
 
 SIDE = "pose13"  # what the encoder is given: 2-D joints as a camera sees them
@@ -205,7 +206,7 @@ class CVMIM(Method):
         side = skeleton.layout(SIDE)
         return side, 2, describe("image", side, 2)
 
-    def items(self, source: Source, rows: Tensor) -> Tensor:
+    def items(self, source: ClipLoader, rows: Tensor) -> Tensor:
         """The frames of the clips ``rows`` in which the trunk of person 0 is seen; 2-D ones also by another camera.
 
         Raises:
@@ -225,7 +226,7 @@ class CVMIM(Method):
             )
         raise InputError(pairs.where, "no frame in which shoulders and hips are seen", "poses of bodies")
 
-    def look(self, source: Source, rows: Tensor) -> Iterator[Batch]:
+    def look(self, source: ClipLoader, rows: Tensor) -> Iterator[Batch]:
         """Frames of the clips ``rows``, evenly over them, as random cameras see them, or as they were recorded."""
         pairs, (many, size) = self._pairs(source), CALIBRATE
         numbers = source.frame_numbers(rows)
@@ -235,7 +236,7 @@ class CVMIM(Method):
             if len(some) > 1 or len(numbers) == 1:
                 yield pairs.views(pairs.draw_views(some, gen))
 
-    def views(self, source: Source, index: Tensor, gen: torch.Generator) -> tuple[Batch, ...]:
+    def views(self, source: ClipLoader, index: Tensor, gen: torch.Generator) -> tuple[Batch, ...]:
         """Both sides of the pairs of the frames ``index [B]``, ``[B, 1, 1, 13, 2]`` each; with ``alike_by`` "3d" also
         the bodies themselves, ``[B, 1, 1, V, 3]``.
         """
@@ -248,7 +249,7 @@ class CVMIM(Method):
             raise InputError("method.alike_by", "3d, of 2-D poses", "2d")
         return *views, pairs.bodies(index)
 
-    def _pairs(self, source: Source) -> Pairs:
+    def _pairs(self, source: ClipLoader) -> Pairs:
         if self._known is None or self._known.source is not source:
             s = self.settings
             self._known = Pairs(source, replace(s.cameras, clear=0.0) if s.faithful else s.cameras, s.sensor)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from ..nn import hallucination
+from ..nn import hallucination, spherical_kmeans
 from ..utils.errors import InputError
 from ..utils.settings import positive
 from . import At, NewEncoder
@@ -156,12 +156,12 @@ class HaLP(MoCo):
         s = self.settings
         for name in self.streams:
             points = self.branch(name).queue.newest(s.recent)
-            seeds = hallucination.draw_seeds(s.recent, s.prototypes, at.generator(f"{word} {name}"))
+            seeds = spherical_kmeans.draw_seeds(s.recent, s.prototypes, at.generator(f"{word} {name}"))
             if s.faithful and s.cmd:
                 start = points[seeds.spare[0].to(points.device)]
             else:
-                start = hallucination.seed(points, seeds, power=1.0 if s.faithful else 2.0)
-            self.prototypes(name).copy_(hallucination.kmeans(points, start, seeds, s.mean)[0])
+                start = spherical_kmeans.seed(points, seeds, power=1.0 if s.faithful else 2.0)
+            self.prototypes(name).copy_(spherical_kmeans.kmeans(points, start, seeds, s.mean)[0])
 
     def _warm_up(self, at: At) -> None:
         """Ready once the queue holds K real keys (released: after 2K + 1 samples); the first prototypes are made then.

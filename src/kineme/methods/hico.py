@@ -15,8 +15,10 @@ from ..encoders.hierarchical import from_released as encoder_from_released
 from ..nn.contrastive import infonce
 from ..nn.momentum import KeyQueue, follow, momentum_copy
 from ..utils.errors import InputError
-from ..views.augment import stream, views
-from ..views.batch import Batch, Source
+from ..views.augment import views
+from ..views.batch import Batch
+from ..views.source import ClipLoader
+from ..views.streams import stream
 from . import At, Method, NewEncoder
 from .moco import MoCo
 
@@ -152,7 +154,7 @@ class HiCo(Method):
         assert isinstance(queue, KeyQueue)
         return queue
 
-    def views(self, source: Source, index: Tensor, gen: torch.Generator) -> tuple[Batch, ...]:
+    def views(self, source: ClipLoader, index: Tensor, gen: torch.Generator) -> tuple[Batch, ...]:
         """Two independent views of each clip."""
         return views(source, index, self.settings.views, gen)
 

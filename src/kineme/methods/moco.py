@@ -15,8 +15,10 @@ from ..nn.contrastive import infonce
 from ..nn.momentum import KeyQueue, follow, momentum_copy
 from ..utils.errors import InputError
 from ..utils.settings import positive
-from ..views.augment import ViewSettings, stream, views
-from ..views.batch import Batch, Source
+from ..views.augment import ViewSettings, views
+from ..views.batch import Batch
+from ..views.source import ClipLoader
+from ..views.streams import stream
 from . import At, Method, NewEncoder
 
 
@@ -137,7 +139,7 @@ class MoCo(Method):
         assert isinstance(branch, Branch)
         return branch
 
-    def views(self, source: Source, index: Tensor, gen: torch.Generator) -> tuple[Batch, ...]:
+    def views(self, source: ClipLoader, index: Tensor, gen: torch.Generator) -> tuple[Batch, ...]:
         """Two independent views of each clip."""
         return views(source, index, self.settings.views, gen)
 

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from ..utils.errors import InputError
-from .layout import JointMap, Layout
+from .joint_map import JointMap
+from .layout import Layout
 
 UPS = ("+x", "-x", "+y", "-y", "+z", "-z")
 UNITS = ("m", "cm", "mm", "in", "px", "1")

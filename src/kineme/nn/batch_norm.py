@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -75,3 +78,22 @@ class BatchNorm(nn.Module):
             share = 1.0 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
             self.running_mean.lerp_(middle, share)
             self.running_var.lerp_(spread, share)
+
+
+@torch.no_grad()
+def update_statistics(encoder: nn.Module, batches: Iterable[Any]) -> None:
+    """Set batch-norm statistics from one pass over batches (:meth:`Method.look`), as random weights are scored."""
+    norms = [m for m in encoder.modules() if isinstance(m, (BatchNorm, nn.modules.batchnorm._BatchNorm))]
+    if not norms:
+        return
+    encoder.eval()
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.running_mean.zero_(), norm.running_var.fill_(1), norm.num_batches_tracked.zero_()  # type: ignore[union-attr, operator]
+        norm.momentum = None
+        norm.train()
+    for batch in batches:
+        encoder(batch)
+    for norm, momentum in zip(norms, momenta):
+        norm.momentum = momentum
+    encoder.eval()

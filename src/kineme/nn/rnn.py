@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.amp import custom_bwd, custom_fwd
 from torch.autograd.function import once_differentiable
 
-from ..views.batch import Memory
+from ..utils.buffers import BufferPool
 from .matmul import adding
 
 WEIGHTS = ("weight_ih_l", "weight_hh_l", "bias_ih_l", "bias_hh_l")
@@ -43,7 +43,7 @@ def joins(network: nn.Module, x: Tensor) -> bool:
     return suits(x) and isinstance(network, nn.GRU)
 
 
-def run(stacks: Sequence[nn.RNNBase], x: Tensor, memory: Memory) -> Tensor:
+def run(stacks: Sequence[nn.RNNBase], x: Tensor, memory: BufferPool) -> Tensor:
     """Feed ``[B, T, I]`` to every stack (one-layer ``nn.GRU`` or ``nn.LSTM``, all of one kind) -> ``[B, T, S * H]``.
 
     Equals ``torch.cat([stack(x)[0] for stack in stacks], 2)``: states begin as zeros. Under autocast the products are
@@ -56,7 +56,7 @@ def run(stacks: Sequence[nn.RNNBase], x: Tensor, memory: Memory) -> Tensor:
     return out.unflatten(0, (frames, batch)).transpose(0, 1)
 
 
-def bidirectional(network: nn.RNNBase, sequences: Sequence[Tensor], memory: Memory) -> list[Tensor]:
+def bidirectional(network: nn.RNNBase, sequences: Sequence[Tensor], memory: BufferPool) -> list[Tensor]:
     """Feed every ``[B, N_g, I]``, the longest first, to a bidirectional ``nn.GRU`` or ``nn.LSTM`` -> ``[B, N_g, 2 H]``.
 
     Equals ``[network(x)[0] for x in sequences]`` without dropout between layers, all of them in one pass; otherwise as
@@ -275,7 +275,7 @@ def _fit(x: Tensor, rows: int) -> Tensor:
 
 
 def _layer(
-    network: nn.RNNBase, memory: Memory, rows: Rows, back: Sequence[bool], x: Tensor, weights: Sequence[Tensor]
+    network: nn.RNNBase, memory: BufferPool, rows: Rows, back: Sequence[bool], x: Tensor, weights: Sequence[Tensor]
 ) -> Tensor:
     cell = _GRU if isinstance(network, nn.GRU) else _LSTM
     return _Layer.apply(cell, memory, torch.is_grad_enabled(), rows, back, x, *weights)
@@ -289,7 +289,14 @@ class _Layer(torch.autograd.Function):
     @staticmethod
     @custom_fwd(device_type="cpu")
     def forward(
-        ctx: Any, cell: Any, memory: Memory, grad: bool, rows: Rows, back: Sequence[bool], x: Tensor, *weights: Tensor
+        ctx: Any,
+        cell: Any,
+        memory: BufferPool,
+        grad: bool,
+        rows: Rows,
+        back: Sequence[bool],
+        x: Tensor,
+        *weights: Tensor,
     ) -> Tensor:
         size, keep = weights[1].shape[1], grad and any(ctx.needs_input_grad)
         out = _empty(memory, x, len(x), len(back) * size)
@@ -329,7 +336,7 @@ def _of(weights: Sequence[Tensor], stack: int) -> Sequence[Tensor]:
     return weights[stack * len(WEIGHTS) : (stack + 1) * len(WEIGHTS)]
 
 
-def _empty(memory: Memory, like: Tensor, *shape: int) -> Tensor:
+def _empty(memory: BufferPool, like: Tensor, *shape: int) -> Tensor:
     return memory.empty(*shape) if like.dtype == torch.float32 else like.new_empty(shape)
 
 

@@ -22,7 +22,7 @@ from ..motion.layout import Layout
 from ..utils import registry, settings
 from ..utils.errors import InputError
 from ..utils.files import atomic_folder, sha256, write_json
-from . import checkpoint, loop
+from . import checkpoint, recipe
 from . import run as runs
 from .published import KINDS, Form, Shape
 from .recipe import Loop, Recipe
@@ -93,7 +93,7 @@ def import_weights(
         for word, value in found.form.state(own, persons, len(joints), coords).items()
     }
     chosen = _recipe(kind, found.form, streams, coords, heads)
-    encoder = loop.new_method(chosen, joints, coords, persons, seed=0).encoder()
+    encoder = recipe.build_method(chosen, joints, coords, persons, seed=0).encoder()
     before = {name: value.clone() for name, value in encoder.state_dict().items()}
     # what random weights are scored with: the released statistics of the input norm are those of the training clips
     before |= {name: value for name, value in state.items() if ".norm.running_" in name}

@@ -9,30 +9,28 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from .. import encoders
-from ..data import splits
+from ..data import splits, store_writer
 from ..data import store as stores
 from ..data.store import Store
-from ..encoders import Encoder
-from ..methods import At, Method, generator
-from ..motion.layout import Layout
-from ..nn.batch_norm import BatchNorm
-from ..utils import distributed, registry, settings
+from ..methods import At, generator
+from ..nn.batch_norm import update_statistics
+from ..utils import distributed, registry
 from ..utils.distributed import World
 from ..utils.errors import InputError
 from ..utils.files import sha256, write_json
 from ..utils.progress import Bar
-from ..views.batch import Batch, Source
+from ..views.source import ClipLoader
 from . import checkpoint, recipe
 from . import run as runs
-from .recipe import Loop, Recipe
+from .optim import average_gradients, build_optimiser, learning_rate
+from .recipe import Recipe, build_method
 
 HOUR = 3600
 AGREE = 10  # several processes ask each other every so many steps whether one was interrupted
@@ -154,9 +152,9 @@ class Training:
     ):
         self.run, self.card, self.loop, self.seed = run, card, chosen.loop, seed
         self.device, self.here = torch.device(device), here
-        self.source = Source(data, device=self.device, rows=rows)
+        self.source = ClipLoader(data, device=self.device, rows=rows)
         self.rows = rows
-        self.method = new_method(chosen, data.layout, data.coords, data.persons, seed).to(self.device)
+        self.method = build_method(chosen, data.layout, data.coords, data.persons, seed).to(self.device)
         self.items = self.method.items(self.source, rows)
         if self.loop.batch > len(self.items):
             raise InputError(
@@ -170,7 +168,7 @@ class Training:
                 "loop.batch", f"a batch of {self.loop.batch} for {here.size} processes", f"a multiple of {here.size}"
             )
         self.groups = self.method.groups()
-        self.optimisers = {name: _optimiser(params, self.loop) for name, params in self.groups.items()}
+        self.optimisers = {name: build_optimiser(params, self.loop) for name, params in self.groups.items()}
         self.per_epoch = len(self.items) // self.loop.batch
         self.total = self.per_epoch * self.loop.epochs
         self.step, self.seconds = 0, 0.0
@@ -194,7 +192,7 @@ class Training:
         else:
             before = copy.deepcopy(self.method.encoder())
             # every process takes part, since batch norm asks all of them
-            calibrate(before, self.method.look(self.source, self.rows))
+            update_statistics(before, self.method.look(self.source, self.rows))
             if self.here.rank == 0:
                 self.log.write_text("")
                 checkpoint.save(self.run / "initial.safetensors", before.state_dict())
@@ -344,81 +342,13 @@ class Training:
                 file.truncate(card["log_bytes"])
 
 
-def new_method(chosen: Recipe, layout: Layout, coords: int, persons: int, seed: int) -> Method:
-    """Build a method with freshly initialised weights; the same seed gives the same weights, and torch's own stream
-    is left as it was.
-    """
-    cls = registry.entry("methods", chosen.method_name)
-    encoder_settings = settings.make(
-        registry.entry("encoders", chosen.encoder_name).Settings, chosen.encoder, "encoder"
-    )
-    layout, coords, _ = cls.sees(layout, coords, {})
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return cls(
-            settings.make(cls.Settings, chosen.method, "method"),
-            lambda: encoders.build(chosen.encoder_name, encoder_settings, layout, coords, persons),
-        )
-
-
-@torch.no_grad()
-def calibrate(encoder: Encoder, batches: Iterable[Batch]) -> None:
-    """Set batch-norm statistics from one pass over batches (:meth:`Method.look`), as random weights are scored."""
-    norms = [m for m in encoder.modules() if isinstance(m, (BatchNorm, nn.modules.batchnorm._BatchNorm))]
-    if not norms:
-        return
-    encoder.eval()
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.running_mean.zero_(), norm.running_var.fill_(1), norm.num_batches_tracked.zero_()  # type: ignore[union-attr, operator]
-        norm.momentum = None
-        norm.train()
-    for batch in batches:
-        encoder(batch)
-    for norm, momentum in zip(norms, momenta):
-        norm.momentum = momentum
-    encoder.eval()
-
-
-def learning_rate(loop: Loop, epoch: float, whole: int) -> float:
-    """The learning rate at a fractional epoch (``whole`` is the epoch's number, by which milestones count)."""
-    if epoch < loop.warmup:
-        return loop.lr * (epoch + 1e-3) / loop.warmup
-    if loop.schedule == "step":
-        return loop.lr * loop.gamma ** sum(whole >= m for m in loop.milestones)
-    if loop.schedule == "cosine":
-        return loop.lr * 0.5 * (1 + math.cos(math.pi * (epoch - loop.warmup) / max(loop.epochs - loop.warmup, 1e-9)))
-    return loop.lr
-
-
-@torch.no_grad()
-def average_gradients(groups: dict[str, list[nn.Parameter]], here: World) -> None:
-    """One flat all-reduce over the gradients of all groups; nothing to do in a single process."""
-    if here.size == 1:
-        return
-    grads = [p.grad if p.grad is not None else torch.zeros_like(p) for params in groups.values() for p in params]
-    flat = here.mean_(torch.cat([g.flatten() for g in grads]))
-    for param, part in zip((p for params in groups.values() for p in params), flat.split([g.numel() for g in grads])):
-        param.grad = part.view_as(param)
-
-
-def _optimiser(params: list[nn.Parameter], loop: Loop) -> torch.optim.Optimizer:
-    if loop.optimiser == "sgd":
-        return torch.optim.SGD(params, lr=loop.lr, momentum=loop.momentum, weight_decay=loop.weight_decay, fused=True)
-    if loop.optimiser == "adagrad":  # Keras' beginning, not torch's (spec cv_mim.md, 3.5)
-        return torch.optim.Adagrad(
-            params, lr=loop.lr, weight_decay=loop.weight_decay, initial_accumulator_value=0.1, eps=1e-7, fused=True
-        )
-    return torch.optim.AdamW(params, lr=loop.lr, weight_decay=loop.weight_decay, fused=True)
-
-
 def _joined(opened: Sequence[Store], run: Path, layout: str | None, here: World) -> Store:
     """The one store, or several joined on a layout inside the run's folder."""
     if len(opened) == 1 and layout in (None, opened[0].layout.name):
         return opened[0]
     path = run / "joined"
     if here.rank == 0 and not path.exists():
-        stores.join(opened, path, layout)
+        store_writer.join(opened, path, layout)
     if here.size > 1:
         torch.distributed.barrier()
     return stores.open(path)

@@ -8,10 +8,14 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..utils import registry, settings
 from ..utils.errors import InputError
+
+if TYPE_CHECKING:
+    from ..methods import Method
+    from ..motion.layout import Layout
 
 RECIPES = Path(__file__).parent / "recipes"
 PRESETS = ("small", "published")  # recipes that every method has
@@ -155,3 +159,24 @@ def from_card(card: dict[str, Any]) -> Recipe:
     """The recipe that a run's card records."""
     values = {f.name: card["recipe"][f.name] for f in fields(Recipe)}
     return Recipe(**{**values, "loop": settings.make(Loop, values["loop"], "loop")})
+
+
+def build_method(chosen: Recipe, layout: Layout, coords: int, persons: int, seed: int) -> Method:
+    """Build a method with freshly initialised weights; the same seed gives the same weights, and torch's own stream
+    is left as it was.
+    """
+    import torch  # only here: recipes are listed without it
+
+    from .. import encoders
+
+    cls = registry.entry("methods", chosen.method_name)
+    encoder_settings = settings.make(
+        registry.entry("encoders", chosen.encoder_name).Settings, chosen.encoder, "encoder"
+    )
+    layout, coords, _ = cls.sees(layout, coords, {})
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return cls(
+            settings.make(cls.Settings, chosen.method, "method"),
+            lambda: encoders.build(chosen.encoder_name, encoder_settings, layout, coords, persons),
+        )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import difflib
 import importlib
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
@@ -56,16 +55,6 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """``"Did you mean 'x'?"`` for the nearest known name, or an empty string."""
     near = difflib.get_close_matches(name, list(known), n=1)
     return f"Did you mean {near[0]!r}?" if near else ""
-
-
-def callable_room(name: str, verb: str) -> None:
-    """Let a room be called like its verb: ``kineme.prepare(...)`` works although it is also a module."""
-
-    class Room(ModuleType):
-        def __call__(self, *args, **options):
-            return getattr(self, verb)(*args, **options)
-
-    sys.modules[name].__class__ = Room
 
 
 def _defined(room: str, stem: str, defined: Iterable[str]) -> str | None:

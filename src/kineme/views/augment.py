@@ -15,10 +15,9 @@ from torch import Generator, Tensor
 
 from ..motion.layout import Layout
 from ..utils.errors import InputError
-from ..utils.registry import did_you_mean
-from .batch import Batch, Source
+from .batch import Batch
+from .source import ClipLoader
 
-STREAMS = ("joint", "bone", "motion")
 TOGETHER = 512  # views made in one go; more do not pay, and on a CPU their blocks outgrow what the allocator keeps
 
 
@@ -223,7 +222,7 @@ def _joints(joints: Tensor, order: tuple[int, ...]) -> Tensor:
 # ---- views
 
 
-def draw_view(source: Source, index: Tensor, settings: ViewSettings, gen: Generator) -> ViewDraw:
+def draw_view(source: ClipLoader, index: Tensor, settings: ViewSettings, gen: Generator) -> ViewDraw:
     """Draw one view of each clip.
 
     Each clip takes the same number of draws from the generator whatever the settings (jitter draws after them), so a
@@ -264,7 +263,7 @@ def draw_view(source: Source, index: Tensor, settings: ViewSettings, gen: Genera
 
 
 @torch.no_grad()
-def apply_view(source: Source, index: Tensor, draw: ViewDraw) -> Batch:
+def apply_view(source: ClipLoader, index: Tensor, draw: ViewDraw) -> Batch:
     """Make the views that were drawn: gather and resize, then mirror, rotate, shear or corrupt, add noise.
 
     ``seen`` is cut and resized with the joints. A joint that corruption zeroed keeps its ``seen``: it is a view of a
@@ -284,45 +283,17 @@ def apply_view(source: Source, index: Tensor, draw: ViewDraw) -> Batch:
     return batch if noise is None else jitter(batch, noise)
 
 
-def view(source: Source, index: Tensor, settings: ViewSettings, gen: Generator) -> Batch:
+def view(source: ClipLoader, index: Tensor, settings: ViewSettings, gen: Generator) -> Batch:
     """One random view of each clip: :func:`draw_view`, then :func:`apply_view`."""
     return apply_view(source, index, draw_view(source, index, settings, gen))
 
 
-def views(source: Source, index: Tensor, settings: ViewSettings, gen: Generator, count: int = 2) -> tuple[Batch, ...]:
+def views(
+    source: ClipLoader, index: Tensor, settings: ViewSettings, gen: Generator, count: int = 2
+) -> tuple[Batch, ...]:
     """Several independent views of each clip. Small batches are made in one go: half the calls to the device."""
     size = len(index)
     if size * count > TOGETHER:
         return tuple(view(source, index, settings, gen) for _ in range(count))
     together = view(source, index.repeat(count), settings, gen)
     return tuple(together[i * size : (i + 1) * size] for i in range(count))
-
-
-@torch.no_grad()
-def stream(batch: Batch, name: str, layout: Layout) -> Batch:
-    """A batch as another stream (spec HiCo 2.7), to be taken after augmentation.
-
-    ``joint``: coordinates as they are. ``bone``: joint minus its parent, 0 where the tree begins. ``motion``: next
-    frame minus this one, last frame 0. ``seen`` of a bone or a motion is that of the less certain of its two ends.
-
-    Raises:
-        InputError: an unknown name.
-    """
-    joints, seen = batch.joints, batch.seen
-    if name == "joint":
-        return batch
-    if name == "bone":
-        parents = tuple(i if parent < 0 else parent for i, parent in enumerate(layout.parents))
-        from_parent = _joints(joints, parents)
-        return replace(
-            batch,
-            joints=torch.sub(joints, from_parent, out=from_parent),
-            seen=seen.minimum(_joints(seen[..., None], parents)[..., 0]),
-        )
-    if name == "motion":
-        motion, both = torch.empty_like(joints), seen.clone()
-        torch.sub(joints[:, 1:], joints[:, :-1], out=motion[:, :-1])
-        motion[:, -1] = 0
-        torch.minimum(seen[:, 1:], seen[:, :-1], out=both[:, :-1])
-        return replace(batch, joints=motion, seen=both)
-    raise InputError("stream", repr(name), ", ".join(STREAMS), did_you_mean(name, STREAMS))

@@ -8,17 +8,14 @@ else has to. Profiles and distances do not depend on the order of the axes. Sour
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
-from ..motion import camera
-from ..motion import layout as skeleton
+from ..motion import joint_map
 from ..motion.layout import Layout, layout
 from ..utils.errors import InputError
-from ..utils.settings import positive
 
 TINY = 1e-12  # lengths are floored here before a division
 BOX = 0.31  # trunk in diagonals of the box around the body, where the trunk itself is not seen: as kineme.normalise
@@ -159,11 +156,11 @@ def taken(source: Layout, coords: int, device: torch.device | str = "cpu") -> Ta
         InputError: a layout without shoulders or hips.
     """
     for name in ("pose17", "pose16") if coords == 3 else ():
-        mapping = skeleton.joint_map(source, layout(name))
+        mapping = joint_map.joint_map(source, layout(name))
         if not mapping.missing and not mapping.virtual:
             return Taken(SOLID[name], torch.from_numpy(mapping.weights).to(device))
     profile = SOLID["pose13"] if coords == 3 else FLAT
-    mapping = skeleton.joint_map(source, layout(profile.layout))
+    mapping = joint_map.joint_map(source, layout(profile.layout))
     lost = [name for name in mapping.missing if mapping.target.joints.index(name) in (1, 2, 7, 8)]
     if lost:
         raise InputError(
@@ -193,128 +190,6 @@ def trunk_seen(seen: Tensor, profile: Profile) -> Tensor:
 
 
 # ---- random cameras
-
-
-@dataclass(frozen=True)
-class CameraSettings:
-    """How the cameras of CV-MIM are drawn; the defaults are the published ones (spec, 1.3).
-
-    Attributes:
-        azimuth, elevation, roll: degrees, uniform to either side.
-        frame: ``body``, as released: the body is tilted about its own second ("elevation") and first axis ("roll"),
-            then turned about the vertical. ``camera``: it is turned first; then elevation is the camera's height above
-            the horizon and roll its turn about the optical axis.
-        near, far: the distance from the pelvis is uniform between them, in lengths of the trunk.
-        clear: the camera steps back until no joint is nearer to it than this, in lengths of the trunk. 0, as released:
-            a limb may reach behind the camera, and is then seen in the far distance.
-        hide: probability of every joint to be hidden.
-
-    Raises:
-        InputError: a value outside its range.
-    """
-
-    azimuth: float = 180.0
-    elevation: float = 30.0
-    roll: float = 30.0
-    frame: Literal["body", "camera"] = "body"
-    near: float = 2.0
-    far: float = 2.0
-    clear: float = 0.5
-    hide: float = 0.0
-
-    def __post_init__(self):
-        positive(self, "cameras", "near")
-        wanted = {"azimuth": (0, 180), "elevation": (0, 180), "roll": (0, 180), "clear": (0, self.near), "hide": (0, 1)}
-        wanted["far"] = (self.near, float("inf"))
-        for name, (low, high) in wanted.items():
-            if not low <= getattr(self, name) <= high:
-                raise InputError(f"cameras.{name}", f"{getattr(self, name)}", f"{low} to {high}")
-
-
-class Cameras(NamedTuple):
-    """All that is random about the cameras of one batch, on the CPU.
-
-    Attributes:
-        angles: float32 ``[B, 3]`` azimuth, elevation, roll in radians.
-        distance: float32 ``[B]`` in lengths of the trunk.
-        hidden: bool ``[B, 13]``; None = nothing.
-        frame, clear: see :class:`CameraSettings`.
-    """
-
-    angles: Tensor
-    distance: Tensor
-    hidden: Tensor | None = None
-    frame: str = "body"
-    clear: float = 0.0
-
-    def to(self, device: torch.device) -> Cameras:
-        """On another device."""
-        angles, distance, hidden = (x if x is None else x.to(device, non_blocking=True) for x in self[:3])
-        return self._replace(angles=angles, distance=distance, hidden=hidden)  # type: ignore[arg-type] # only that may be
-
-
-def draw_cameras(size: int, settings: CameraSettings, gen: Generator) -> Cameras:
-    """Draw one camera for each of ``size`` poses; ``gen`` on the CPU."""
-    wide = [float(x) for x in torch.deg2rad(torch.tensor([settings.azimuth, settings.elevation, settings.roll]))]
-    angles = camera.draw_angles(size, gen, tuple(-x for x in wide), tuple(wide))
-    distance = settings.near + (settings.far - settings.near) * torch.rand(size, generator=gen)
-    hidden = torch.rand(size, JOINTS, generator=gen) < settings.hide if settings.hide else None
-    return Cameras(angles, distance, hidden, settings.frame, settings.clear)
-
-
-def sweep(start: Tensor, end: Tensor, views: int) -> Tensor:
-    """Angles of ``views`` cameras evenly from ``start [3]`` to ``end [3]``, both included: ``[views, 3]``."""
-    return torch.lerp(start, end, torch.linspace(0, 1, views, dtype=start.dtype, device=start.device)[:, None])
-
-
-def rotations(angles: Tensor, frame: str = "body") -> Tensor:
-    """Matrices ``[..., 3, 3]`` of angles ``[..., 3]``, acting on columns of (right, away, up); see
-    :class:`CameraSettings`.
-    """
-    if frame == "body":
-        return camera.euler(angles)
-    azimuth, elevation, roll = angles.unbind(-1)
-    return camera.turn(roll, "y") @ camera.turn(elevation, "x") @ camera.turn(azimuth, "z")
-
-
-def upright(points: Tensor, axis: int, sign: int = 1) -> Tensor:
-    """Points ``[..., 3]`` whose axis ``axis`` points up (``sign`` 1) or down (-1) -> (right, away, up) of the release.
-
-    Axes are taken in a cycle, which turns the body; exchanging two of them, as the release's "(y, x, z)" reads at first
-    sight, would make it its own mirror image: right-handed points stay right-handed.
-    """
-    first, second = (axis + 1) % 3, (axis + 2) % 3
-    if sign < 0:
-        first, second = second, first
-    return torch.stack([points[..., first], points[..., second], sign * points[..., axis]], -1)
-
-
-def image(points: Tensor) -> Tensor:
-    """(row, column) <-> (x, y)."""
-    return points.flip(-1)
-
-
-def project(points: Tensor, cameras: Cameras) -> Tensor:
-    """What each camera sees of a normalised body: ``[B, V, 3]`` (right, away, up) -> ``[B, V, 2]`` (row, column)."""
-    turned = camera.rotate(points, rotations(cameras.angles.to(points), cameras.frame))
-    distance = cameras.distance.to(points)
-    if cameras.clear:
-        distance = torch.maximum(distance, cameras.clear - turned[..., 1].amin(-1))
-    return camera.perspective(camera.default_camera(turned, distance[:, None]))
-
-
-def look(points: Tensor, profile: Profile, cameras: Cameras, axis: int, sign: int = 1) -> Tensor:
-    """The 13 joints of the 2-D profile as random cameras see them: normalised in 3-D, turned, projected (spec, 1.3).
-
-    Args:
-        points: ``[B, V, 3]`` public, in the profile's layout.
-        axis, sign: which axis points up, see :func:`upright`.
-
-    Returns:
-        ``[B, 13, 2]`` (x, y), y downwards, not normalised: the encoder does that.
-    """
-    body = upright(normalise(points, profile).points, axis, sign)
-    return pick(image(project(body, cameras)), profile, -2)
 
 
 # ---- distances between poses

@@ -14,9 +14,11 @@ from torch import Generator, Tensor
 
 from ..motion.camera import perspective
 from ..utils.errors import InputError
-from . import keypoints
-from .batch import Batch, Source
-from .keypoints import Cameras, CameraSettings, Profile
+from . import keypoints, random_cameras
+from .batch import Batch
+from .keypoints import Profile
+from .random_cameras import Cameras, CameraSettings
+from .source import ClipLoader
 
 MOST = 64  # clips of one performance that are looked at
 
@@ -51,7 +53,7 @@ class Pairs:
         InputError: a layout without shoulders or hips; 3-D poses of which nobody knows which axis is up.
     """
 
-    def __init__(self, source: Source, cameras: CameraSettings, sensor: float = 0.0):
+    def __init__(self, source: ClipLoader, cameras: CameraSettings, sensor: float = 0.0):
         self.source, self.settings = source, cameras
         self.flat = source.coords == 2
         self.sensor = 0.0 if self.flat else sensor
@@ -102,7 +104,7 @@ class Pairs:
 
     def draw_views(self, numbers: Tensor, gen: Generator) -> Draw:
         """Draw one view of each frame."""
-        cameras = keypoints.draw_cameras(len(numbers), self.settings, gen)
+        cameras = random_cameras.draw_cameras(len(numbers), self.settings, gen)
         return Draw(numbers, cameras, torch.rand(len(numbers), generator=gen) < self.sensor if self.sensor else None)
 
     @torch.no_grad()
@@ -113,7 +115,7 @@ class Pairs:
         if self.flat:
             flat = joints * joints.new_tensor([1, -1]) if self.up == "+y" else joints
         else:
-            flat = keypoints.look(joints, self.profile, cameras, self.source.up, self.source.upward)
+            flat = random_cameras.look(joints, self.profile, cameras, self.source.up, self.source.upward)
             seen = keypoints.pick(seen, self.profile)
             if draw.own is not None:
                 turned = -1 if self.up == "+y" else 1  # with y up, the x of a right-handed frame points to the left
@@ -153,7 +155,7 @@ class Pairs:
         return torch.from_numpy(np.array(self.source.store.offsets[:-1], np.int64)), partners(self.source)
 
 
-def partners(source: Source) -> Tensor:
+def partners(source: ClipLoader) -> Tensor:
     """Clips of the same performance that other cameras recorded: rows int64 ``[N, K]``, filled up with -1.
 
     They share the columns ``performance`` (and ``dataset``) and their number of frames, and differ in ``camera``. Only

@@ -7,21 +7,18 @@ Nothing here touches matplotlib's global state, so it can be called from a noteb
 from __future__ import annotations
 
 import itertools
-import json
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from ..motion.motion import Motion
@@ -138,108 +135,6 @@ def gif(
     ]
     with files.atomic(path) as temporary:
         images[0].save(temporary, "GIF", save_all=True, append_images=images[1:], duration=10 * wait, loop=0)
-
-
-def curve(logs: Mapping[str, Iterable[Mapping[str, Any]]] | str | Path, path: str | Path, key: str = "loss") -> None:
-    """A logged value over epochs, one line for each training.
-
-    Args:
-        logs: name of a training -> the lines of its log; or the folder of one run.
-        path: picture to write.
-        key: which value.
-
-    Raises:
-        InputError: no line has it.
-    """
-    if not isinstance(logs, Mapping):
-        text = (Path(logs) / "log.jsonl").read_text(encoding="utf-8")
-        logs = {Path(logs).name: [json.loads(line) for line in text.splitlines()]}
-    known = {name: [(line["epoch"] + 1, line[key]) for line in lines if key in line] for name, lines in logs.items()}
-    if not any(known.values()):
-        raise InputError("log", f"no line with {key!r}", "lines of a training's log.jsonl")
-    figure = Figure((6, 3.2), layout="constrained", dpi=DPI)
-    axes = figure.add_subplot()
-    for number, (name, points) in enumerate(known.items()):
-        at, values = np.array(points, float).reshape(-1, 2).T
-        axes.plot(
-            at,
-            values,
-            color=CURVES[number % len(CURVES)],
-            linewidth=1.6,
-            label=name,
-            marker="o" if len(at) < 3 else "",
-            markersize=4,
-        )
-    axes.set_xlabel("epoch", color=GREY)
-    axes.set_ylabel(key, color=GREY, parse_math=False)
-    axes.tick_params(colors=GREY, length=3)
-    axes.grid(axis="y", color=PALE, linewidth=0.6)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(PALE)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    if len(known) > 1:
-        axes.legend(frameon=False, labelcolor=GREY)
-    _save(figure, path)
-
-
-def plane(features: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Vectors laid into the plane so that neighbours stay neighbours: t-SNE (van der Maaten, Hinton 2008) of their
-    directions, begun from their two main axes. Distances between groups mean little.
-
-    Args:
-        features: ``[N, D]``, at least four.
-
-    Returns:
-        float32 ``[N, 2]``
-    """
-    from sklearn.decomposition import PCA
-    from sklearn.manifold import TSNE
-
-    if len(features) < 4:
-        raise InputError("map", f"{len(features)} vectors", "at least 4")
-    lengths = np.linalg.norm(features, axis=1, keepdims=True).clip(min=1e-12)
-    few = PCA(min(50, *features.shape), svd_solver="randomized", random_state=seed).fit_transform(features / lengths)
-    perplexity = min(30, (len(features) - 1) / 3)
-    return TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(few)
-
-
-def atlas(
-    points: np.ndarray, labels: Sequence[str | None], path: str | Path, title: str = "", pale: np.ndarray | None = None
-) -> None:
-    """A map: one mark for each clip, its colour and shape the class.
-
-    Args:
-        points: ``[N, 2]``, e.g. from :func:`plane`.
-        labels: names; clips without one are grey dots.
-        path: picture to write.
-        title: what is shown.
-        pale: bool ``[N]``: clips drawn small and pale, e.g. those of the training part.
-
-    Raises:
-        InputError: not as many labels as points.
-    """
-    if len(labels) != len(points):
-        raise InputError("map", f"{len(labels)} labels", f"one for each of {len(points)} points")
-    pale = np.zeros(len(points), bool) if pale is None else np.asarray(pale, bool)
-    names, owner = sorted({name for name in labels if name is not None}), np.array(labels, object)
-    inks: Sequence[Any] = colormaps["tab10"].colors  # type: ignore[attr-defined] # a list of colours
-    figure = Figure((8.2, 5.6), layout="constrained", dpi=DPI)
-    axes = figure.add_subplot()
-    axes.set_title(title, color=BLACK, fontsize=10)
-    x, y = points[np.array([name is None for name in labels], bool)].T
-    axes.scatter(x, y, 8, color=PALE, linewidths=0)
-    for number, name in enumerate(names):
-        mine, colour, shape = owner == name, inks[number % len(inks)], MARKS[number // len(inks) % len(MARKS)]
-        for some, size, alpha, word in ((mine & pale, 10, 0.22, None), (mine & ~pale, 20, 0.9, _short(name))):
-            x, y = points[some].T
-            axes.scatter(x, y, size, color=colour, marker=shape, linewidths=0, alpha=alpha, label=word)
-    axes.set(xticks=[], yticks=[])
-    axes.spines[:].set_color(PALE)
-    if names:
-        figure.legend(
-            loc="outside right center", frameon=False, labelcolor=GREY, fontsize=8, ncols=-(-len(names) // 24)
-        )
-    _save(figure, path)
 
 
 # ------------------------------------------------------------------------------------------------ pages

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from helpers.framewise import FrameModel, frame_store
 
-from kineme import evaluation
+from kineme.evaluation import run, scores
 from kineme.evaluation.protocols import cross_view
 from kineme.evaluation.protocols.cross_view import Settings
+from kineme.evaluation.task import make_task
 from kineme.utils.errors import InputError
 
 CAMERAS = ("front", "left", "right")
@@ -35,7 +36,7 @@ def shown(turned: tuple[str, ...] = ()) -> np.ndarray:
 @pytest.mark.parametrize("classifier", ["linear", "knn"])
 def test_by_hand(store, fake_model, classifier):
     """Front and left agree, right shows the opposite: a training is right on two thirds of the clips, or on one."""
-    task = evaluation.task(fake_model(shown(("right",))), store, SPLIT)
+    task = make_task(fake_model(shown(("right",))), store, SPLIT)
     found = cross_view.score(task, Settings(classifier=classifier))
     trusted = {"front": ("front", "left"), "left": ("front", "left"), "right": ("right",)}
     assert list(found) == [
@@ -54,7 +55,7 @@ def test_frames_by_hand(store):
     """The same with a code per frame and the network over time."""
     features = shown(("right",))
     codes = 4 * np.repeat(features, store.lengths, axis=0) - 2
-    task = evaluation.task(FrameModel(codes), store, SPLIT)
+    task = make_task(FrameModel(codes), store, SPLIT)
     found = cross_view.score(task, Settings(**QUICK))
     assert found["front -> left"] > 0.9 > 0.1 > found["front -> right"]
     assert found["right -> right"] > 0.9 > 0.1 > found["right -> left"]
@@ -64,10 +65,10 @@ def test_frames_by_hand(store):
 def test_only_the_camera_s_own_clips_train(store, fake_model):
     """What other cameras' training clips show changes nothing."""
     features = shown()
-    task = evaluation.task(fake_model(features), store, SPLIT)
+    task = make_task(fake_model(features), store, SPLIT)
     spoiled = features.copy()
     spoiled[[i for i in SPLIT.train if i % 3]] = 0
-    other = evaluation.task(fake_model(spoiled), store, SPLIT)
+    other = make_task(fake_model(spoiled), store, SPLIT)
     for classifier in ("linear", "knn"):
         clean, bad = (cross_view.score(each, Settings(classifier=classifier)) for each in (task, other))
         assert clean["front -> all"] == bad["front -> all"] == 1
@@ -78,7 +79,7 @@ def test_a_split_by_cameras(store, fake_model):
     """The test camera trains nothing, the others are tested nowhere; all of it is held out."""
     rows = np.arange(48)
     split = SimpleNamespace(name="xview", train=rows[rows % 3 != 2], test=rows[rows % 3 == 2])
-    found = cross_view.score(evaluation.task(fake_model(shown(("left",))), store, split), Settings(classifier="linear"))
+    found = cross_view.score(make_task(fake_model(shown(("left",))), store, split), Settings(classifier="linear"))
     assert found == {
         "mean": 0.5,
         "held-out cameras": 0.5,
@@ -104,7 +105,7 @@ def test_clips_of_unknown_cameras(tmp_path, fake_model):
     store = frame_store(tmp_path / "store", LABELS, (2, 10, None))
     features = shown()
     features[2::3] = features[2::3, ::-1]
-    found = cross_view.score(evaluation.task(fake_model(features), store, SPLIT), Settings(classifier="knn"))
+    found = cross_view.score(make_task(fake_model(features), store, SPLIT), Settings(classifier="knn"))
     assert found == pytest.approx(
         {
             "mean": 2 / 3,
@@ -124,23 +125,23 @@ def test_clips_of_unknown_cameras(tmp_path, fake_model):
 def test_too_few_cameras(tmp_path, fake_model, cameras, word):
     store = frame_store(tmp_path / "store", LABELS, cameras)
     with pytest.raises(InputError, match=word):
-        cross_view.score(evaluation.task(fake_model(shown()), store, SPLIT), Settings())
+        cross_view.score(make_task(fake_model(shown()), store, SPLIT), Settings())
 
 
 def test_a_camera_of_one_class(store, fake_model):
     split = SimpleNamespace(name="mine", train=np.array([0, 3, 1]), test=SPLIT.test)
     with pytest.raises(InputError, match=r"camera left: 1 training clips of one class"):
-        cross_view.score(evaluation.task(fake_model(shown()), store, split), Settings(classifier="linear"))
+        cross_view.score(make_task(fake_model(shown()), store, split), Settings(classifier="linear"))
 
 
 def test_codes_per_frame_are_asked_for(store, fake_model):
     with pytest.raises(InputError, match="one vector per clip"):
-        cross_view.score(evaluation.task(fake_model(shown()), store, SPLIT), Settings(classifier="sequence"))
+        cross_view.score(make_task(fake_model(shown()), store, SPLIT), Settings(classifier="sequence"))
 
 
 def test_the_kind_of_run_decides(store, fake_model):
     """Runs of clips: a linear probe beside reduced positions; runs of frames: a network beside keypoints."""
-    clips = evaluation.task(fake_model(shown()), store, SPLIT)
+    clips = make_task(fake_model(shown()), store, SPLIT)
     frames = dataclasses.replace(clips, model=FrameModel(np.zeros((len(store.frames), 2))))
     found = [cross_view.fill(Settings(), task).classifier for task in (clips, frames)]
     assert found == ["linear", "sequence"]
@@ -156,7 +157,7 @@ def test_the_kind_of_run_decides(store, fake_model):
 def test_what_is_said(store, fake_model):
     """Sentences about the means only; every pair is in the table."""
     model = fake_model(shown(), before=fake_model(np.ones((48, 2))))
-    rows = evaluation.run(model, store, ["cross_view"], SPLIT)
-    said = evaluation.verdicts(rows)
+    rows = run.evaluate(model, store, ["cross_view"], SPLIT)
+    said = scores.verdicts(rows)
     assert {text.split(" on ")[0] for text in said} == {"cross_view mean", "cross_view held-out cameras"}
     assert sum(row["who"] == "hand-made" for row in rows) == 2 + 3 * 4

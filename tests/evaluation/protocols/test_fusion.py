@@ -15,13 +15,16 @@ import torch
 from helpers.training import TINY, kineme, make_store, one_paragraph
 from rich.console import Console
 
-from kineme import encoders, evaluation
+from kineme import encoders
 from kineme.apps import cli
 from kineme.data.store import Store
 from kineme.encoders._multi_stream import MultiStream
 from kineme.encoders.recurrent import Recurrent
+from kineme.evaluation import scores, task
 from kineme.evaluation.protocols import fusion, knn, linear
 from kineme.evaluation.protocols.fusion import Settings
+from kineme.evaluation.run import evaluate
+from kineme.inference import ensemble, nearest
 from kineme.inference import model as embed
 from kineme.training import loop
 from kineme.utils import registry, settings
@@ -77,8 +80,8 @@ def test_joined_neighbour_by_hand():
     motion = np.array([[0.0, 1], [0.8, 0.6], [1, 0]])
     query = [np.array([[1.0, 0]])] * 2
     half = np.array([0.5, 0.5])
-    assert [knn.neighbours(side, query[0], 1)[0, 0] for side in (joint, motion)] == [0, 2]
-    assert knn.neighbours(fusion.joined([joint, motion], half), fusion.joined(query, half), 1)[0, 0] == 1
+    assert [nearest.neighbours(side, query[0], 1)[0, 0] for side in (joint, motion)] == [0, 2]
+    assert nearest.neighbours(fusion.joined([joint, motion], half), fusion.joined(query, half), 1)[0, 0] == 1
 
 
 def test_a_zero_vector_leaves_its_clip_to_the_others():
@@ -104,11 +107,11 @@ def contest(write_store, halves, fake_model):
     """``contest(joint=..., motion=...)``: the task of a model whose vectors are these streams side by side."""
     store = write_store(LABELS)
 
-    def make(**streams: np.ndarray) -> evaluation.Task:
+    def make(**streams: np.ndarray) -> task.Task:
         model = fake_model(np.concatenate(list(streams.values()), 1))
         ends = np.cumsum([each.shape[1] for each in streams.values()]).tolist()
         model.streams = {name: slice(end - streams[name].shape[1], end) for name, end in zip(streams, ends)}
-        return evaluation.task(model, store, halves(len(LABELS)))
+        return task.make_task(model, store, halves(len(LABELS)))
 
     return make
 
@@ -229,9 +232,7 @@ def test_rows_and_table(contest):
     given = contest(**three())
     given.model.before = contest(**{name: np.roll(each, 2, 0) for name, each in three().items()}).model
     split = SimpleNamespace(name="halves", train=given.train, test=given.test)
-    rows = evaluation.run(
-        given.model, given.store, ["fusion", "knn"], split, settings={"fusion": {"weights": (1, 1, 0)}}
-    )
+    rows = evaluate(given.model, given.store, ["fusion", "knn"], split, settings={"fusion": {"weights": (1, 1, 0)}})
     metrics = [f"{name} {what}" for what in ("accuracy", "1-NN") for name in (*NAMES, "fused")]
     for who in ("learned", "random"):
         assert [row["metric"] for row in rows if row["protocol"] == "fusion" and row["who"] == who] == metrics
@@ -243,9 +244,9 @@ def test_rows_and_table(contest):
         assert f"fusion {metric} on halves: learned" in text
 
 
-def printed(rows: list[evaluation.Row], width: int = 140) -> str:
+def printed(rows: list[scores.Row], width: int = 140) -> str:
     console = Console(width=width, file=io.StringIO())
-    console.print(evaluation.table(rows))
+    console.print(scores.table(rows))
     return console.file.getvalue()
 
 
@@ -289,7 +290,7 @@ def test_several_models_as_one(store):
         model_of(store, {"motion": 3, "joint": 2}, frames=6, seed=1),
         model_of(store, {"joint": 2}),
     ]
-    fused = embed.Fused(models)
+    fused = ensemble.Ensemble(models)
     assert fused.streams == {
         "joint": slice(0, 8),
         "motion": slice(8, 14),
@@ -300,12 +301,12 @@ def test_several_models_as_one(store):
     for rows in (None, [3, 1]):
         np.testing.assert_array_equal(fused.embed(store, rows), np.hstack([m.embed(store, rows) for m in models]))
     with pytest.raises(InputError, match="at least one"):
-        embed.Fused([])
+        ensemble.Ensemble([])
 
 
 def test_separate_runs_see_the_same_crops(store):
     """Two runs with the same weights give the same vectors of random crops, which are not those of other seeds."""
-    fused = embed.Fused([model_of(store, {"bone": 4}), model_of(store, {"bone": 4})])
+    fused = ensemble.Ensemble([model_of(store, {"bone": 4}), model_of(store, {"bone": 4})])
     first, second, other = (fused.embed(store, crop=(0.5, 1.0, seed)) for seed in (0, 0, 1))
     np.testing.assert_array_equal(first[:, :8], first[:, 8:])
     np.testing.assert_array_equal(first, second)
@@ -316,7 +317,7 @@ def test_a_run_that_does_not_fit_is_named(store):
     other = model_of(store, {"motion": 3})
     other.path, other.card["normalise"] = Path("runs/other"), {"how": "general"}
     with pytest.raises(InputError, match="as in runs/other"):
-        embed.Fused([model_of(store, {"joint": 4}), other]).embed(store, [0])
+        ensemble.Ensemble([model_of(store, {"joint": 4}), other]).embed(store, [0])
 
 
 @pytest.mark.parametrize("protocol", registry.names("evaluation.protocols"))
@@ -324,7 +325,7 @@ def test_a_run_that_does_not_fit_is_named(store):
 def test_every_protocol_scores_every_kind_of_model(store, protocol, hidden):
     """Of one stream or three, as one run or several; shares of clips, the same for the same seed."""
     together = model_of(store, hidden)
-    apart = embed.Fused(
+    apart = ensemble.Ensemble(
         [
             embed.Model(MultiStream({name: encoder}, store.layout), together.card, None, name)
             for name, encoder in together.encoder.encoders.items()
@@ -333,9 +334,9 @@ def test_every_protocol_scores_every_kind_of_model(store, protocol, hidden):
     if protocol in PER_FRAME:
         for model in (together, apart):
             with pytest.raises(InputError, match="code for each frame"):
-                evaluation.run(model, store, [protocol], "random", random=False)
+                evaluate(model, store, [protocol], "random", random=False)
         return
-    rows = [evaluation.run(model, store, [protocol], "random", random=False) for model in (together, together, apart)]
+    rows = [evaluate(model, store, [protocol], "random", random=False) for model in (together, together, apart)]
     assert rows[0]
     assert all(0 <= row["score"] <= 1 for row in rows[0])
     assert rows[0] == rows[1]
@@ -387,9 +388,9 @@ def test_separate_runs_and_one_of_three_streams(store, runs, tmp_path):
     assert "fused accuracy" in done.stdout
     assert "(spread " in done.stdout  # of two models
 
-    models = [embed.load_any(separate), embed.load(runs["cmd"])]
+    models = [ensemble.load_any(separate), embed.load(runs["cmd"])]
     assert list(models[0].streams) == list(models[1].streams) == list(NAMES)
-    again = evaluation.run(
+    again = evaluate(
         models,
         store,
         ["fusion"],
@@ -403,9 +404,9 @@ def test_the_words_of_a_run(runs, tmp_path):
     """A folder whose name has a comma is a folder; a comma at the end is no second run."""
     odd = tmp_path / "a,b"
     odd.symlink_to(runs["bone"])
-    assert embed.load_any(odd).streams == {"bone": slice(0, 16)}
-    assert list(embed.load_any(f"{runs['joint']},{runs['joint']}").streams) == ["joint", "joint 2"]
-    assert list(embed.load_any(f"{runs['motion']},").streams) == ["motion"]
+    assert ensemble.load_any(odd).streams == {"bone": slice(0, 16)}
+    assert list(ensemble.load_any(f"{runs['joint']},{runs['joint']}").streams) == ["joint", "joint 2"]
+    assert list(ensemble.load_any(f"{runs['motion']},").streams) == ["motion"]
 
 
 @pytest.mark.parametrize(

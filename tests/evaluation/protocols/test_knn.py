@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from kineme.evaluation import task
 from kineme.evaluation.protocols import knn
+from kineme.evaluation.task import make_task
+from kineme.inference import nearest
 from kineme.utils import settings
 from kineme.utils.errors import InputError
 
@@ -24,7 +25,7 @@ def plainly(train, test, k):
 def test_neighbours_by_definition(n, m, dim, k):
     rng = np.random.default_rng(n)
     train, test = (rng.normal(size=(size, dim)).astype(np.float32) for size in (n, m))
-    np.testing.assert_array_equal(knn.neighbours(train, test, k, rows=16, columns=40), plainly(train, test, k))
+    np.testing.assert_array_equal(nearest.neighbours(train, test, k, rows=16, columns=40), plainly(train, test, k))
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(2, 9), (7, 13), (64, 50), (1000, 1000)])
@@ -36,7 +37,7 @@ def test_blocks_do_not_matter(rows, columns):
     train = np.concatenate([base, base, 2 * base, base + noise])[rng.permutation(240)]
     test = np.concatenate([base[:20], rng.normal(size=(30, 32)).astype(np.float32)])
     expected = plainly(train, test, 9)
-    np.testing.assert_array_equal(knn.neighbours(train, test, 9, rows=rows, columns=columns), expected)
+    np.testing.assert_array_equal(nearest.neighbours(train, test, 9, rows=rows, columns=columns), expected)
 
 
 @pytest.mark.parametrize("k", [1, 3])
@@ -44,27 +45,27 @@ def test_blocks_do_not_matter(rows, columns):
 def test_equally_near_ones_come_in_their_order(k, columns):
     rng = np.random.default_rng(1)
     train = np.concatenate([-np.ones((2, 37)), np.tile(rng.normal(size=37), (300, 1))]).astype(np.float32)
-    found = knn.neighbours(train, train[[5]], k, columns=columns)
+    found = nearest.neighbours(train, train[[5]], k, columns=columns)
     np.testing.assert_array_equal(found, [np.arange(2, 2 + k)])
 
 
 def test_equal_similarity_of_different_vectors():
     train = np.array([[0, 0, 1], [0, 1, 0], [1, 0, 0]], np.float32)
-    np.testing.assert_array_equal(knn.neighbours(train, np.array([[1, 1, 0]], np.float32), 2), [[1, 2]])
+    np.testing.assert_array_equal(nearest.neighbours(train, np.array([[1, 1, 0]], np.float32), 2), [[1, 2]])
 
 
 def test_nearer_by_less_than_fp32_can_tell():
     train = np.array([[1, 1e-4], [1, 0]], np.float32)  # cosines 1 - 5e-9 and 1
     assert np.float32(1 - 5e-9) == np.float32(1)
-    np.testing.assert_array_equal(knn.neighbours(train, np.array([[1, 0]], np.float32), 1), [[1]])
+    np.testing.assert_array_equal(nearest.neighbours(train, np.array([[1, 0]], np.float32), 1), [[1]])
 
 
 def test_length_does_not_count_and_zero_is_allowed():
     rng = np.random.default_rng(2)
     train, test = (rng.normal(size=(size, 8)).astype(np.float32) for size in (40, 10))
     scaled = train * rng.uniform(0.01, 100, size=(40, 1)).astype(np.float32)
-    np.testing.assert_array_equal(knn.neighbours(train, test, 5), knn.neighbours(scaled, 3 * test, 5))
-    np.testing.assert_array_equal(knn.neighbours(train, np.zeros((1, 8), np.float32), 3), [[0, 1, 2]])
+    np.testing.assert_array_equal(nearest.neighbours(train, test, 5), nearest.neighbours(scaled, 3 * test, 5))
+    np.testing.assert_array_equal(nearest.neighbours(train, np.zeros((1, 8), np.float32), 3), [[0, 1, 2]])
 
 
 def test_majority():
@@ -90,7 +91,7 @@ def test_no_matrix_of_everything_with_everything(monkeypatch):
     monkeypatch.setattr(torch.Tensor, "topk", watched)
     train, test = (np.random.default_rng(3).normal(size=(size, 4)).astype(np.float32) for size in (500, 300))
     train[250:] = train[:250]  # so that both precisions are at work
-    knn.neighbours(train, test, 2, rows=20, columns=30)
+    nearest.neighbours(train, test, 2, rows=20, columns=30)
     assert max(sizes) == 20 * 30
 
 
@@ -99,12 +100,12 @@ def test_score(write_store, halves, fake_model):
     store = write_store(labels)
     features = np.eye(2)[[int(label == "b") for label in labels]] + 0.01 * np.random.default_rng(0).normal(size=(40, 2))
     features[3] = [1, 0]  # one test clip on the wrong side
-    given = task(fake_model(features), store, halves(40))
+    given = make_task(fake_model(features), store, halves(40))
     assert knn.score(given, settings.make(knn.Settings, {"k": "1,5"})) == {"1-NN": 0.95, "5-NN": 0.95}
 
 
 @pytest.mark.parametrize("k", [(21,), (1, 21), (0, 1), ()])
 def test_impossible_numbers(write_store, halves, fake_model, k):
-    given = task(fake_model(np.ones((40, 2))), write_store(["a", "b"] * 20), halves(40))
+    given = make_task(fake_model(np.ones((40, 2))), write_store(["a", "b"] * 20), halves(40))
     with pytest.raises(InputError, match=r"knn\.k"):
         knn.score(given, knn.Settings(k=k))

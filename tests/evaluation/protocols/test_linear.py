@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from kineme.evaluation import task
 from kineme.evaluation.protocols import linear
 from kineme.evaluation.protocols.linear import PUBLISHED, Settings
+from kineme.evaluation.task import make_task
 from kineme.utils import settings
 from kineme.utils.errors import InputError
 
@@ -179,7 +179,7 @@ def test_descent_is_made_by_its_seed():
 @pytest.fixture
 def given(write_store, halves, fake_model):
     features, labels = blobs(80, 16, 4, apart=0.4)
-    return task(fake_model(features), write_store([f"action{label}" for label in labels]), halves(80))
+    return make_task(fake_model(features), write_store([f"action{label}" for label in labels]), halves(80))
 
 
 @pytest.mark.parametrize("probe", ["halp", "cmd", "hico", "logistic"])
@@ -219,6 +219,6 @@ def test_settings_that_cannot_be(given, values):
 
 
 def test_one_class_cannot_be_told_apart(write_store, halves, fake_model):
-    given = task(fake_model(np.ones((10, 2))), write_store(["a", "b"] * 5), halves(10))  # all that train are "a"
+    given = make_task(fake_model(np.ones((10, 2))), write_store(["a", "b"] * 5), halves(10))  # all that train are "a"
     with pytest.raises(InputError, match="one label"):
         linear.score(given, Settings())

@@ -10,17 +10,18 @@ import torch
 from helpers.framewise import FrameModel, frame_store
 from PIL import Image
 
-from kineme import evaluation
 from kineme.data import synth
-from kineme.data.store import Store, Writer
-from kineme.evaluation import _keypoints
+from kineme.data.store import Store
+from kineme.data.store_writer import Writer
+from kineme.evaluation import baselines, run
 from kineme.evaluation.protocols import _camera_pairs, pose_retrieval
 from kineme.evaluation.protocols.pose_retrieval import Found, Settings
+from kineme.evaluation.task import make_task
 from kineme.motion import layout as skeleton
 from kineme.utils.errors import InputError
-from kineme.views import keypoints
+from kineme.views import random_cameras
 
-RAW = _keypoints.Keypoints()
+RAW = baselines.Keypoints()
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +66,7 @@ def test_recorded_pairs(stores):
 
 def test_drawn_pairs(stores):
     """Two views of one body: each is the projection of the same pose, and from in front its left is on the right."""
-    level = keypoints.CameraSettings(elevation=0, roll=0)
+    level = random_cameras.CameraSettings(elevation=0, roll=0)
     shots = _camera_pairs.draw(stores["solid"], np.arange(24), 60, level, torch.Generator().manual_seed(0))
     assert len(shots.first) == len(shots.second) == len(shots.body) == len(shots.azimuth) == 60
     assert not np.allclose(shots.first.joints, shots.second.joints)
@@ -87,7 +88,9 @@ def test_drawn_pairs(stores):
 def test_only_the_rows_that_are_asked_for(stores):
     """And no frame twice."""
     store = stores["solid"]
-    shots = _camera_pairs.draw(store, np.array([3]), 1000, keypoints.CameraSettings(), torch.Generator().manual_seed(0))
+    shots = _camera_pairs.draw(
+        store, np.array([3]), 1000, random_cameras.CameraSettings(), torch.Generator().manual_seed(0)
+    )
     assert len(shots.body) == store.lengths[3]
     assert len(np.unique(shots.body.numpy(), axis=0)) == len(shots.body)
 
@@ -98,7 +101,7 @@ def test_only_the_rows_that_are_asked_for(stores):
 @pytest.mark.parametrize("name", ["solid", "flat"])
 @pytest.mark.parametrize("distance", ["euclidean", "cosine"])
 def test_the_perfect_code(stores, name, distance):
-    task = evaluation.task(number(), stores[name], SimpleNamespace(name="all", train=np.arange(12), test=np.arange(24)))
+    task = make_task(number(), stores[name], SimpleNamespace(name="all", train=np.arange(12), test=np.arange(24)))
     found = pose_retrieval.score(task, Settings(gallery=50, distance=distance))
     names = ["hit@1 of 50", "hit@10 of 50"] + ["near hit@1 of 50", "near hit@10 of 50"] * (name == "solid")
     assert found == dict.fromkeys(names, 1.0)
@@ -173,7 +176,7 @@ def test_poses_in_one_place_and_size(stores):
 def test_rows_of_one_command(stores):
     model = number(lambda motion, part: np.eye(len(motion)))
     model.before = number(lambda motion, part: np.zeros((len(motion), 3)))
-    rows = evaluation.run(
+    rows = run.evaluate(
         model,
         stores["solid"],
         ["pose_retrieval"],

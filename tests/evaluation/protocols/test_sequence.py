@@ -10,10 +10,10 @@ import pytest
 import torch
 from helpers.framewise import FrameModel, frame_store
 
-from kineme import evaluation
-from kineme.evaluation import _keypoints
+from kineme.evaluation import baselines, run
 from kineme.evaluation.protocols import sequence
 from kineme.evaluation.protocols.sequence import Sequences, Settings
+from kineme.evaluation.task import Task, make_task
 from kineme.motion import layout
 from kineme.motion.motion import Motion
 from kineme.utils import settings
@@ -37,10 +37,10 @@ def drifting(store, clear: float = 20.0) -> np.ndarray:
     return codes
 
 
-def task_of(store, codes: np.ndarray | None = None, **more) -> evaluation.Task:
+def task_of(store, codes: np.ndarray | None = None, **more) -> Task:
     split = SimpleNamespace(name="halves", train=np.arange(24), test=np.arange(24, 48))
     codes = drifting(store) if codes is None else codes
-    return dataclasses.replace(evaluation.task(FrameModel(codes, **more), store, split), name="runs/frames")
+    return dataclasses.replace(make_task(FrameModel(codes, **more), store, split), name="runs/frames")
 
 
 def test_order_in_time_is_learned(store):
@@ -180,7 +180,7 @@ def test_settings_that_cannot_be(store, values, word):
 def test_runs_with_one_vector_per_clip_are_refused(store, fake_model):
     model = fake_model(np.ones((48, 2)))
     with pytest.raises(InputError, match="one vector per clip"):
-        evaluation.run(model, store, ["sequence"], "random", random=False)
+        run.evaluate(model, store, ["sequence"], "random", random=False)
 
 
 def test_frames_are_encoded_once(store):
@@ -213,7 +213,7 @@ def test_codes_that_cannot_be(store):
 def test_beside_random_weights_and_keypoints(store):
     """One command: the run, its encoder before training, the keypoints, each under the same network."""
     model = FrameModel(drifting(store), before=FrameModel(np.zeros((len(store.frames), 4))))
-    rows = evaluation.run(model, store, ["sequence"], "random", seeds=2, settings={"sequence": QUICK})
+    rows = run.evaluate(model, store, ["sequence"], "random", seeds=2, settings={"sequence": QUICK})
     found = {(row["who"], row["metric"], row["seed"]) for row in rows}
     assert found == {
         (who, metric, seed)
@@ -227,7 +227,7 @@ def test_beside_random_weights_and_keypoints(store):
 
 def test_keypoints(store):
     """The published normalisation: mid-hip at the origin, the largest of six distances 0.5; by clip and by motion."""
-    raw = _keypoints.Keypoints()
+    raw = baselines.Keypoints()
     codes, offsets = raw.frames(store, np.array([3, 1]))
     assert offsets.tolist() == [0, store.lengths[3], store.lengths[3] + store.lengths[1]]
     assert codes.dtype == np.float32

@@ -9,15 +9,16 @@ import numpy as np
 import pytest
 from helpers.framewise import FrameModel, frame_store
 
-from kineme import evaluation
 from kineme.data import synth
-from kineme.data.store import Store, Writer
-from kineme.evaluation import _keypoints
+from kineme.data.store import Store
+from kineme.data.store_writer import Writer
+from kineme.evaluation import baselines, run, scores
 from kineme.evaluation.protocols import viewpoint
 from kineme.evaluation.protocols.viewpoint import Settings
+from kineme.evaluation.task import make_task
 from kineme.motion import layout
 from kineme.utils.errors import InputError
-from kineme.views.keypoints import CameraSettings
+from kineme.views.random_cameras import CameraSettings
 
 SPLIT = SimpleNamespace(name="halves", train=np.arange(24), test=np.arange(24, 48))
 
@@ -46,7 +47,7 @@ def codes(store: Store) -> dict[str, np.ndarray]:
 
 
 def test_view_and_pose_code(flat):
-    task = evaluation.task(FrameModel(codes(flat)), flat, SPLIT)
+    task = make_task(FrameModel(codes(flat)), flat, SPLIT)
     found = viewpoint.score(task, Settings())
     assert list(found) == ["view code", "pose code", "chance"]
     assert found["view code"] == 1
@@ -60,7 +61,7 @@ def test_frames_of_a_clip(flat, monkeypatch):
     seen = np.array(flat.seen)
     seen[flat.offsets[5] : flat.offsets[6]] = 0
     monkeypatch.setattr(flat, "seen", seen)
-    task = evaluation.task(FrameModel({"pose": numbers, "view": -numbers}), flat, SPLIT)
+    task = make_task(FrameModel({"pose": numbers, "view": -numbers}), flat, SPLIT)
     side = viewpoint._recorded(task, np.array([4, 5, 6]), Settings(frames=3))
     assert side.names.tolist() == ["a"] * 3 + ["b"] * 3
     places = side.codes["pose"][:3, 0] - flat.offsets[4]
@@ -80,21 +81,21 @@ def test_a_run_without_a_view_code(flat):
         return whole(what, rows, part=part)
 
     model.frames = frames
-    assert list(viewpoint.score(evaluation.task(model, flat, SPLIT), Settings())) == ["pose code", "chance"]
+    assert list(viewpoint.score(make_task(model, flat, SPLIT), Settings())) == ["pose code", "chance"]
 
 
 def test_a_test_side_of_other_cameras(flat):
     camera = flat.column("camera")
     split = SimpleNamespace(name="xview", train=np.flatnonzero(camera == "a"), test=np.flatnonzero(camera == "b"))
     with pytest.raises(InputError, match="by people"):
-        viewpoint.score(evaluation.task(FrameModel(codes(flat)), flat, split), Settings())
+        viewpoint.score(make_task(FrameModel(codes(flat)), flat, split), Settings())
 
 
 def test_drawn_cameras(solid):
     """From level cameras the joints in the picture tell the side of the body; a constant tells nothing."""
     split = SimpleNamespace(name="halves", train=np.arange(0, 32, 2), test=np.arange(1, 32, 2))
     how = Settings(poses=400, draw=CameraSettings(elevation=0, roll=0))
-    raw = evaluation.task(_keypoints.Keypoints(), solid, split)
+    raw = make_task(baselines.Keypoints(), solid, split)
     found = viewpoint.score(raw, how)
     assert found["view code"] == found["pose code"] > 0.6
     assert found["chance"] < 0.25
@@ -106,7 +107,7 @@ def test_drawn_cameras(solid):
 
 
 def test_the_store_decides(flat, solid):
-    tasks = [evaluation.task(FrameModel(np.zeros((1, 1))), store, "random") for store in (flat, solid)]
+    tasks = [make_task(FrameModel(np.zeros((1, 1))), store, "random") for store in (flat, solid)]
     kinds = [viewpoint.fill(Settings(), task) for task in tasks]
     assert [how.cameras for how in kinds] == ["recorded", "drawn"]
     assert [viewpoint.seeded(how) for how in kinds] == [False, True]
@@ -117,7 +118,7 @@ def test_the_store_decides(flat, solid):
 def test_what_is_said(flat):
     """More is better of the view code, less of the pose code; chance only stands beside."""
     model = FrameModel(codes(flat), before=FrameModel(np.zeros((len(flat.frames), 2))))
-    said = evaluation.verdicts(evaluation.run(model, flat, ["viewpoint"], SPLIT))
+    said = scores.verdicts(run.evaluate(model, flat, ["viewpoint"], SPLIT))
     assert sum("viewpoint pose code" in text for text in said) == 1
     assert any(
         "viewpoint pose code" in text and "the less the better, random weights 0.750, hand-made features" in text

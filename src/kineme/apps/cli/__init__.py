@@ -301,9 +301,10 @@ def _resume_hint(args: argparse.Namespace) -> str:
 def evaluate(args: argparse.Namespace) -> None:
     from rich.console import Console
 
-    from ... import evaluation as room
     from ...data import store
-    from ...inference import model as models
+    from ...evaluation import scores
+    from ...evaluation.run import evaluate as score
+    from ...inference import ensemble
     from ...utils import registry, settings
     from ...utils.files import write_json
 
@@ -314,8 +315,8 @@ def evaluate(args: argparse.Namespace) -> None:
     if args.probe and not probed:
         raise InputError("--probe", "no protocol that trains a classifier", "one, for example --protocols linear")
     chosen = settings.override({}, args.set + [f"{name}.probe={args.probe}" for name in probed])
-    rows = room.run(
-        [models.load_any(run) for run in args.runs],
+    rows = score(
+        [ensemble.load_any(run) for run in args.runs],
         store.open(args.store),
         protocols,
         args.split,
@@ -323,7 +324,7 @@ def evaluate(args: argparse.Namespace) -> None:
         settings=chosen,
         progress=True,
     )
-    Console(width=None if sys.stdout.isatty() else 140).print(room.table(rows))
+    Console(width=None if sys.stdout.isatty() else 140).print(scores.table(rows))
     if args.json:
         write_json(args.json, rows)
         print(f"Rows written to {args.json}")
@@ -334,20 +335,21 @@ def embed(args: argparse.Namespace) -> None:
 
     from ...data import splits, store
     from ...inference import model as room
+    from ...inference.embed import write
 
     model = room.load(args.run)
-    out = room.write(model, args.store, args.out, progress=True)
+    out = write(model, args.store, args.out, progress=True)
     print(f"{model.dim} numbers for each clip in {out}/Z.npy, clips in the same order in {out}/clips.parquet")
     if (out / "codes.npy").exists():
         print(f"One code for each frame in {out}/codes.npy, where each clip's begin in {out}/offsets.npy")
     if args.map:
-        from ...viz import strips
+        from ...viz import plots
 
         clips = store.open(out / "store" if (out / "store").exists() else args.store)
         part = splits.split(clips, args.split) if args.split else None
         pale = np.isin(np.arange(len(clips)), part.train) if part else None
         title = f"{model.card['method']}, {clips.path.name}" + (f"; pale: training part of {part.name}" if part else "")
-        strips.atlas(strips.plane(np.load(out / "Z.npy")), clips.column("label").tolist(), args.map, title, pale)
+        plots.embedding_map(plots.tsne(np.load(out / "Z.npy")), clips.column("label").tolist(), args.map, title, pale)
         print(f"Map drawn: {args.map}")
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from .body import ease
-from .performance import CIRCLE, Act
+from .performance import CIRCLE, Performance
 
 GRAVITY = 9.81
 HAND = ("x", "y", "z", "lift")
@@ -34,7 +34,7 @@ RESTING = np.array(
 )
 
 
-def idle(a: Act) -> None:
+def idle(a: Performance) -> None:
     """A standing body of its own posture, which sways, shifts weight, looks about and moves its hands now and then."""
     own = a.posture
     soft = np.maximum(5 + 2 * own[0] + a.vary(-2, 4), 1)
@@ -66,12 +66,12 @@ def idle(a: Act) -> None:
             a.sway(f"{side}_{name}", 0.03)
 
 
-def _once(a: Act, share: float) -> np.ndarray:
+def _once(a: Performance, share: float) -> np.ndarray:
     """A change from 0 to 1 at any time of the clip, which takes this share of it."""
     return ease((a.clock / a.length - a.vary(-0.1, 0.9)) / share)
 
 
-def _choose(a: Act, places: np.ndarray) -> np.ndarray:
+def _choose(a: Performance, places: np.ndarray) -> np.ndarray:
     """[n, 8, 4] resting places -> one of them [n, 4, 1]: hanging, unless the hand is restless."""
     roam = a.chance(0.45 * a.restless)
     pick = np.where(roam, np.floor(a.vary(0, 7.999)), np.floor(a.vary(0, 1.999))).astype(int)
@@ -91,7 +91,7 @@ def _either(which: np.ndarray, first: tuple, second: tuple) -> tuple:
 # Locomotion. Phase 0 is the main heel's touch-down.
 
 
-def _arm_swing(a: Act, phase: np.ndarray, size: Any, elbow: Any, free: Any = 1.0) -> None:
+def _arm_swing(a: Performance, phase: np.ndarray, size: Any, elbow: Any, free: Any = 1.0) -> None:
     """Arms against the legs: the wrist swings below (or, with bent elbows, before) the shoulder.
 
     ``free``: 0 where the off hand keeps what it does.
@@ -104,7 +104,7 @@ def _arm_swing(a: Act, phase: np.ndarray, size: Any, elbow: Any, free: Any = 1.0
             a.blend(f"{side}_{name}", value, weight)
 
 
-def walk(a: Act) -> None:
+def walk(a: Performance) -> None:
     phase = a.vary(0.7, 1.05) * a.tempo * a.clock + a.vary(0, 1)
     size = a.vary(0.75, 1.15)
     stance, swing = a.vary(14, 21), a.vary(54, 67)
@@ -121,7 +121,7 @@ def walk(a: Act) -> None:
     a.add("lean", a.vary(0, 6))
 
 
-def run(a: Act) -> None:
+def run(a: Performance) -> None:
     phase = a.vary(1.15, 1.5) * a.tempo * a.clock + a.vary(0, 1)
     size = a.vary(0.55, 0.95)
     for side, offset in (("m", 0.0), ("o", 0.5)):
@@ -137,7 +137,7 @@ def run(a: Act) -> None:
     a.add("lean", a.vary(4, 12))
 
 
-def jump(a: Act) -> None:
+def jump(a: Performance) -> None:
     a.lasts(1.2, 1.9)
     height, depth, arms = a.vary(0.10, 0.32), a.vary(60, 110), a.vary(0.2, 1.0)
     flight = np.sqrt(8 * height / GRAVITY) / a.seconds
@@ -163,7 +163,7 @@ def jump(a: Act) -> None:
     a.add("drive", a.vary(-0.2, 1.0) * (share > -0.2))
 
 
-def turn(a: Act) -> None:
+def turn(a: Performance) -> None:
     a.lasts(1.1, 2.5)
     angle = a.vary(80, 200) * np.where(a.chance(0.5), np.float32(1), np.float32(-1))
     steps = np.ceil(np.abs(angle) / 60)  # of each foot
@@ -188,7 +188,7 @@ def turn(a: Act) -> None:
 # Up and down
 
 
-def _seat(a: Act) -> dict[str, Any]:
+def _seat(a: Performance) -> dict[str, Any]:
     return {
         **_both(thigh=a.vary(76, 92), knee=a.vary(78, 102), foot=0),
         "lean": a.vary(-8, 8),
@@ -197,23 +197,23 @@ def _seat(a: Act) -> dict[str, Any]:
     }
 
 
-def _rise(a: Act) -> dict[str, Any]:
+def _rise(a: Performance) -> dict[str, Any]:
     """Half way between sitting and standing: the trunk far forward, above the feet."""
     hand = (0.1, -0.75, 0.42)
     return {**_both(thigh=a.vary(50, 56), knee=a.vary(73, 82), foot=0), "lean": a.vary(30, 50), "m": hand, "o": hand}
 
 
-def sit_down(a: Act) -> None:
+def sit_down(a: Performance) -> None:
     a.lasts(0.9, 2.2)
     a.keys((0.0, {}), (0.5, _rise(a)), (1.0, _seat(a)))
 
 
-def stand_up(a: Act) -> None:
+def stand_up(a: Performance) -> None:
     a.lasts(0.9, 2.2)
     a.keys((0.0, _seat(a)), (0.45, _rise(a)), (1.0, {}))
 
 
-def squat(a: Act) -> None:
+def squat(a: Performance) -> None:
     a.lasts(1.2, 2.8)
     times, depth, wide, out = a.whole(1, 2, 1.3), a.vary(0.5, 1.0), a.vary(0, 8), a.vary(0, 14)
     for side in "mo":
@@ -225,7 +225,7 @@ def squat(a: Act) -> None:
     a.keys((0.0, {}), (0.45, down), (0.58, down), (1.0, {}), u=a.again(times))
 
 
-def pick_up(a: Act) -> None:
+def pick_up(a: Performance) -> None:
     a.lasts(1.1, 2.7)
     knees, two, aside = a.vary(0, 1), a.chance(0.35), a.vary(-35, 35)  # stoop to squat; both hands; not straight ahead
     there, held = (-0.1, a.vary(-0.97, -0.88), a.vary(0.12, 0.32)), (-0.1, -0.5, 0.5)
@@ -258,14 +258,14 @@ def _stagger(size: Any) -> dict[str, Any]:
     }
 
 
-def _step(a: Act, start: float, end: float) -> None:
+def _step(a: Performance, start: float, end: float) -> None:
     """Lift the off foot on its way to another place."""
     lift = a.pulse(start, end)
     for channel, size in (("o_knee", 46), ("o_thigh", 27), ("o_foot", -3)):
         a.add(channel, size * lift)
 
 
-def punch(a: Act) -> None:
+def punch(a: Performance) -> None:
     a.lasts(1.1, 2.6)
     guard = {
         "m": (-0.12, -0.02, 0.42),
@@ -283,7 +283,7 @@ def punch(a: Act) -> None:
     a.keys((0.08, {}), (0.36, draw), (0.58, strike), (0.96, {}), u=a.again(a.whole(1, 3, 0.8), 0.16, 0.86), jitter=0.7)
 
 
-def kick(a: Act) -> None:
+def kick(a: Performance) -> None:
     a.lasts(1.1, 1.9)
     high, bent = a.vary(48, 92), a.vary(60, 95)
     stance = {"o_thigh": 6, "o_knee": 14, "o_spread": -3}
@@ -326,7 +326,7 @@ def kick(a: Act) -> None:
     )
 
 
-def throw(a: Act) -> None:
+def throw(a: Performance) -> None:
     a.lasts(0.9, 2.1)
     under, feet = a.chance(0.2), _stagger(a.vary(8, 26))  # some throw from below
     _step(a, 0.04, 0.34)
@@ -346,7 +346,7 @@ def throw(a: Act) -> None:
 # Hands
 
 
-def wave(a: Act) -> None:
+def wave(a: Performance) -> None:
     a.lasts(1.3, 2.7)
     wide, place = a.vary(0.1, 0.32), (a.vary(0.08, 0.34), a.vary(0.3, 0.78), a.vary(0.15, 0.42))
     raised = {"m": place, "m_lift": a.vary(0, 0.4)}
@@ -361,7 +361,7 @@ def wave(a: Act) -> None:
         a.add(channel, value)
 
 
-def clap(a: Act) -> None:
+def clap(a: Performance) -> None:
     a.lasts(1.1, 2.7)
     wide = a.vary(0.12, 0.35)
     hands = (a.middle + 0.06 + wide, a.vary(-0.35, 0.15), a.vary(0.5, 0.68))
@@ -373,7 +373,7 @@ def clap(a: Act) -> None:
         a.add(f"{side}_wrist", 12 * close)
 
 
-def point(a: Act) -> None:
+def point(a: Performance) -> None:
     a.lasts(1.1, 2.7)
     aim, rise = np.radians(a.vary(-40, 70)), np.radians(a.vary(-20, 40))
     hand = (0.97 * np.sin(aim) * np.cos(rise), 0.97 * np.sin(rise), 0.97 * np.cos(aim) * np.cos(rise))
@@ -381,7 +381,7 @@ def point(a: Act) -> None:
     a.keys((0.0, {}), (0.32, pose), (0.72, pose), (1.0, {}), jitter=0.5)
 
 
-def drink(a: Act) -> None:
+def drink(a: Performance) -> None:
     a.lasts(1.3, 2.8)
     fetch = {"m": (0.0, a.vary(-0.6, -0.3), a.vary(0.4, 0.7))}
     cup = {"m": (a.middle + 0.17, a.vary(0.02, 0.12), 0.38), "m_lift": a.vary(-0.1, 0.35)}
@@ -389,7 +389,7 @@ def drink(a: Act) -> None:
     a.keys((0.0, {}), (0.24, fetch), (0.42, cup), (0.58, sip), (0.7, sip), (0.82, fetch), (1.0, {}), jitter=0.4)
 
 
-def put_on(a: Act) -> None:
+def put_on(a: Performance) -> None:
     """A jacket: main arm into its sleeve, off arm behind the back into the other, the collar pulled straight."""
     a.lasts(1.6, 3.0)
     hold = {"m": (-0.15, -0.3, 0.55), "o": (-0.15, -0.25, 0.55)}
@@ -418,7 +418,7 @@ def put_on(a: Act) -> None:
 # Two people. The first function moves the one who begins, the second the other; the first sets the time of both.
 
 
-def shake_hands(a: Act) -> None:
+def shake_hands(a: Performance) -> None:
     a.lasts(1.8, 2.6)
     place = (a.middle + 0.3, a.vary(-0.5, -0.35), 0.72)
     hand = {"m": place, "m_lift": 0.1, "lean": a.vary(3, 12), "nod": a.vary(0, 10)}
@@ -427,7 +427,7 @@ def shake_hands(a: Act) -> None:
     a.add("m_y", a.vary(0.03, 0.08) * np.sin(a.beat(a.whole(2, 4, 0.5), 0.3, 0.75)) * a.pulse(0.28, 0.8))
 
 
-def push(a: Act) -> None:
+def push(a: Performance) -> None:
     a.lasts(1.2, 1.9)
     _step(a, 0.28, 0.46)
     _step(a, 0.6, 0.95)
@@ -438,7 +438,7 @@ def push(a: Act) -> None:
     a.touch = ease((a.u - 0.36) / 0.1) * ease((0.62 - a.u) / 0.12)
 
 
-def pushed(a: Act) -> None:
+def pushed(a: Performance) -> None:
     a.lasts(1.2, 1.9)
     reel = {
         "lean": a.vary(-24, -12),
@@ -455,7 +455,7 @@ def pushed(a: Act) -> None:
     a.keys((0.44, {}), (0.66, reel), (1.0, {}), jitter=0.8)
 
 
-def high_five(a: Act) -> None:
+def high_five(a: Performance) -> None:
     a.lasts(1.2, 2.0)
     high = a.vary(0.4, 0.6)
     raised = {"m": (0.05, high, 0.35), "m_lift": 0.5, "twist": -12}
@@ -464,7 +464,7 @@ def high_five(a: Act) -> None:
     a.touch = a.pulse(0.38, 0.7)
 
 
-Part = Callable[[Act], None]
+Part = Callable[[Performance], None]
 SINGLE: dict[str, Part] = {
     part.__name__: part
     for part in (
@@ -491,3 +491,8 @@ PAIRS: dict[str, tuple[Part, Part]] = {
     "push": (push, pushed),
     "high_five": (high_five, high_five),
 }
+
+
+def action_names(persons: int | None = None) -> tuple[str, ...]:
+    """Names of the actions: those of one person, then those of two; ``persons`` = 1 or 2 gives one kind only."""
+    return (tuple(SINGLE) if persons != 2 else ()) + (tuple(PAIRS) if persons != 1 else ())

@@ -16,7 +16,7 @@ CIRCLE = np.float32(2 * np.pi)
 Pose = Mapping[str, Any]  # channel -> value; "m" and "o" -> the hand's (x, y, z)
 
 
-class Act:
+class Performance:
     """n performances in the making.
 
     Values that are drawn have shape ``[n, 1]``, curves ``[n, T]``, all float32.
@@ -42,7 +42,7 @@ class Act:
         clock: np.ndarray,
         length: np.ndarray,
         restless: float,
-        lead: Act | None = None,
+        lead: Performance | None = None,
     ):
         """Start from a body at attention.
 

@@ -14,9 +14,10 @@ from ...data.store import Store
 from ...motion.layout import layout
 from ...motion.motion import Motion
 from ...utils.errors import InputError
-from ...views import keypoints
-from ...views.batch import Batch, Source
+from ...views import keypoints, random_cameras
+from ...views.batch import Batch
 from ...views.pose_pairs import Pairs
+from ...views.source import ClipLoader
 
 SCAN = 4  # candidates that are looked at for every pose that is wanted
 
@@ -37,21 +38,21 @@ class Shots(NamedTuple):
     azimuth: Tensor | None = None
 
 
-def draw(store: Store, rows: np.ndarray, n: int, cameras: keypoints.CameraSettings, gen: Generator) -> Shots:
+def draw(store: Store, rows: np.ndarray, n: int, cameras: random_cameras.CameraSettings, gen: Generator) -> Shots:
     """Up to ``n`` different 3-D poses of person 0 out of the clips ``rows``, two cameras drawn for each (spec
     cv_mim.md, section 1.3).
 
     Raises:
         InputError: fewer than two poses with shoulders and hips; nobody knows which axis is up.
     """
-    source = Source(store, rows=rows, resident=False)
+    source = ClipLoader(store, rows=rows, resident=False)
     pairs = Pairs(source, cameras)
     numbers = _usable(pairs, source.frame_numbers(source.rows), n, gen)
     if len(numbers) < 2:
         raise InputError(store.path, f"{len(numbers)} poses with shoulders and hips", "two or more")
     drawn = pairs.draw(numbers, gen)
     body = pairs.bodies(numbers).joints[:, 0, 0]
-    faces = heading(keypoints.upright(body, source.up, source.upward), pairs.profile)
+    faces = heading(random_cameras.upright(body, source.up, source.upward), pairs.profile)
     turned = faces + drawn.cameras.angles[: len(numbers), 0] + torch.pi / 2  # the cameras look along the second axis
     return Shots(*_halves(pairs.views(drawn)), body, turned.remainder(2 * torch.pi))
 
@@ -66,8 +67,8 @@ def recorded(store: Store, rows: np.ndarray, n: int, gen: Generator) -> list[Sho
     camera = np.array([text(name) or "" for name in store.column("camera")[rows].tolist()], object)
     found = []
     for one, other in itertools.combinations(sorted({*camera} - {""}), 2):
-        source = Source(store, rows=rows[(camera == one) | (camera == other)], resident=False)
-        pairs = Pairs(source, keypoints.CameraSettings())
+        source = ClipLoader(store, rows=rows[(camera == one) | (camera == other)], resident=False)
+        pairs = Pairs(source, random_cameras.CameraSettings())
         numbers = _usable(pairs, source.frame_numbers(torch.from_numpy(rows[camera == one])), n, gen)
         if len(numbers) > 1:
             first, second = _halves(pairs.views(pairs.draw(numbers, gen)))

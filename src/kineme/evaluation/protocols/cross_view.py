@@ -13,7 +13,7 @@ import torch
 from ...data.clip_table import text
 from ...data.store import Store
 from ...utils.errors import InputError
-from .. import Task, per_frame
+from ..task import Task, per_frame
 from . import knn, linear, sequence
 
 MEAN, HELD_OUT = "mean", "held-out cameras"

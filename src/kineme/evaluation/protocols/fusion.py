@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...utils.errors import InputError
-from .. import Task
+from ..task import Task
 from . import knn, linear
 
 FUSED = "fused"

@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from ...utils.errors import InputError
-from .. import Task
+from ..task import Task
 
 LAST, BEST = "accuracy", "accuracy at the best test epoch"
 

@@ -14,9 +14,9 @@ from torch.nn.functional import normalize
 from ...data.store import Store
 from ...utils.errors import InputError
 from ...views import keypoints
-from ...views.keypoints import CameraSettings
+from ...views.random_cameras import CameraSettings
 from ...viz import strips
-from .. import Task, coder
+from ..task import Task, coder
 from . import _camera_pairs
 
 

@@ -13,10 +13,11 @@ from torch.nn.functional import cross_entropy
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ...data import splits
-from ...encoders.temporal import WIDTHS, Classifier, Nets
+from ...encoders.temporal import Nets
+from ...nn.temporal_conv import WIDTHS, Classifier
 from ...utils.errors import InputError
 from ...utils.registry import did_you_mean
-from .. import Task
+from ..task import Task
 
 TOP1, TOP5, BEST = "top-1", "top-5", "top-1 at the best test checkpoint"
 TESTED = 256  # test clips at a time

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from ...utils.errors import InputError
-from ...views.keypoints import CameraSettings
-from .. import Task, coder
+from ...views.random_cameras import CameraSettings
+from ..task import Task, coder
 from . import _camera_pairs, cross_view, linear
 
 CHANCE = "chance"

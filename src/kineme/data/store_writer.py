@@ -1,0 +1,327 @@
+"""Writing stores: clip after clip, whole on disk or absent; several stores joined to one."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import __version__
+from ..motion import layout as skeleton
+from ..motion.joint_map import JointMap, joint_map
+from ..motion.layout import Layout
+from ..motion.motion import Motion
+from ..utils import files
+from ..utils.errors import InputError
+from . import clip_table
+from .array_file import BLOCK, Growing, widen
+from .store import FORMAT, Store, _check, _content, _dump, _file_digest, datasets
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_ROWS = 1 << 16  # rows of the clip table that are held as Python objects while writing
+
+
+class Writer:
+    """Writes a store clip by clip; frames go straight to disk. The folder appears when :meth:`close` ends well.
+
+    Also a context manager: leaving the block closes the store, an exception removes what was written.
+
+    Args:
+        path: the folder; it must not exist yet or be empty.
+        layout: joints of every clip.
+        persons: M; None takes the largest number among the clips. Clips with fewer are filled up with absent persons.
+        coords: C, 2 or 3; None takes that of the first clip.
+        normalise: what was done to the motions (:func:`kineme.normalise.describe`), for the card.
+        splits: carried protocols ``{name: {"train": rule, "test": rule}}``; see :mod:`kineme.splits` for rules.
+        card: further entries of the card.
+
+    Raises:
+        InputError: the folder exists or cannot be written (no room, no permission).
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        layout: Layout,
+        persons: int | None = None,
+        coords: int | None = None,
+        *,
+        normalise: Mapping[str, Any] | None = None,
+        splits: Mapping[str, Any] | None = None,
+        card: Mapping[str, Any] | None = None,
+    ):
+        self.path, self.layout, self.persons, self.coords = Path(path), layout, persons, coords
+        self.normalise, self.splits, self.card = dict(normalise or {}), dict(splits or {}), dict(card or {})
+        self._rows: dict[str, list] = {}
+        self._tables: list[pa.Table] = []
+        self._held = self._clips = 0
+        self._segments: list[list[int]] = []  # [persons, frames] of stretches written with one number of persons
+        self._ups: set[str | None] = set()
+        self._units: set[str] = set()
+        self._aside: list[dict[str, Any]] = []
+        if self.path.exists() and not (self.path.is_dir() and not any(self.path.iterdir())):
+            raise InputError(path, "exists already", "a folder that does not exist yet", "Choose another name")
+        with contextlib.ExitStack() as stack, writing(self.path):
+            self._folder = stack.enter_context(files.atomic_folder(self.path))
+            self._frames = stack.enter_context(Growing(self._folder / "frames.npy"))
+            self._seen = stack.enter_context(Growing(self._folder / "seen.npy"))
+            self._stack = stack.pop_all()
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(self, *exception) -> None:
+        if exception[0] is None:
+            self._close()
+        else:
+            self._stack.__exit__(*exception)
+
+    def add(self, motion: Motion, source: str | None = None) -> None:
+        """Append one clip.
+
+        Its id is ``motion.source`` (``~2``, ``~3`` ... is added where one comes again).
+
+        Args:
+            motion: of the writer's layout.
+            source: the file it came from; by default ``motion.source``.
+
+        Raises:
+            InputError: another layout, number of coordinates or too many persons; the disk is full.
+        """
+        where = motion.source or f"clip {self._clips}"
+        if motion.layout != self.layout:
+            raise InputError(
+                where,
+                f"layout {motion.layout.name} of {len(motion.layout)} joints",
+                f"layout {self.layout.name} of {len(self.layout)} joints as in the rest of the store",
+            )
+        if self.persons is not None and motion.persons > self.persons:
+            raise InputError(where, f"{motion.persons} persons", f"at most {self.persons}")
+        self._same_coords(where, motion.coords)
+        row = _row(motion, where, source or where)
+        self._ups.add(motion.up)
+        self._units.add(motion.unit)
+        self._append(motion.joints, motion.confidence)
+        for name in row.keys() - self._rows.keys():
+            self._rows[name] = [None] * self._held
+        for name, values in self._rows.items():
+            values.append(row.get(name))
+        self._held += 1
+        self._clips += 1
+        if self._held == _ROWS:
+            self._flush()
+
+    def extend(self, store: Store, mapping: JointMap | None = None) -> None:
+        """Append all clips of a store, block by block, mapped to another layout if there is a map."""
+        layout = store.layout if mapping is None else mapping.target
+        if layout != self.layout:
+            raise InputError(store.path, f"layout {layout.name}", f"layout {self.layout.name}", "Give a map")
+        self._same_coords(str(store.path), store.coords)
+        self._flush()
+        self._ups.add(store.card["up"])
+        self._units.add(store.card["unit"])
+        for begin in range(0, len(store.frames), BLOCK):
+            joints, seen = (np.asarray(array[begin : begin + BLOCK]) for array in (store.frames, store.seen))
+            if mapping is not None:
+                mapped = Motion(joints, store.layout, seen).to_layout(mapping)
+                joints, seen = mapped.joints, mapped.confidence
+            self._append(joints, seen)
+        self._tables.append(store.clips)
+        self._clips += len(store)
+
+    def set_aside(self, file: str, reason: str, **more: Any) -> None:
+        """Record something that was left out, and why; it stands in ``set_aside.jsonl``."""
+        self._aside.append({"file": file, "reason": reason, **more})
+
+    def close(self) -> Store:
+        """Finish all files and put the folder in its place.
+
+        Raises:
+            InputError: no clip was added; the disk is full. Nothing is left then.
+        """
+        self._close()
+        return Store(self.path)
+
+    def _close(self) -> None:
+        try:
+            if not self._clips:
+                raise InputError(self.path, "no clip to store", "at least one")
+            with writing(self.path):
+                self._finish()
+                self._stack.close()
+        except BaseException:
+            self._stack.__exit__(*sys.exc_info())
+            raise
+
+    def _same_coords(self, where: str, coords: int) -> None:
+        self.coords = self.coords or coords
+        if coords != self.coords:
+            raise InputError(where, f"{coords} coordinates", f"{self.coords} as in the rest of the store")
+
+    def _append(self, joints: np.ndarray, seen: np.ndarray) -> None:
+        before = self._segments[-1][0] if self._segments else 0
+        persons = self.persons or max(before, joints.shape[1])
+        if persons != before:
+            self._segments.append([persons, 0])
+        self._segments[-1][1] += len(joints)
+        with writing(self.path):
+            self._frames.append(widen(joints, persons))
+            self._seen.append(widen(seen, persons))
+
+    def _flush(self) -> None:
+        if self._held:
+            self._tables.append(clip_table.block(self._rows))
+            self._rows, self._held = {}, 0
+
+    def _finish(self) -> None:
+        import pyarrow.parquet
+
+        self._flush()
+        persons, frames = self._segments[-1][0], sum(count for _, count in self._segments)
+        per_person: tuple[tuple[Growing, tuple], ...] = (
+            (self._frames, (len(self.layout), self.coords)),
+            (self._seen, (len(self.layout),)),
+        )
+        for numbers, shape in per_person:
+            if len(self._segments) > 1:
+                numbers.rewrite(self._segments, shape)
+            numbers.finish((frames, persons, *shape))
+        clips = clip_table.unique(clip_table.concat(self._tables))
+        pyarrow.parquet.write_table(clips, self._folder / "clips.parquet", compression="zstd")
+        names = ["clips.parquet"]
+        if self._aside:
+            lines = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in self._aside)
+            (self._folder / "set_aside.jsonl").write_bytes(lines.encode("utf-8", "backslashreplace"))
+            names.append("set_aside.jsonl")
+        digests = {
+            "frames.npy": self._frames.digest.hexdigest(),
+            "seen.npy": self._seen.digest.hexdigest(),
+            **{name: _file_digest(self._folder / name) for name in names},
+        }
+        card: dict[str, Any] = {
+            "kind": "store",
+            "format": FORMAT,
+            "kineme": __version__,
+            "layout": self.layout.as_dict(),
+            "persons": persons,
+            "coords": self.coords,
+            "up": self._ups.pop() if len(self._ups) == 1 else None,
+            "unit": self._units.pop() if len(self._units) == 1 else "1",
+            "normalise": self.normalise,
+            "clips": self._clips,
+            "frames": frames,
+        }
+        card |= {
+            "hash": _content(card, digests, clips),
+            "splits": self.splits,
+            "set_aside": len(self._aside),
+            **self.card,
+            "files": digests,
+        }
+        card = json.loads(_dump(card))  # as it will be read: lists for tuples
+        with (self._folder / "card.json").open("wb") as file:
+            file.write(_dump(card | {"check": _check(card)}))
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def join(stores: Sequence[Store], path: str | os.PathLike, layout: Layout | str | None = None, **card: Any) -> Store:
+    """Several stores as one, clips in the order given.
+
+    Args:
+        stores: at least one; normalised the same way, with the same number of coordinates.
+        path: folder of the new store.
+        layout: joints of the new store; a name or a Layout, by default that of the first. Stores of
+            another layout are mapped by joint name.
+        card: further entries of the card.
+
+    Raises:
+        InputError: stores that do not fit together.
+    """
+    first = stores[0]
+    layout = skeleton.layout(layout) if isinstance(layout, str) else layout or first.layout
+    for store in stores:
+        if store.card["normalise"] != first.card["normalise"]:
+            raise InputError(
+                store.path,
+                f"motions normalised as {store.card['normalise']}",
+                f"the same as in {first.path}: {first.card['normalise']}",
+                "Prepare both with the same `--normalise` and `--layout`",
+            )
+    maps = [None if store.layout == layout else joint_map(store.layout, layout) for store in stores]
+    splits = merge_splits([(datasets(store), store.card["splits"]) for store in stores])
+    with Writer(
+        path,
+        layout,
+        max(store.persons for store in stores),
+        first.coords,
+        normalise=first.card["normalise"],
+        splits=splits,
+        card=card,
+    ) as writer:
+        for store, mapping in zip(stores, maps):
+            writer.extend(store, mapping)
+    return Store(path)
+
+
+def merge_splits(parts: Sequence[tuple[Sequence[str], Mapping[str, Any]]]) -> dict[str, Any]:
+    """Carried protocols of several sets as one: a rule that not all of them carry holds for its own data sets only.
+
+    Args:
+        parts: of every set the names in its ``dataset`` column, and its protocols.
+    """
+    merged: dict[str, Any] = {}
+    for name in dict.fromkeys(name for _, splits in parts for name in splits):
+        if all(splits.get(name) == parts[0][1].get(name) for _, splits in parts):
+            merged[name] = parts[0][1][name]
+            continue
+        merged[name] = {
+            side: {
+                "any": [
+                    {"all": [{"column": "dataset", "in": list(own)}, splits[name][side]]}
+                    for own, splits in parts
+                    if name in splits and own
+                ]
+            }
+            for side in ("train", "test")
+        }
+    return merged
+
+
+@contextlib.contextmanager
+def writing(path: str | os.PathLike) -> Iterator[None]:
+    """Turn a full disk, a missing permission and the like into an InputError that names what was being written."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            path,
+            f"cannot be written ({error.strerror or error})",
+            "a place with room and permission",
+            "What stood there before is unchanged",
+        ) from None
+
+
+def _row(motion: Motion, name: str, source: str) -> dict[str, Any]:
+    """The clip's row of the table; an extra value under a name of ours gets ``extra_`` before it."""
+    width, height = motion.image_size or (None, None)
+    row = {
+        "id": name,
+        "source": source,
+        "label": motion.label,
+        "subject": motion.subject,
+        "camera": motion.camera,
+        "length": len(motion),
+        "fps": motion.fps,
+        "width": width,
+        "height": height,
+    }
+    return row | {f"extra_{key}" if key in row else key: value for key, value in motion.extra.items()}

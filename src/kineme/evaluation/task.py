@@ -1,0 +1,197 @@
+"""What a protocol scores: features of the training and the test clips of a split, computed once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from ..utils.errors import InputError
+
+if TYPE_CHECKING:
+    from ..data.splits import Split
+    from ..data.store import Store
+
+
+class Embedder(Protocol):
+    """What a task asks of a model; :class:`kineme.embed.Model` and :class:`kineme.embed.Fused` have it.
+
+    One whose vectors are made of several streams also has ``streams``: see :attr:`Task.streams`.
+    """
+
+    def embed(self, what: Store, rows: np.ndarray | None = None, *, crop: Any = None) -> np.ndarray:
+        """float32 ``[n, D]``, one vector for each of ``rows`` (default all) in their order.
+
+        ``crop=(low, high, seed)`` asks for random crops; without it the crop is deterministic.
+        """
+
+
+class PerFrame(Protocol):
+    """What a task asks of a model whose unit is the frame; :class:`kineme.embed.Model` has it for such runs."""
+
+    def frames(self, what: Any, rows: np.ndarray | None = None, *, part: str = "pose") -> tuple[np.ndarray, np.ndarray]:
+        """float32 ``[F, D]``, one code for each recorded frame of each of ``rows`` (default all) of a store, or of a
+        motion; and where the clips begin, int64 ``[n + 1]``.
+        """
+
+
+@dataclass
+class Task:
+    """One contestant on one split: what a protocol scores.
+
+    Attributes:
+        store: the clips.
+        model: gives the features.
+        labels: int64 ``[N]`` for all clips of the store, an index into ``classes``; -1 where a clip has no label.
+        classes: names, sorted.
+        train, test: int64 rows of the two sides; all of them have labels.
+        seed: for what a protocol draws.
+        unlabelled: clips that were left out of the two sides because they have no label.
+        name: of the model, for messages.
+    """
+
+    store: Store
+    model: Embedder
+    labels: np.ndarray
+    classes: list[str]
+    train: np.ndarray
+    test: np.ndarray
+    seed: int = 0
+    unlabelled: int = 0
+    name: str = "the model"
+    _known: dict[str, Any] = field(default_factory=dict, repr=False)  # features, shared by one model's protocols
+
+    @property
+    def unseen(self) -> list[str]:
+        """Classes of the test side that do not occur in training; their clips count as errors."""
+        return [self.classes[i] for i in np.setdiff1d(self.labels[self.test], self.labels[self.train])]
+
+    @property
+    def streams(self) -> dict[str, slice]:
+        """The columns of each stream in the model's features; of a model that does not tell, all are one stream."""
+        return getattr(self.model, "streams", None) or {"all": slice(None)}
+
+    def features(self, rows: np.ndarray) -> np.ndarray:
+        """float32 ``[len(rows), D]`` of the model's deterministic crop; a clip is embedded once for all protocols.
+
+        Raises:
+            InputError: features that are not finite.
+        """
+        if "clips" not in self._known:
+            wanted, asked = self._wanted()
+            self._known["clips"] = wanted, self._checked(self.model.embed(self.store, asked), len(wanted))
+        known, features = self._known["clips"]
+        where = np.searchsorted(known, rows).clip(max=len(known) - 1)
+        if not np.array_equal(known[where], rows):
+            return self._checked(self.model.embed(self.store, rows), len(rows))
+        return features[where]
+
+    def codes(self, rows: np.ndarray, part: str = "pose") -> tuple[np.ndarray, np.ndarray]:
+        """One code per recorded frame of each clip: float32 ``[F, D]`` and where the clips begin, int64 ``[n + 1]``; a
+        frame is encoded once for all protocols.
+
+        Args:
+            part: which of the model's codes.
+
+        Raises:
+            InputError: a model without a code for each frame, or codes that are not finite.
+        """
+        model = coder(self.model)
+        if f"frames {part}" not in self._known:
+            wanted, asked = self._wanted()
+            found, offsets = model.frames(self.store, asked, part=part)
+            self._known[f"frames {part}"] = wanted, self._checked(found, offsets[-1]), offsets
+        known, found, offsets = self._known[f"frames {part}"]
+        where = np.searchsorted(known, rows).clip(max=len(known) - 1)
+        if not np.array_equal(known[where], rows):
+            found, offsets = model.frames(self.store, rows, part=part)
+            return self._checked(found, offsets[-1]), offsets
+        ends = np.concatenate([[0], np.cumsum(self.store.lengths[rows])])
+        at = np.arange(ends[-1]) + np.repeat(offsets[where] - ends[:-1], self.store.lengths[rows])
+        return found[at], ends
+
+    def views(self, rows: np.ndarray, n: int, low: float = 0.5, high: float = 1.0) -> np.ndarray:
+        """float32 ``[n, len(rows), D]``: features of ``n`` random crops of each clip, drawn from the task's seed.
+
+        A crop is a share of the clip, uniform on [low, high).
+        """
+        crops = [(low, high, seed) for seed in range(self.seed * n, (self.seed + 1) * n)]
+        return np.stack([self._checked(self.model.embed(self.store, rows, crop=crop), len(rows)) for crop in crops])
+
+    def _wanted(self) -> tuple[np.ndarray, np.ndarray | None]:
+        """Rows that protocols will ask for, and how to ask a model for them: where it is at least half of the store,
+        the whole store, whose features it keeps on disk for other splits.
+        """
+        wanted, clips = np.union1d(self.train, self.test), len(self.store.lengths)
+        return (np.arange(clips), None) if 2 * len(wanted) >= clips else (wanted, wanted)
+
+    def _checked(self, features: np.ndarray, n: int) -> np.ndarray:
+        where = f"features of {self.name}"
+        if features.ndim != 2 or len(features) != n:
+            raise InputError(where, f"shape {features.shape}", f"[{n}, D]")
+        if not np.isfinite(features).all():
+            row = int(np.argmin(np.isfinite(features).all(1)))
+            raise InputError(
+                where,
+                f"values that are not finite (first in row {row})",
+                "finite numbers",
+                "The training may have diverged: see its log",
+            )
+        return features
+
+
+def make_task(model: Embedder, store: Store, split: str | Split, name: str = "the model") -> Task:
+    """The task of a model on a split (its name, or an object with ``name``, ``train`` and ``test``).
+
+    Raises:
+        InputError: no labels, or a side without a labelled clip.
+    """
+    if isinstance(split, str):
+        from ..data import splits
+
+        split = splits.split(store, split)
+    column = store.column("label")
+    known = np.array([label is not None for label in column])
+    if not known.any():
+        raise InputError(
+            store.path,
+            "no clip has a label",
+            "labels to score against",
+            "Give them with: kineme prepare SRC DEST --labels FILE.csv",
+        )
+    labels = np.full(len(column), -1, np.int64)
+    classes, labels[known] = np.unique(column[known].astype(str), return_inverse=True)
+    sides = {"train": np.asarray(split.train, np.int64), "test": np.asarray(split.test, np.int64)}
+    kept = {side: rows[labels[rows] >= 0] for side, rows in sides.items()}
+    for side, rows in kept.items():
+        if not len(rows):
+            raise InputError(
+                f"split {split.name}",
+                f"no labelled clip on the {side} side",
+                "at least one on either side",
+                "Choose another split",
+            )
+    unlabelled = sum(len(sides[side]) - len(kept[side]) for side in sides)
+    return Task(store, model, labels, classes.tolist(), kept["train"], kept["test"], unlabelled=unlabelled, name=name)
+
+
+def per_frame(model: Any) -> bool:
+    """Whether a model has a code for each frame."""
+    return hasattr(model, "frames") and getattr(model, "card", {}).get("unit") == "frame"
+
+
+def coder(model: Any) -> PerFrame:
+    """The model, if it has a code for each frame.
+
+    Raises:
+        InputError: it has not.
+    """
+    if not per_frame(model):
+        raise InputError(
+            str(getattr(model, "path", None) or "the model"),
+            "a run that gives one vector per clip, and no code for each frame",
+            "a run of a method whose unit is the frame, such as cv_mim",
+            "Score clips with knn, linear or cross_view",
+        )
+    return model

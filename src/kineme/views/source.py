@@ -1,0 +1,208 @@
+"""Batches of clips, drawn from a store straight onto the training device."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import embedding_bag
+
+from ..motion.layout import Layout
+from ..utils.buffers import BufferPool
+from ..utils.errors import InputError
+from .batch import Batch
+
+RESIDENT_SHARE = 4  # a store may take one part in four of the device's free memory
+
+
+class Clips(Protocol):
+    """What a source asks of a store; :class:`kineme.store.Store` has it."""
+
+    @property
+    def frames(self) -> np.ndarray:
+        """float32 ``[F, M, V, C]``: the frames of all clips, one clip after the other."""
+
+    @property
+    def seen(self) -> np.ndarray:
+        """float32 ``[F, M, V]``."""
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """int64 ``[N]``: frames of each clip."""
+
+    @property
+    def offsets(self) -> np.ndarray:
+        """int64 ``[N + 1]``: where each clip begins."""
+
+    @property
+    def layout(self) -> Layout: ...
+
+
+class ClipLoader:
+    """The clips of a store, ready to be gathered into batches on a device.
+
+    A store of up to a quarter of the device's free memory is copied there once; a larger one stays in its memory map,
+    and only the frames of each batch travel. Both ways give the same batches, bit for bit.
+
+    Args:
+        store: a :class:`~kineme.store.Store`, or anything with the attributes of :class:`Clips`.
+        device: where batches are made.
+        rows: rows of the clip table that this source stands for (default all), e.g. the training part of a split.
+        resident: force the copy on the device (True) or the memory map (False); None decides by size.
+
+    Attributes:
+        store: what it was made of.
+        rows: int64 ``[n]`` on the CPU.
+        lengths: int64 ``[N]`` on the CPU: frames of every clip of the store.
+        layout, persons, coords: of the store.
+        up, upward: number of the axis that points up or down, and 1 or -1 for which of these, as the store's card says;
+            +y if it does not.
+        device, resident: where batches are made; whether the store lies there whole.
+
+    Raises:
+        InputError: rows that the store does not have, or frames that do not fit its layout.
+    """
+
+    def __init__(
+        self,
+        store: Clips,
+        device: str | torch.device = "cpu",
+        rows: Sequence[int] | np.ndarray | Tensor | None = None,
+        *,
+        resident: bool | None = None,
+    ):
+        self.store, self.device, self.layout = store, torch.device(device), store.layout
+        _, self.persons, joints, self.coords = store.frames.shape
+        if joints != len(self.layout):
+            raise InputError(
+                "store", f"frames of {joints} joints", f"{len(self.layout)} joints of layout {self.layout.name}"
+            )
+        up = getattr(store, "card", {}).get("up") or "+y"
+        self.up, self.upward = "xyz".index(up[-1]), -1 if up[0] == "-" else 1
+        self.lengths = torch.from_numpy(np.array(store.lengths, np.int64))
+        clips = len(self.lengths)
+        given = np.arange(clips) if rows is None else rows.cpu().numpy() if isinstance(rows, Tensor) else rows
+        self.rows = torch.from_numpy(np.array(given, np.int64))
+        if self.rows.ndim != 1 or ((self.rows < 0) | (self.rows >= clips)).any():
+            raise InputError("rows", "rows that the store does not have", f"a list of numbers from 0 to {clips - 1}")
+        size = store.frames.nbytes + store.seen.nbytes
+        self.resident = size <= _free_memory(self.device) / RESIDENT_SHARE if resident is None else resident
+        home = self.device if self.resident else torch.device("cpu")
+        self._offsets = torch.from_numpy(np.array(store.offsets[:-1], np.int64)).to(home)
+        self._joints, self._seen = (_table(array, home, self.resident) for array in (store.frames, store.seen))
+        self._memory = BufferPool()
+
+    def __len__(self) -> int:
+        """Number of ``rows``."""
+        return len(self.rows)
+
+    @torch.no_grad()
+    def gather(self, index: Tensor, start: Tensor, length: Tensor, frames: int) -> Batch:
+        """Cut one stretch out of each clip and resize it in time.
+
+        Args:
+            index: int64 ``[B]`` rows of the clip table, of any clip of the store.
+            start, length: int64 ``[B]``: frames ``start .. start + length - 1`` of the clip.
+            frames: T, frames of the result: linear interpolation, half-pixel convention, ends held, no low-pass filter
+                (spec HiCo 2.5; as ``torch.nn.functional.interpolate(mode="linear", align_corners=False)``).
+
+        Raises:
+            InputError: a stretch that leaves its clip. Only arguments on the CPU are looked at; elsewhere it would mean
+                waiting for the device.
+        """
+        self._check(index, start, length)
+        index, start, length = (x.to(self._offsets.device, non_blocking=True) for x in (index, start, length))
+        first, second, share = resize_plan(length, frames)
+        begin = (self._offsets[index] + start)[:, None]
+        pairs = torch.stack([first + begin, second + begin], -1).view(-1, 2)
+        weights = torch.stack([1 - share, share], -1).view(-1, 2).to(self.device, non_blocking=True)
+        shape = (len(index), frames, self.persons, len(self.layout))
+        joints = self._blend(self._joints, pairs, weights).view(*shape, self.coords)
+        seen = self._blend(self._seen, pairs, weights).view(shape)
+        return Batch(joints, seen, index.to(self.device, non_blocking=True))
+
+    def frame_numbers(self, rows: Tensor) -> Tensor:
+        """Where the frames of some clips stand in the table of all frames, int64 ``[sum of lengths]`` on the CPU.
+
+        Args:
+            rows: int64 ``[n]`` rows of the clip table, on the CPU.
+        """
+        lengths = self.lengths[rows]
+        begin = self._offsets.cpu()[rows] - (lengths.cumsum(0) - lengths)
+        return torch.arange(int(lengths.sum())) + begin.repeat_interleave(lengths)
+
+    @torch.no_grad()
+    def poses(self, numbers: Tensor) -> tuple[Tensor, Tensor]:
+        """Single frames by their number: joints ``[B, M, V, C]`` and seen ``[B, M, V]``, on the device."""
+        numbers = numbers.to(self._joints.device, non_blocking=True)
+        shape = (len(numbers), self.persons, len(self.layout))
+        joints, seen = (table[numbers].to(self.device, non_blocking=True) for table in (self._joints, self._seen))
+        return joints.view(*shape, self.coords), seen.view(shape)
+
+    def _blend(self, table: Tensor, pairs: Tensor, weights: Tensor) -> Tensor:
+        """Weighted sum of two rows of the table for every row of ``pairs``, in one pass over memory."""
+        if not self.resident:
+            table = table.index_select(0, pairs.flatten()).to(self.device, non_blocking=True)
+            pairs = torch.arange(pairs.numel(), device=self.device).view_as(pairs)
+        return embedding_bag(pairs, table, mode="sum", per_sample_weights=weights)
+
+    def _check(self, index: Tensor, start: Tensor, length: Tensor) -> None:
+        if any(x.device.type != "cpu" for x in (index, start, length)):
+            return
+        wrong = (start < 0) | (length < 1) | (start + length > self.lengths[index])
+        if wrong.any():
+            i = int(wrong.nonzero()[0, 0])
+            clip, first, many = int(index[i]), int(start[i]), int(length[i])
+            raise InputError(
+                f"clip {clip}",
+                f"a stretch of {many} frames from frame {first}",
+                f"a stretch inside its {int(self.lengths[clip])} frames",
+            )
+
+    def empty(self, *shape: int) -> Tensor:
+        """float32 tensor on the device with whatever stood in its memory before; see :class:`Memory`."""
+        return self._memory.empty(*shape) if self.device.type == "cpu" else torch.empty(shape, device=self.device)
+
+
+def resize_plan(length: Tensor, frames: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Between which two frames of a stretch, and where, each frame of the stretch resized in time lies.
+
+    Args:
+        length: int64 ``[B]`` frames of the stretch.
+        frames: T, frames of the result.
+
+    Returns:
+        first, second: int64 ``[B, T]`` frame numbers in ``0 .. length - 1``; share: float32 ``[B, T]`` of the second.
+        Frame t lies at ``(t + 1/2) length / T - 1/2``, held at the ends, counted in whole numbers, so that every device
+        agrees to the last bit.
+    """
+    step = 2 * frames
+    last = (length - 1)[:, None]
+    place = torch.arange(1, step, 2, device=length.device) * length[:, None] - frames  # in units of 1 / (2 T) frames
+    place = place.clamp_(min=0).minimum(last * step)
+    first = place.div(step, rounding_mode="floor")
+    return first, (first + 1).minimum(last), place.sub_(first, alpha=step) / step
+
+
+def _table(array: np.ndarray, device: torch.device, copy: bool) -> Tensor:
+    """``[F, numbers of one frame]``: a copy on the device, or a window on the memory map."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*not writable.*")  # a map is opened for reading, and only read
+        rows = torch.from_numpy(np.asarray(array)).flatten(1)
+    return rows.to(device, copy=True) if copy else rows
+
+
+def _free_memory(device: torch.device) -> int:
+    """Bytes that can be had without pushing anything out."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    try:
+        with open("/proc/meminfo", encoding="ascii") as lines:
+            return next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable")) * 1024
+    except (OSError, StopIteration):  # not Linux: all of it
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -1,0 +1,45 @@
+"""Joint, bone and motion streams of a batch."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from ..motion.layout import Layout
+from ..utils.errors import InputError
+from ..utils.registry import did_you_mean
+from .augment import _joints
+from .batch import Batch
+
+STREAMS = ("joint", "bone", "motion")
+
+
+@torch.no_grad()
+def stream(batch: Batch, name: str, layout: Layout) -> Batch:
+    """A batch as another stream (spec HiCo 2.7), to be taken after augmentation.
+
+    ``joint``: coordinates as they are. ``bone``: joint minus its parent, 0 where the tree begins. ``motion``: next
+    frame minus this one, last frame 0. ``seen`` of a bone or a motion is that of the less certain of its two ends.
+
+    Raises:
+        InputError: an unknown name.
+    """
+    joints, seen = batch.joints, batch.seen
+    if name == "joint":
+        return batch
+    if name == "bone":
+        parents = tuple(i if parent < 0 else parent for i, parent in enumerate(layout.parents))
+        from_parent = _joints(joints, parents)
+        return replace(
+            batch,
+            joints=torch.sub(joints, from_parent, out=from_parent),
+            seen=seen.minimum(_joints(seen[..., None], parents)[..., 0]),
+        )
+    if name == "motion":
+        motion, both = torch.empty_like(joints), seen.clone()
+        torch.sub(joints[:, 1:], joints[:, :-1], out=motion[:, :-1])
+        motion[:, -1] = 0
+        torch.minimum(seen[:, 1:], seen[:, :-1], out=both[:, :-1])
+        return replace(batch, joints=motion, seen=both)
+    raise InputError("stream", repr(name), ", ".join(STREAMS), did_you_mean(name, STREAMS))
