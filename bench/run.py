@@ -34,7 +34,7 @@ from kineme import io
 from kineme.data import store_writer, synth
 from kineme.encoders.hierarchical import joint_tokens
 from kineme.encoders.recurrent import Recurrent, from_released
-from kineme.evaluation.protocols import knn
+from kineme.evaluation.protocols.knn import predict
 from kineme.inference import nearest
 from kineme.methods import At
 from kineme.methods import hico as hierarchy
@@ -408,7 +408,7 @@ def knn(bench: Bench) -> Iterator[Case]:
     peer = KNeighborsClassifier(1, algorithm="brute", metric="cosine").fit(known, labels)
 
     def ours() -> np.ndarray:
-        return knn.predict(known, labels, asked, (1,))[1]
+        return predict(known, labels, asked, (1,))[1]
 
     wrong = nearest.neighbours(known, asked, 1) != peer.kneighbors(asked, return_distance=False)
     yield Case(
