@@ -33,7 +33,7 @@ class Case:
         ours, reference: one call of either side.
         difference: the largest between their results, on equal input; ``bound`` is what is allowed.
         units: how many of ``unit`` one call makes.
-        flops: of one call, in matrix products; 0 where these are not the work.
+        flops: of one call, in matmuls; 0 where these are not the work.
         path: the way of multiplying (of :func:`kineme.machine.paths`) whose rate is the limit.
         step: a training step, of which ``ours`` is to be a small share.
     """

@@ -50,7 +50,7 @@ def side_of_body(pairs: Pairs, draw: Draw) -> np.ndarray:
     body = random_cameras.upright(
         keypoints.normalise(joints, pairs.profile).points, pairs.source.up, pairs.source.upward
     )
-    turned = camera.rotate(body, random_cameras.rotations(draw.cameras.angles, draw.cameras.frame))
+    turned = camera.rotate(body, random_cameras.rotation_matrices(draw.cameras.angles, draw.cameras.frame))
     turned = keypoints.pick(turned, pairs.profile, -2)
     right, away = (turned[:, 2] - turned[:, 1])[:, :2].unbind(1)
     return ((torch.atan2(away, right) / (2 * torch.pi) * SECTORS).floor().long() % SECTORS).numpy()
@@ -83,7 +83,7 @@ def look(data: store.Store, run: Path, split: str | None, queries: int, seed: in
     views = [pairs.views(side) for side in (*sides, fitted)]
 
     table = {}
-    for word, encoder in (("random", model.random()), ("learned", model)):
+    for word, encoder in (("random", model.untrained()), ("learned", model)):
         first, second, many = (codes(encoder, view) for view in views)
         for name in first if word == "random" else [name for name in first if name != "raw"]:
             nearest = torch.cdist(first[name], second[name]).argmin(1)

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from kineme.data import splits, store
 from kineme.data.store import Store
-from kineme.methods import At
+from kineme.methods import StepContext
 from kineme.methods.halp import HaLP
 from kineme.nn import hallucination
 from kineme.training import checkpoint, recipe
@@ -50,7 +50,7 @@ def look(data: Store, run: Path) -> dict[str, float]:
         view = source.gather(index, crop.start, crop.length, method.frames)
         keys.append(method.branch(stream).key(method._stream(view, stream)))
     z, centres = torch.cat(keys), method.prototypes(stream)
-    plan = method.plan(stream, z, method.draw(stream, len(z), At(seed=card["seed"])))
+    plan = method.plan(stream, z, method.draw(stream, len(z), StepContext(seed=card["seed"])))
     points = hallucination.positives(z, centres, plan)
 
     own = plan.kept.nonzero()

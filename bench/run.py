@@ -5,7 +5,7 @@
 A part is a function that yields cases; a case is the same work done by both sides, whose results are compared before
 any time is taken. The sides take turns, round by round, so that whatever else the machine does meets both. A figure is
 the median [least..most] over the rounds, a ratio the median of the ratios within each round, and beside each stands
-the rate of plain matrix products in those same rounds. ``docs/performance.md`` says how to read the table.
+the rate of plain matmuls in those same rounds. ``docs/performance.md`` says how to read the table.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from kineme.encoders.hierarchical import joint_tokens
 from kineme.encoders.recurrent import Recurrent, from_released
 from kineme.evaluation.protocols.knn import predict
 from kineme.inference import nearest
-from kineme.methods import At
+from kineme.methods import StepContext
 from kineme.methods import hico as hierarchy
 from kineme.motion import layout, normalise
 from kineme.motion.motion import Motion
@@ -144,9 +144,11 @@ class Bench:
             "loop.warmup=0",
             "loop.clip=0",
         ]
-        chosen = recipe.load(method, len(self.store), recipe="published", overrides=[*settings, *more])
+        chosen = recipe.load(method, len(self.store), recipe="published", settings=[*settings, *more])
         rows = torch.arange(len(self.store))
-        return loop.Training(self.folder, {}, chosen, self.store, rows, 0, "cpu", distributed.World(), False, False)
+        return loop.Training(
+            self.folder, {}, chosen, self.store, rows, 0, "cpu", distributed.ProcessGroup(), False, False
+        )
 
 
 # ---- the parts
@@ -272,7 +274,7 @@ def hico(bench: Bench) -> Iterator[Case]:
                 f"encoder.cell={cell}",
                 f"encoder.hidden={s.hico_hidden}",
                 f"method.queue={s.hico_queue}",
-                "encoder.masked=false",
+                "encoder.mask_absent=false",
                 "method.faithful=true",
             )
             with torch.random.fork_rng(devices=[]):
@@ -443,7 +445,7 @@ PARTS: dict[str, Callable[[Bench], Iterator[Case]]] = {
 def step_of(training: loop.Training, views: tuple[Batch, ...]) -> Callable[[], dict[str, Tensor]]:
     """The step of the training loop, whole but for its views, which are given."""
     training.method.views = lambda *_: views  # type: ignore[method-assign]
-    return functools.partial(training._one, torch.arange(len(views[0])), At())
+    return functools.partial(training._one, torch.arange(len(views[0])), StepContext())
 
 
 def released(batch: Batch) -> Tensor:

@@ -51,7 +51,7 @@ class ToyMean(Encoder):
         self.dim = settings.width
         self.linear = nn.Linear(len(layout) * coords, settings.width)
     def forward(self, batch):
-        return Features(self.linear((batch.joints * (batch.seen > 0)[..., None]).mean((1, 2)).flatten(1)))
+        return Features(self.linear((batch.joints * (batch.confidence > 0)[..., None]).mean((1, 2)).flatten(1)))
 '''
 
 
@@ -89,5 +89,5 @@ def test_toys_train_resume_embed_and_evaluate(tmp_path):
     features = np.load(tmp_path / "vectors" / "Z.npy", mmap_mode="r")
     assert features.shape == (40, 6)
     scores = cli("evaluate", run, store.path, "--split", "random", "--json", tmp_path / "rows.json")
-    assert "learned" in scores.stdout
+    assert "trained" in scores.stdout
     assert (tmp_path / "rows.json").exists()

@@ -10,11 +10,11 @@ import torch
 from helpers.training import make_store
 
 from kineme import encoders
-from kineme.methods import At
+from kineme.methods import StepContext
 from kineme.motion.layout import layout
 from kineme.training import loop
 from kineme.utils import registry, settings
-from kineme.utils.distributed import World
+from kineme.utils.distributed import ProcessGroup
 from kineme.views.batch import Batch
 from kineme.views.source import ClipLoader
 
@@ -28,7 +28,7 @@ def small(cls):
     names = cls.Settings.__dataclass_fields__
     table = {k: v for k, v in SMALL.items() if k in names}
     if "views" in names:
-        table["views"] = {"frames": 8, "least": 4}
+        table["views"] = {"frames": 8, "min_frames": 4}
     return settings.make(cls.Settings, table)
 
 
@@ -63,8 +63,8 @@ def test_encoder_does_not_see_missing_joints(name, size):
     joints, persons, coords, frames = size
     encoder = encoder_for(name, joints, coords, persons).eval()
     batch = batch_for(joints, coords, persons, frames)
-    batch.seen[:, :, 0, 3] = 0
-    other = Batch(batch.joints.clone(), batch.seen, batch.index)
+    batch.confidence[:, :, 0, 3] = 0
+    other = Batch(batch.joints.clone(), batch.confidence, batch.index)
     other.joints[:, :, 0, 3] = 99.0
     torch.testing.assert_close(encoder(batch).clip, encoder(other).clip)
     others = torch.arange(len(layout(joints))) != 3  # not every encoder looks at every joint
@@ -86,7 +86,7 @@ def test_encoder_fills_up_absent_persons(name):
     one = batch_for("ntu25", 3, 1, 8)
     two = Batch(
         torch.cat([one.joints, torch.zeros_like(one.joints)], 2),
-        torch.cat([one.seen, torch.zeros_like(one.seen)], 2),
+        torch.cat([one.confidence, torch.zeros_like(one.confidence)], 2),
         one.index,
     )
     torch.testing.assert_close(encoder(one).clip, encoder(two).clip)
@@ -106,7 +106,7 @@ def method_for(name, store, seed=0):
 
 
 def step(method, source, number, optimisers):
-    at = At(step=number, epoch=0, steps=10, epochs=1, world=World())
+    at = StepContext(number=number, epoch=0, steps=10, epochs=1, dist=ProcessGroup())
     views = method.views(source, torch.arange(6) + number % 3, loop.generator(0, "step", number, 0))
     torch.manual_seed(number)  # dropout, as the loop does it
     method.train()

@@ -71,19 +71,19 @@ def test_evaluate_prints_a_table_and_writes_rows(store, run, tmp_path):
     done = kineme("evaluate", run, store.path, "--split", "random", "--seeds", 2, "--json", tmp_path / "rows.json")
     assert "random" in done.stdout
     rows = json.loads((tmp_path / "rows.json").read_text())
-    assert {row["who"] for row in rows} == {"learned", "random", "hand-made"}
+    assert {row["features"] for row in rows} == {"trained", "untrained", "hand-crafted"}
     assert {row["protocol"] for row in rows} == {"knn", "linear"}
     assert all(0 <= row["score"] <= 1 for row in rows)
 
 
 def test_embed_takes_motion_files_as_they_are(run, tmp_path):
-    """Prepared as the run's own data were; a file that cannot be read is set aside; a map is drawn."""
+    """Prepared as the run's own data were; a file that cannot be read is skipped; a map is drawn."""
     synth.write(raw := tmp_path / "raw", 6, format="bvh", actions=["walk", "kick"])
     (raw / "broken.bvh").write_text("HIERARCHY")
     done = kineme("embed", run, raw, "--out", tmp_path / "z", "--map", tmp_path / "map.png", "--split", "random")
     assert "map.png" in done.stdout
     made = package.open(tmp_path / "z" / "store")
-    assert (len(made), made.layout.name, made.card["set_aside"]) == (6, "kinect20", 1)
+    assert (len(made), made.layout.name, made.card["skipped"]) == (6, "kinect20", 1)
     np.testing.assert_array_equal(np.load(tmp_path / "z" / "Z.npy"), package.load(run).embed(made))
     assert (tmp_path / "map.png").stat().st_size > 5000
     one_paragraph(kineme("embed", run, tmp_path / "none", "--out", tmp_path / "y", check=False), "none")

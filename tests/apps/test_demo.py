@@ -18,7 +18,7 @@ from PIL import Image
 
 from kineme.apps import cli, demo
 from kineme.data import store, synth
-from kineme.evaluation.scores import FLOOR, LEARNED, RANDOM
+from kineme.evaluation.scores import HAND_CRAFTED, TRAINED, UNTRAINED
 from kineme.utils.errors import InputError
 
 PICTURES = {"motions.png", "motions.gif", "loss.png", *(f"neighbours-{number}.png" for number in (1, 2, 3))}
@@ -60,12 +60,12 @@ def test_everything_is_there(made):
     assert json.loads((out / "runs" / "seed-0" / "card.json").read_text())["status"] == "done"
     assert {"make", "prepare", "train", "score", "draw", "total"} == result["seconds"].keys()
     assert result["seconds"]["total"] < 60
-    cells = {(row["split"], row["metric"], row["who"]): row["score"] for row in result["rows"]}
+    cells = {(row["split"], row["metric"], row["features"]): row["score"] for row in result["rows"]}
     assert cells.keys() == {
         (split, metric, who)
         for split in (demo.SAME, demo.OTHER)
         for metric in ("1-NN", "accuracy")
-        for who in (LEARNED, RANDOM, FLOOR)
+        for who in (TRAINED, UNTRAINED, HAND_CRAFTED)
     }
     for (split, _, who), score in cells.items():
         assert 0 <= score <= 1
@@ -118,12 +118,12 @@ def test_own_files_with_labels(form, tmp_path, capsys):
         for action in ("walk", "kick"):
             write(tmp_path / "mine" / action, 6, (action,), format="bvh")
     result = own(tmp_path / "mine", tmp_path / "out")
-    assert {row["who"] for row in result["rows"]} == {LEARNED, RANDOM, FLOOR}
+    assert {row["features"] for row in result["rows"]} == {TRAINED, UNTRAINED, HAND_CRAFTED}
     labels = {"bvh": {"walk", "kick"}, "ntu": {"A001", "A009", "A012"}}[form]
     assert set(store.open(tmp_path / "out" / "store").column("label")) == labels
     said = capsys.readouterr().out
     assert "12 clips" in said
-    assert "set aside" not in said
+    assert "skipped" not in said
 
 
 def test_own_files_without_labels(tmp_path, capsys):
@@ -187,7 +187,7 @@ def row(who: str, score: float, seed: int) -> dict:
         "probe": "knn",
         "metric": "1-NN",
         "split": "xview",
-        "who": who,
+        "features": who,
         "score": score,
         "seed": seed,
         "train": 9,
@@ -198,7 +198,7 @@ def row(who: str, score: float, seed: int) -> dict:
 
 def test_it_is_said_plainly_who_won():
     def verdict(learned, random):
-        scores = {LEARNED: learned, RANDOM: random}
+        scores = {TRAINED: learned, UNTRAINED: random}
         return demo._verdict([row(who, score, seed) for who, of in scores.items() for seed, score in enumerate(of)])
 
     assert verdict([0.8, 0.9], [0.5, 0.55]).startswith("Learning won: 1 of 1")

@@ -120,8 +120,8 @@ def names(path: Path) -> list[str]:
     return sorted(entry.name for entry in path.iterdir())
 
 
-def aside(opened: store.Store) -> dict[str, str]:
-    return dict(room.report(opened).set_aside)
+def skipped(opened: store.Store) -> dict[str, str]:
+    return dict(room.report(opened).skipped)
 
 
 # ------------------------------------------------------------------------------------------------------- real sets
@@ -140,7 +140,7 @@ def test_nw_ucla(data_dir, tmp_path):
     assert opened.layout == layout.layout("kinect20")
     assert len(set(opened.column("performance"))) == about["performances"]
     assert opened.card["normalise"]["how"] == "none"
-    assert not (opened.path / "set_aside.jsonl").exists()
+    assert not (opened.path / "skipped.jsonl").exists()
     assert names(tmp_path) == ["s"]
 
 
@@ -167,7 +167,7 @@ def test_ntu_samples_with_missing_skeletons(data_dir, tmp_path):
     shutil.copytree(data_dir / "formats" / "ntu_skeleton", tmp_path / "ntu")
     ntu_file(tmp_path / "ntu" / "S001C002P005R002A008.skeleton")  # the first on the list
     opened = prepare(tmp_path / "ntu", tmp_path / "s")
-    assert aside(opened) == {"S001C002P005R002A008.skeleton": "listed in samples_with_missing_skeletons.txt"}
+    assert skipped(opened) == {"S001C002P005R002A008.skeleton": "listed in samples_with_missing_skeletons.txt"}
     assert opened.lengths.tolist() == [103, 70, 100]
     assert prepare(tmp_path / "ntu" / "S001C001P001R001A001.skeleton", tmp_path / "one").persons == 2  # as published
     assert (opened.persons, opened.card["normalise"]["how"], opened.card["up"]) == (2, "ntu", "+z")
@@ -436,7 +436,7 @@ def test_dest_within_src(raw, tmp_path):
 # ---------------------------------------------------------------------------------------------------- bad input
 
 
-def test_bad_files_are_set_aside(raw, tmp_path):
+def test_bad_files_are_skipped(raw, tmp_path):
     good = prepare(raw, tmp_path / "good")
     whole = (raw / "half0" / "walk03.skeleton").read_text()
     bad = {
@@ -456,12 +456,12 @@ def test_bad_files_are_set_aside(raw, tmp_path):
     (raw / ".git" / "x.skeleton").write_text("x")
     opened = prepare(raw, tmp_path / "s")
     assert opened.hash == good.hash
-    found = aside(opened)
+    found = skipped(opened)
     assert found.keys() == bad.keys()
-    assert opened.card["set_aside"] == len(bad)
+    assert opened.card["skipped"] == len(bad)
     assert not any(str(tmp_path) in reason or not reason for reason in found.values())
     assert "empty" in found["a/empty.skeleton"]
-    assert f"{len(bad)} set aside" in str(room.report(opened))
+    assert f"{len(bad)} skipped" in str(room.report(opened))
     assert "photo.jpg: " in str(room.report(opened))
 
 
@@ -539,7 +539,7 @@ def test_clips_without_any_joint_of_the_layout(tmp_path):
     bvh_file(tmp_path / "raw" / "dance.bvh")
     opened = prepare(tmp_path / "raw", tmp_path / "s", layout="kinect20")
     assert len(opened) == 1
-    assert "none of its joints" in aside(opened)["odd_0"]
+    assert "none of its joints" in skipped(opened)["odd_0"]
 
 
 def test_two_and_three_dimensions_do_not_mix(tmp_path):
@@ -623,7 +623,7 @@ def test_a_table_of_labels(raw, tmp_path):
     part = opened.motion(opened.ids.index("half0/walk02.skeleton:2-5"))
     assert np.array_equal(part.joints, whole.joints[2:5])
     assert len(opened) == 24 + 1 - 1  # one recording cut in two, one whose rows are both wrong
-    found = aside(opened)
+    found = skipped(opened)
     assert found.keys() == {f"labels.csv, line {line}" for line in (8, 9, 11, 12)}
     assert "frames 2 to 99" in found["labels.csv, line 8"]
     assert "line 10 describes the whole" in found["labels.csv, line 11"]
@@ -654,7 +654,7 @@ def test_labels_by_id_and_rows_that_fit_several_files(data_dir, tmp_path):
 def test_a_row_for_a_bad_file_is_not_called_unknown(raw, tmp_path):
     (raw / "bad.skeleton").write_text("x")
     (tmp_path / "labels.csv").write_text("file,label\nbad.skeleton,a\nwalk00,b\n")
-    assert aside(prepare(raw, tmp_path / "s", labels=tmp_path / "labels.csv")).keys() == {"bad.skeleton"}
+    assert skipped(prepare(raw, tmp_path / "s", labels=tmp_path / "labels.csv")).keys() == {"bad.skeleton"}
 
 
 @pytest.mark.parametrize(
@@ -679,7 +679,7 @@ def test_tables_that_are_none(raw, tmp_path, content, hint):
 def test_changed_labels_are_other_work(raw, tmp_path):
     (raw / "labels.csv").write_text("file,label\nwalk00,b\n")
     first = prepare(raw, tmp_path / "s", labels=raw / "labels.csv")
-    assert not aside(first)  # among the recordings, but known for what it is
+    assert not skipped(first)  # among the recordings, but known for what it is
     (raw / "labels.csv").write_text("file,label\nwalk00,a\n")
     os.utime(raw / "labels.csv", ns=(1, 1))
     with pytest.raises(InputError, match="other files or options"):
@@ -692,4 +692,4 @@ def test_quoted_cells(raw, tmp_path):
     opened = prepare(raw, tmp_path / "s", labels=tmp_path / "labels.csv")
     assert opened.column("label")[:2].tolist() == ["a, b", 'say "hi"']
     assert opened.column("note")[:2].tolist() == ["two\nlines", None]
-    assert aside(opened) == {"labels.csv, line 5": "no recording is called x"}
+    assert skipped(opened) == {"labels.csv, line 5": "no recording is called x"}

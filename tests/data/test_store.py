@@ -26,7 +26,7 @@ from kineme.motion.motion import Motion
 from kineme.utils.errors import InputError
 
 LAYOUT = layout.free(["hips", "head", "left_hand"], [-1, 0, 0])
-FILES = ("card.json", "clips.parquet", "frames.npy", "seen.npy", "set_aside.jsonl")
+FILES = ("card.json", "clips.parquet", "frames.npy", "confidence.npy", "skipped.jsonl")
 
 
 def motion(rng: np.random.Generator, source: str = "clip", frames: int = 5, persons: int = 1, **fields) -> Motion:
@@ -58,7 +58,7 @@ def small(tmp_path) -> store.Store:
                     extra={"dataset": "made", "note": "é" * i},
                 )
             )
-        writer.set_aside("bad.bvh", "it ends in line 3")
+        writer.skip("bad.bvh", "it ends in line 3")
     return store.open(tmp_path / "small")
 
 
@@ -130,7 +130,7 @@ def test_hash_does_not_depend_on_how_it_was_joined(motions, data):
         joined.verify()
         assert joined.clips.equals(whole.clips)
         assert joined.hash == whole.hash
-        for name in ("frames.npy", "seen.npy"):
+        for name in ("frames.npy", "confidence.npy"):
             assert (joined.path / name).read_bytes() == (whole.path / name).read_bytes()
 
 

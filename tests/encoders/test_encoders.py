@@ -56,18 +56,18 @@ def test_recurrent_is_causal_and_feels_every_frame(cell):
     encoder, views = build(cell=cell), batch()
     whole = encoder(views)
     for t in range(10):
-        changed = Batch(views.joints.clone(), views.seen, views.index)
+        changed = Batch(views.joints.clone(), views.confidence, views.index)
         changed.joints[:, t] += 1.0
         other = encoder(changed)
         torch.testing.assert_close(other.frame[:, :t], whole.frame[:, :t], atol=0, rtol=0)
         assert (other.clip - whole.clip).abs().max() > 1e-6
-    backwards = encoder(Batch(views.joints.flip(1), views.seen, views.index))
+    backwards = encoder(Batch(views.joints.flip(1), views.confidence, views.index))
     assert (backwards.clip - whole.clip).abs().max() > 1e-3
 
 
 def test_bidirectional_is_not_causal():
     encoder, views = build("bidirectional"), batch()
-    changed = Batch(views.joints.clone(), views.seen, views.index)
+    changed = Batch(views.joints.clone(), views.confidence, views.index)
     changed.joints[:, -1] += 1.0
     assert (encoder(changed).frame[:, 0] - encoder(views).frame[:, 0]).abs().max() > 1e-6
 

@@ -45,7 +45,7 @@ def clips(rows=4, frames=8, persons=2, joints=5, coords=3, seed=0, absent=()):
 
 
 def persons_of(batch, which):
-    return Batch(batch.joints[:, :, which], batch.seen[:, :, which], batch.index)
+    return Batch(batch.joints[:, :, which], batch.confidence[:, :, which], batch.index)
 
 
 # ---- sizes
@@ -72,7 +72,7 @@ def test_published_tokens(monkeypatch):
     frames=st.integers(1, 12), granularities=st.integers(1, 4), given_frames=st.integers(1, 9), masked=st.booleans(),
 )  # fmt: skip
 def test_any_size_with_a_token_left(cell, joints, persons, coords, frames, granularities, given_frames, masked):
-    more = {"persons": persons, "frames": frames, "granularities": granularities, "masked": masked}
+    more = {"persons": persons, "frames": frames, "granularities": granularities, "mask_absent": masked}
     if min(frames, joints if masked else joints * persons) < 2 ** (granularities - 1):
         with pytest.raises(InputError, match=r"encoder\.granularities"):
             build(cell, joints, coords, **more)
@@ -142,7 +142,7 @@ def test_both_branches_plainly(cell):
 
 
 @pytest.mark.parametrize("cell", ["gru", "lstm"])
-@pytest.mark.parametrize("more", [{}, {"apart": True}, {"layers": 2, "position": True}], ids=str)
+@pytest.mark.parametrize("more", [{}, {"per_person": True}, {"layers": 2, "positional_encoding": True}], ids=str)
 def test_granularities_together_and_one_by_one(cell, more, monkeypatch):
     """The one pass of a CPU and torch's cells: the same vectors and gradients, and a state of the same names."""
     encoder, batch, found = build(cell, **more), clips(5, absent=[(1, 1), (3, 0)]), []
@@ -209,7 +209,7 @@ def test_reversed_time_exchanges_the_directions(cell, equal):
     for name in names:
         getattr(exchanged.time.sequence, name).data = getattr(network, f"{name}_reverse").data
         getattr(exchanged.time.sequence, f"{name}_reverse").data = getattr(network, name).data
-    backwards = Batch(batch.joints.flip(1), batch.seen, batch.index)
+    backwards = Batch(batch.joints.flip(1), batch.confidence, batch.index)
     forth = encoder(batch).parts["clip"][:, 0]
     back = exchanged(backwards).parts["clip"][:, 0]
     torch.testing.assert_close(back, torch.cat(forth.chunk(2, 1)[::-1], 1))
@@ -218,8 +218,8 @@ def test_reversed_time_exchanges_the_directions(cell, equal):
 
 
 def test_position_code_tells_frames_apart():
-    encoder, batch = build("transformer", position=True), clips()
-    shuffled = Batch(batch.joints.roll(3, 1), batch.seen, batch.index)
+    encoder, batch = build("transformer", positional_encoding=True), clips()
+    shuffled = Batch(batch.joints.roll(3, 1), batch.confidence, batch.index)
     assert (encoder(batch).parts["clip"][:, 0] - encoder(shuffled).parts["clip"][:, 0]).abs().max() > 1e-3
     assert encoder.state_dict().keys() == build("transformer").state_dict().keys()
 
@@ -250,15 +250,15 @@ def test_absent_people_are_left_out(cell):
 
 def test_people_who_come_later_are_there():
     batch = clips()
-    batch.seen[0, :5, 1] = batch.seen[1, :, 0, 1:] = 0
-    torch.testing.assert_close(build()(batch).clip, build(masked=False)(batch).clip)
+    batch.confidence[0, :5, 1] = batch.confidence[1, :, 0, 1:] = 0
+    torch.testing.assert_close(build()(batch).clip, build(mask_absent=False)(batch).clip)
 
 
 @each_cell
 def test_released_way_with_absent_people(cell):
-    """``masked=False``: they are tokens of zeros, and the vector knows it."""
+    """``mask_absent=False``: they are tokens of zeros, and the vector knows it."""
     batch = clips(absent=[(0, 1)])
-    masked, released = build(cell), build(cell, masked=False)
+    masked, released = build(cell), build(cell, mask_absent=False)
     torch.testing.assert_close(released(batch).parts["part"], plainly(released.space, joint_tokens(batch.joints)))
     torch.testing.assert_close(masked(batch).clip[1:], released(batch).clip[1:])
     assert (masked(batch).clip[0] - released(batch).clip[0]).abs().max() > 1e-3
@@ -266,7 +266,7 @@ def test_released_way_with_absent_people(cell):
 
 @each_cell
 def test_people_apart_have_no_order_and_no_number(cell):
-    encoder, batch = build(cell, apart=True), clips(4, persons=3, absent=[(0, 0), (1, 2), (2, 0), (2, 1)])
+    encoder, batch = build(cell, per_person=True), clips(4, persons=3, absent=[(0, 0), (1, 2), (2, 0), (2, 1)])
     made = encoder(batch)
     swapped = encoder(persons_of(batch, [2, 0, 1]))
     for one, other in ((made.clip, swapped.clip), (made.frame, swapped.frame)):
@@ -274,14 +274,14 @@ def test_people_apart_have_no_order_and_no_number(cell):
     twice = encoder(persons_of(batch, [0, 1, 2, 2]))
     torch.testing.assert_close(made.clip, twice.clip)
     singles = torch.stack([encoder(persons_of(batch, [p])).clip for p in range(3)], 1)
-    there = (batch.seen > 0).any(3).any(1)
+    there = (batch.confidence > 0).any(3).any(1)
     expected = singles.masked_fill(~there.unsqueeze(-1), -torch.inf).amax(1)
     torch.testing.assert_close(made.clip, expected)
 
 
 @pytest.mark.parametrize("apart", [True, False])
 def test_a_clip_without_anybody_has_a_vector(apart):
-    encoder = build(apart=apart)
+    encoder = build(per_person=apart)
     made = encoder(clips(2, absent=[(0, 0), (0, 1)])).clip
     assert made.isfinite().all()
     assert (made[0] - made[1]).abs().max() > 1e-3
@@ -293,13 +293,13 @@ def test_a_clip_without_anybody_has_a_vector(apart):
 @each_cell
 def test_confidence_counts_only_where_asked_for(cell):
     batch = clips(coords=2)
-    doubtful = Batch(batch.joints, batch.seen * 0.5, batch.index)
+    doubtful = Batch(batch.joints, batch.confidence * 0.5, batch.index)
     plain, sure = build(cell, coords=2), build(cell, coords=2, confidence=True)
     assert sure.time.embedding[0].in_features == 2 * 5 * 3
     assert torch.equal(plain(batch).clip, plain(doubtful).clip)
     assert (sure(batch).clip - sure(doubtful).clip).abs().max() > 1e-3
-    missing = Batch(batch.joints.clone(), batch.seen.clone(), batch.index)
-    missing.seen[:, :, 0, 3] = 0
-    other = Batch(missing.joints.clone(), missing.seen, missing.index)
+    missing = Batch(batch.joints.clone(), batch.confidence.clone(), batch.index)
+    missing.confidence[:, :, 0, 3] = 0
+    other = Batch(missing.joints.clone(), missing.confidence, missing.index)
     other.joints[:, :, 0, 3] = 99.0
     assert torch.equal(sure(missing).clip, sure(other).clip)

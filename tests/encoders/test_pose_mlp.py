@@ -86,7 +86,7 @@ def test_codes_are_cut_into_pose_and_view():
 
 def test_place_and_size_of_a_pose_do_not_matter():
     encoder, view = build().eval(), batch()
-    moved = Batch(100 * view.joints + 7, view.seen, view.index)
+    moved = Batch(100 * view.joints + 7, view.confidence, view.index)
     torch.testing.assert_close(encoder(moved).frame, encoder(view).frame, atol=1e-4, rtol=1e-4)
 
 
@@ -100,8 +100,8 @@ def test_it_sees_rows_before_columns():
 
 def test_frames_without_anybody_say_nothing_and_do_not_count():
     encoder, view = build().eval(), batch()
-    view.seen[0, 1] = 0
-    view.seen[1] = 0
+    view.confidence[0, 1] = 0
+    view.confidence[1] = 0
     features = encoder(view)
     assert not features.frame[0, 1].any()
     assert not features.parts["view"][1].any()
@@ -114,14 +114,14 @@ def test_layouts_with_the_same_joints_give_the_same_codes():
     other.load_state_dict(encoder.state_dict())
     coco = batch(joints="coco17")
     taken = keypoints.taken(layout("coco17"), 2)
-    joints, seen = taken(coco.joints[:, :, 0], coco.seen[:, :, 0])
+    joints, seen = taken(coco.joints[:, :, 0], coco.confidence[:, :, 0])
     small = Batch(joints[:, :, None], seen[:, :, None].float(), coco.index)
     torch.testing.assert_close(other(coco).clip, encoder(small).clip)
 
 
 def test_visibility_and_nose():
     view = batch()
-    view.seen[:, :, 0, 5] = 0
+    view.confidence[:, :, 0, 5] = 0
     plain, told = build(), build(visibility=True)
     assert told.inputs == 13 * 3
     shown = told.input(view).unflatten(-1, (13, 3))

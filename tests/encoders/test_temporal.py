@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kineme import encoders
-from kineme.encoders import temporal
 from kineme.encoders.temporal import NETS, Temporal
 from kineme.motion.layout import layout
+from kineme.nn.batch_norm import BatchNorm
 from kineme.nn.temporal_conv import Classifier, Conv, same, windows
 from kineme.training import loop
 from kineme.utils.errors import InputError
@@ -29,7 +29,7 @@ def classifier(net: str, dropout: float = 0.5) -> Classifier:
     torch.manual_seed(0)
     made = Classifier(net, 5, 4, (6, 8, 10), dropout)
     for norm in made.modules():
-        if isinstance(norm, temporal.BatchNorm):
+        if isinstance(norm, BatchNorm):
             norm.running_mean.normal_()
             norm.running_var.uniform_(0.5, 2)
     return made
@@ -207,5 +207,5 @@ def test_settings_that_cannot_be():
 def test_it_serves_a_method_of_clips(tmp_path):
     store = make_store(tmp_path / "swing", clips=16)
     overrides = ["encoder.name=temporal", "encoder.width=4", "method.views.frames=8", "method.queue=20", "loop.batch=8"]
-    run = loop.pretrain("moco", store, tmp_path / "run", epochs=1, overrides=overrides)
+    run = loop.pretrain("moco", store, tmp_path / "run", epochs=1, settings=overrides)
     assert (run / "model.safetensors").exists()

@@ -26,7 +26,7 @@ class FakeModel:
         features = self.all if rows is None else self.all[np.asarray(rows)]
         return features if crop is None else features + np.float32(1e-3) * crop[2]
 
-    def random(self) -> FakeModel:
+    def untrained(self) -> FakeModel:
         assert self.before is not None
         return self.before
 

@@ -23,7 +23,7 @@ def clips(joints: list[np.ndarray], seen: list[np.ndarray] | None = None, layout
     seen = seen or [np.ones(clip.shape[:3]) for clip in joints]
     return SimpleNamespace(
         frames=np.concatenate(joints).astype(np.float32),
-        seen=np.concatenate(seen).astype(np.float32),
+        confidence=np.concatenate(seen).astype(np.float32),
         lengths=lengths,
         offsets=np.concatenate([[0], np.cumsum(lengths)]),
         layout=layout,
@@ -42,7 +42,7 @@ def some(count: int = 4, persons: int = 1, coords: int = 3, seed: int = 0) -> li
 
 
 def features(store, upright: bool = False) -> np.ndarray:
-    return baselines.HandMade(upright).embed(store)
+    return baselines.HandCrafted(upright).embed(store)
 
 
 def rotation(angles: np.ndarray) -> np.ndarray:
@@ -186,7 +186,7 @@ def test_blocks_and_rows(monkeypatch):
     monkeypatch.setattr(baselines, "BLOCK", 50)
     np.testing.assert_array_equal(features(store), whole)
     rows = np.array([7, 0, 3, 3])
-    np.testing.assert_array_equal(baselines.HandMade(False).embed(store, rows), whole[rows])
+    np.testing.assert_array_equal(baselines.HandCrafted(False).embed(store, rows), whole[rows])
 
 
 def test_reduction_is_learned_from_training_rows_only():
@@ -205,9 +205,9 @@ def test_reduction_is_learned_from_training_rows_only():
 
 def test_what_is_refused():
     with pytest.raises(InputError, match="form"):
-        baselines.make("learned", clips(some()), np.arange(2))
+        baselines.make("trained", clips(some()), np.arange(2))
     with pytest.raises(InputError, match="random crops"):
-        baselines.HandMade(False).embed(clips(some()), crop=(0.5, 1.0, 0))
+        baselines.HandCrafted(False).embed(clips(some()), crop=(0.5, 1.0, 0))
 
 
 def recorded(folder, name: str, layout, up: str):
@@ -218,7 +218,7 @@ def recorded(folder, name: str, layout, up: str):
     seen = (data["visibility"][:, None] > 0) if "visibility" in data else np.ones(joints.shape[:3], bool)
     store = SimpleNamespace(
         frames=joints * seen[..., None],
-        seen=seen.astype(np.float32),
+        confidence=seen.astype(np.float32),
         layout=layout,
         card={"up": up},
         lengths=np.diff(data["offsets"]),

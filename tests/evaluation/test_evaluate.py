@@ -34,13 +34,13 @@ def contest(write_store, halves, fake_model):
     return SimpleNamespace(store=store, split=halves(48), model=model)
 
 
-def row(score: float, who: str = "learned", **more) -> dict:
+def row(score: float, features: str = "trained", **more) -> dict:
     return {
         "protocol": "knn",
         "probe": "knn",
         "metric": "1-NN",
         "split": "xview",
-        "who": who,
+        "features": features,
         "score": score,
         "seed": 0,
         "run": "runs/a",
@@ -120,16 +120,16 @@ def test_features_that_cannot_be(write_store, halves, fake_model, features):
 def test_rows(contest):
     model = contest.model(clear=6.0)
     rows = run.evaluate(model, contest.store, ["knn", "linear"], contest.split, settings={"knn": {"k": [1, 3]}})
-    assert [(r["who"], r["protocol"], r["probe"], r["metric"], r["run"]) for r in rows] == [
-        ("learned", "knn", "knn", "1-NN", "runs/a"),
-        ("learned", "knn", "knn", "3-NN", "runs/a"),
-        ("learned", "linear", "logistic", "accuracy", "runs/a"),
-        ("random", "knn", "knn", "1-NN", "runs/a"),
-        ("random", "knn", "knn", "3-NN", "runs/a"),
-        ("random", "linear", "logistic", "accuracy", "runs/a"),
-        ("hand-made", "knn", "knn", "1-NN", "hand-made"),
-        ("hand-made", "knn", "knn", "3-NN", "hand-made"),
-        ("hand-made", "linear", "logistic", "accuracy", "hand-made"),
+    assert [(r["features"], r["protocol"], r["probe"], r["metric"], r["run"]) for r in rows] == [
+        ("trained", "knn", "knn", "1-NN", "runs/a"),
+        ("trained", "knn", "knn", "3-NN", "runs/a"),
+        ("trained", "linear", "logistic", "accuracy", "runs/a"),
+        ("untrained", "knn", "knn", "1-NN", "runs/a"),
+        ("untrained", "knn", "knn", "3-NN", "runs/a"),
+        ("untrained", "linear", "logistic", "accuracy", "runs/a"),
+        ("hand-crafted", "knn", "knn", "1-NN", "hand-crafted"),
+        ("hand-crafted", "knn", "knn", "3-NN", "hand-crafted"),
+        ("hand-crafted", "linear", "logistic", "accuracy", "hand-crafted"),
     ]
     for r in rows:
         assert {name: r[name] for name in ("split", "seed", "train", "test", "classes", "unlabelled", "unseen")} == {
@@ -160,21 +160,21 @@ def test_runs_and_seeds(contest):
     )
     count = {}
     for r in rows:
-        count.setdefault((r["who"], r["run"], r["protocol"], r["probe"], r["metric"]), []).append(r["seed"])
-    for who in ("learned", "random"):
+        count.setdefault((r["features"], r["run"], r["protocol"], r["probe"], r["metric"]), []).append(r["seed"])
+    for who in ("trained", "untrained"):
         for name in ("runs/a", "runs/b"):
             assert count.pop((who, name, "knn", "knn", "1-NN")) == [0]
             assert count.pop((who, name, "knn", "knn", "5-NN")) == [0]
             assert count.pop((who, name, "linear", "hico", "accuracy")) == [0, 1, 2]
     assert count == {
-        ("hand-made", "hand-made", *rest): [0]
+        ("hand-crafted", "hand-crafted", *rest): [0]
         for rest in (("knn", "knn", "1-NN"), ("knn", "knn", "5-NN"), ("linear", "logistic", "accuracy"))
     }
 
 
 def test_nothing_beside(contest):
-    rows = run.evaluate(contest.model(1.0), contest.store, ["knn"], contest.split, random=False, floor=False)
-    assert {r["who"] for r in rows} == {"learned"}
+    rows = run.evaluate(contest.model(1.0), contest.store, ["knn"], contest.split, untrained=False, baseline=False)
+    assert {r["features"] for r in rows} == {"trained"}
 
 
 def test_settings_as_an_object(contest):
@@ -205,71 +205,75 @@ def test_arguments_that_cannot_be(contest, change, message):
 
 
 def test_summary():
-    rows = [row(0.5), row(0.6), row(0.7), row(0.4, "random"), row(0.9, metric="5-NN")]
+    rows = [row(0.5), row(0.6), row(0.7), row(0.4, "untrained"), row(0.9, metric="5-NN")]
     first, second, third = summary(rows)
-    assert [(m["who"], m["metric"], m["n"]) for m in (first, second, third)] == [
-        ("learned", "1-NN", 3),
-        ("random", "1-NN", 1),
-        ("learned", "5-NN", 1),
+    assert [(m["features"], m["metric"], m["n"]) for m in (first, second, third)] == [
+        ("trained", "1-NN", 3),
+        ("untrained", "1-NN", 1),
+        ("trained", "5-NN", 1),
     ]
     assert [first[name] for name in ("mean", "spread", "std")] == pytest.approx([0.6, 0.2, 0.1])
     assert [second[name] for name in ("mean", "spread", "std", "n")] == pytest.approx([0.4, 0, 0, 1])
 
 
 @pytest.mark.parametrize(
-    ("learned", "random", "said"),
+    ("trained", "untrained", "said"),
     [
-        ([0.70, 0.72], [0.60, 0.61], "beats random weights (0.605) by 0.105, more than the spread of 0.020 (2 scores"),
+        (
+            [0.70, 0.72],
+            [0.60, 0.61],
+            "beats the untrained encoder (0.605) by 0.105, more than the spread of 0.020 (2 scores",
+        ),
         (
             [0.70, 0.72],
             [0.65, 0.75],
-            "does NOT beat random weights (0.700) by more than the spread: 0.010 against 0.100",
+            "does NOT beat the untrained encoder (0.700) by more than the spread: 0.010 against 0.100",
         ),
         (
             [0.60, 0.70],
             [0.59, 0.60],
-            "does NOT beat random weights (0.595) by more than the spread: 0.055 against 0.100",
+            "does NOT beat the untrained encoder (0.595) by more than the spread: 0.055 against 0.100",
         ),
         (
             [0.10, 0.20],
             [0.05, 0.05],
-            "does NOT beat random weights (0.050) by more than the spread: 0.100 against 0.100",
+            "does NOT beat the untrained encoder (0.050) by more than the spread: 0.100 against 0.100",
         ),
-        ([0.60, 0.70], [0.70, 0.71], "does NOT beat random weights (0.705)"),
-        ([0.60], [0.60], "does NOT beat random weights (0.600)"),
-        ([0.70], [0.60], "is 0.100 above random weights (0.600); one score has no spread"),
-        ([0.70, 0.71], [0.60], "is 0.105 above random weights (0.600); one score has no spread"),
+        ([0.60, 0.70], [0.70, 0.71], "does NOT beat the untrained encoder (0.705)"),
+        ([0.60], [0.60], "does NOT beat the untrained encoder (0.600)"),
+        ([0.70], [0.60], "is 0.100 above the untrained encoder (0.600); one score has no spread"),
+        ([0.70, 0.71], [0.60], "is 0.105 above the untrained encoder (0.600); one score has no spread"),
     ],
 )
-def test_verdict(learned, random, said):
-    rows = [row(score) for score in learned] + [row(score, "random") for score in random]
+def test_verdict(trained, untrained, said):
+    rows = [row(score) for score in trained] + [row(score, "untrained") for score in untrained]
     (sentence,) = verdicts(rows)
-    assert sentence.startswith(f"knn 1-NN on xview: learned {np.mean(learned):.3f} {said}")
+    assert sentence.startswith(f"knn 1-NN on xview: trained {np.mean(trained):.3f} {said}")
 
 
 def test_verdicts_on_floor_and_clips():
-    rows = [row(score, who, unlabelled=4, unseen=["hop"]) for score, who in ((0.7, "learned"), (0.71, "hand-made"))]
+    rows = [row(score, who, unlabelled=4, unseen=["hop"]) for score, who in ((0.7, "trained"), (0.71, "hand-crafted"))]
     assert verdicts(rows) == [
-        "knn 1-NN on xview: learned 0.700 does NOT beat the hand-made features (0.710).",
+        "knn 1-NN on xview: trained 0.700 does NOT beat the hand-crafted features (0.710).",
         "xview: 4 clips without a label were left out.",
         "xview: no training clip shows hop; test clips of these count as errors.",
     ]
-    assert verdicts([row(0.72), row(0.71, "hand-made")]) == []
+    assert verdicts([row(0.72), row(0.71, "hand-crafted")]) == []
 
 
 def test_rivals_have_the_same_probe_but_the_floor_its_own():
     scores = {
-        ("halp", "learned"): 0.5,
-        ("halp", "random"): 0.4,
-        ("cmd", "learned"): 0.6,
-        ("cmd", "random"): 0.7,
-        ("logistic", "hand-made"): 0.55,
+        ("halp", "trained"): 0.5,
+        ("halp", "untrained"): 0.4,
+        ("cmd", "trained"): 0.6,
+        ("cmd", "untrained"): 0.7,
+        ("logistic", "hand-crafted"): 0.55,
     }
     rows = [row(score, who, protocol="linear", probe=probe) for (probe, who), score in scores.items()]
     first, second, third = verdicts(rows)
-    assert "random weights (0.400)" in first
-    assert "does NOT beat the hand-made features (0.550)" in second
-    assert "random weights (0.700)" in third
+    assert "the untrained encoder (0.400)" in first
+    assert "does NOT beat the hand-crafted features (0.550)" in second
+    assert "the untrained encoder (0.700)" in third
 
 
 def printed(rows) -> str:
@@ -281,13 +285,13 @@ def printed(rows) -> str:
 
 
 def test_table():
-    text = printed([row(0.7), row(0.72), row(0.60, "random"), row(0.62, "random"), row(0.65, "hand-made")])
+    text = printed([row(0.7), row(0.72), row(0.60, "untrained"), row(0.62, "untrained"), row(0.65, "hand-crafted")])
     assert "xview: 10 training clips, 5 test clips, 3 classes" in text
     assert "0.710 (spread 0.020, n = 2)" in text
     assert "0.610 (spread 0.020, n = 2)" in text
     assert "0.650" in text
-    assert "beats random weights" in text
-    assert "does NOT beat random weights" in printed([row(0.6), row(0.65, "random")])
+    assert "beats the untrained encoder" in text
+    assert "does NOT beat the untrained encoder" in printed([row(0.6), row(0.65, "untrained")])
     assert "-" in printed([row(0.6)])
 
 

@@ -65,7 +65,7 @@ def words(name, raw, out, *more: str) -> list[str]:
 
 def figures(out, name) -> dict:
     found = json.loads((out / f"{name}-s0.json").read_text())
-    return {row["figure"]: (row["ours"], row["random"], row["published"]) for row in found["figures"]}
+    return {row["figure"]: (row["ours"], row["untrained"], row["published"]) for row in found["figures"]}
 
 
 def killed(command, moment) -> None:
@@ -85,7 +85,7 @@ def test_from_raw_files_to_the_figures_killed_between_the_trainings_and_in_the_l
     said = capsys.readouterr()
     for word in ("Stage 1 of 4", "Stage 4 of 4", "moco_ntu60_xsub, 6 epochs", "halp_ntu60_xsub, 16 epochs"):
         assert word in said.err
-    for word in ("79.7", "random weights", "23 training clips, 12 test clips", "40091", "loop.epochs=16"):
+    for word in ("79.7", "the untrained encoder", "23 training clips, 12 test clips", "40091", "loop.epochs=16"):
         assert word in said.out
     whole = figures(tmp_path / "whole", name)
     assert whole["linear accuracy"][2] == whole["linear accuracy at the best test epoch"][2] == 79.7
@@ -148,7 +148,7 @@ def test_stages_are_shared_and_what_does_not_fit_is_refused(raw, tmp_path, capsy
 
 def test_three_streams_and_the_public_word(raw, tmp_path):
     few = [*TINY, "loop.epochs=2", "reproduce.init_epochs=1", "fusion.probe=logistic"]
-    made = kineme.reproduce("halp_cmd_ntu60_xview", raw, tmp_path, overrides=few, seed=3, device="cpu")
+    made = kineme.reproduce("halp_cmd_ntu60_xview", raw, tmp_path, settings=few, seed=3, device="cpu")
     named = {row["figure"]: row for row in made["figures"]}
     assert {"fusion joint accuracy", "fusion fused accuracy", "fusion bone 1-NN", "fusion fused 1-NN"} <= set(named)
     assert named["fusion joint accuracy"]["published"] == 88.6
@@ -166,14 +166,14 @@ def test_hico_from_raw_files_to_the_figures_killed_in_the_training(raw, tmp_path
     said = capsys.readouterr()
     for word in ("Stage 1 of 3", f"{name}, 8 epochs", "Stage 3 of 3: knn, linear on xsub60"):
         assert word in said.err
-    for word in ("80.6", "random weights", "23 training clips, 12 test clips", "encoder.granularities=2"):
+    for word in ("80.6", "the untrained encoder", "23 training clips, 12 test clips", "encoder.granularities=2"):
         assert word in said.out
     whole = figures(out, name)
     assert whole["linear accuracy"][2] == whole["linear accuracy at the best test epoch"][2] == 80.6
     assert whole["linear accuracy"][0] <= whole["linear accuracy at the best test epoch"][0]
     assert all(0 <= one <= 100 for ours, random, _ in whole.values() for one in (ours, random))
     recorded = json.loads((out / f"{name}-s0" / "card.json").read_text())["recipe"]
-    assert (recorded["encoder"]["masked"], recorded["method"]["faithful"]) == (False, True)
+    assert (recorded["encoder"]["mask_absent"], recorded["method"]["faithful"]) == (False, True)
 
     command = words(name, raw, cut, *HICO, *PROBE)
     killed(command, lambda: (cut / f"{name}-s0" / "resume" / "state.safetensors").exists())

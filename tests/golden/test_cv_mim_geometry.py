@@ -32,7 +32,7 @@ def test_views_between_two_angles(arrays):
     key = next(key for key in arrays if key.startswith("seq_rotation"))
     steps = int(key.removeprefix("seq_rotation"))
     angles = random_cameras.sweep(arrays["seq_start_angles"], arrays["seq_end_angles"], steps)
-    close(random_cameras.rotations(angles), arrays[key])
+    close(random_cameras.rotation_matrices(angles), arrays[key])
 
 
 def test_profiles(arrays):

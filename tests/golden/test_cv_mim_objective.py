@@ -44,10 +44,10 @@ def test_every_term(arrays):
         weights = CVMIM.Settings()
         found = {
             f"representation_{fusion}": log["representation"],
-            "view_loss": weights.cross * log["cross"],
+            "view_loss": weights.w_cross * log["cross"],
             "prior_loss": log["prior"],
             "intra": log["intra"],
-            "disentangle_loss": weights.leak * (log["intra"] + log["inter"]),
+            "disentangle_loss": weights.w_disentangle * (log["intra"] + log["inter"]),
             "discriminator_total": losses["discriminator"].detach(),
             "estimator_total": losses["estimator"].detach(),
             "inter_bound": log["inter"] / 2,

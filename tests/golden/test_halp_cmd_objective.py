@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from kineme.encoders.recurrent import Recurrent
-from kineme.methods import At
+from kineme.methods import StepContext
 from kineme.methods.cmd import CMD, STREAMS
 from kineme.methods.halp import HaLP
 from kineme.motion.layout import Layout
@@ -33,12 +33,12 @@ def test_objective(golden, cls):
         method.branch(name).queue.keys.copy_(torch.from_numpy(arrays[f"queue_{name}"]).T)
         raw[name] = torch.from_numpy(arrays[f"q_raw_{name}"]).requires_grad_()
         keys[name] = F.normalize(torch.from_numpy(arrays[f"k_raw_{name}"]), dim=1)
-    losses, log = method.objective({n: F.normalize(q, dim=1) for n, q in raw.items()}, keys, At())
+    losses, log = method.objective({n: F.normalize(q, dim=1) for n, q in raw.items()}, keys, StepContext())
     losses["loss"].backward()
     found = [float(log["loss joint"]), float(log["loss motion"]), float(log["loss bone"]), float(log["cmd"])]
     np.testing.assert_allclose(found, arrays["losses_joint_motion_bone_cmd"], atol=2e-5, rtol=1e-5)
     np.testing.assert_allclose(float(losses["loss"].detach()), arrays["loss_total"], atol=2e-5, rtol=1e-5)
-    method.after_step(At(step=1))
+    method.after_step(StepContext(number=1))
     for name in method.streams:
         np.testing.assert_allclose(raw[name].grad.numpy(), arrays[f"grad_q_raw_{name}"], atol=1e-5)
         after = method.branch(name).queue.keys.T.numpy()

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from kineme.encoders.recurrent import Recurrent, from_released
-from kineme.methods import At
+from kineme.methods import StepContext
 from kineme.methods.moco import MoCo
 from kineme.motion.layout import Layout
 from kineme.views.augment import ViewSettings
@@ -57,11 +57,11 @@ def test_training_steps(golden):
         views = tuple(torch.from_numpy(arrays[f"s{step}_view{i}"]).permute(0, 2, 4, 3, 1).contiguous() for i in (1, 2))
         views = tuple(Batch(v, torch.ones(v.shape[:-1]), torch.arange(len(v))) for v in views)
         method.train()
-        loss = method.losses(views, At(step=step))[0]["loss"]
+        loss = method.losses(views, StepContext(number=step))[0]["loss"]
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-        method.after_step(At(step=step))
+        method.after_step(StepContext(number=step))
         losses.append(loss.item())
     np.testing.assert_allclose(losses, arrays["losses"], atol=1e-3)
     state = method.state_dict()

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from kineme.encoders.recurrent import Recurrent
-from kineme.methods import At
+from kineme.methods import StepContext
 from kineme.methods.halp import HaLP
 from kineme.motion.layout import Layout
 from kineme.nn import hallucination
@@ -50,7 +50,7 @@ def test_steps(golden):
         logits = torch.cat([(query * key).sum(1, keepdim=True), query @ queue.keys.T], 1) / settings.temperature
         np.testing.assert_allclose(logits.detach().numpy(), arrays[f"s{k}_logits"], atol=1e-4)
 
-        at = At(step=k + 1, steps=100, epochs=1)  # no step at which prototypes are due
+        at = StepContext(number=k + 1, steps=100, epochs=1)  # no step at which prototypes are due
         losses, log = method.objective({"joint": query}, {"joint": key}, at)
         losses["loss"].backward()
         term = settings.mu * float(log["halp"])

@@ -30,7 +30,7 @@ def clip(arrays) -> ClipLoader:
     return ClipLoader(
         SimpleNamespace(
             frames=joints,
-            seen=np.ones(joints.shape[:3], np.float32),
+            confidence=np.ones(joints.shape[:3], np.float32),
             layout=chain,
             lengths=np.array([len(joints)]),
             offsets=np.array([0, len(joints)]),

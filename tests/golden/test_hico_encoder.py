@@ -27,7 +27,7 @@ def test_encoder(golden, cell):
     coords = arrays["x_time_major"].shape[2] // (persons * joints)
     layout = Layout("free", tuple(f"j{i}" for i in range(joints)), (-1,) + (0,) * (joints - 1))
     settings = Hierarchical.Settings(
-        cell, hidden, granularities, frames, layers, heads, persons=persons, masked=False
+        cell, hidden, granularities, frames, layers, heads, persons=persons, mask_absent=False
     )  # nobody is absent; more granularities than one person has joints for are allowed only so
     model = Projected(Hierarchical(settings, layout, coords), dim, list(NAMES))
     model.load_state_dict(from_released({k.removeprefix("w/"): v for k, v in arrays.items() if k.startswith("w/")}))

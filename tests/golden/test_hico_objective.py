@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from kineme.encoders.hierarchical import Hierarchical
-from kineme.methods import At
+from kineme.methods import StepContext
 from kineme.methods.hico import HiCo
 from kineme.motion.layout import Layout
 
@@ -35,9 +35,9 @@ def test_steps(golden, faithful):
         keys = {name: F.normalize(arrays[f"s{k}_k_{end}"], dim=-1) for end, name in NAMES.items()}
         if k == 0:
             _logits(arrays, method, queries, keys, temperature)
-        losses, log = method.objective(queries, keys, At(step=k))
+        losses, log = method.objective(queries, keys, StepContext(number=k))
         losses["loss"].backward()
-        method.after_step(At(step=k))
+        method.after_step(StepContext(number=k))
         # the released pointer turns back at K: until it has done so once, nothing differs
         same = faithful or k <= math.ceil(size / (rows * granularities))
         exact += same

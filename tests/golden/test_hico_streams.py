@@ -39,7 +39,7 @@ def cropped(arrays) -> tuple[str, Batch]:
     source = ClipLoader(
         SimpleNamespace(
             frames=joints,
-            seen=np.ones(joints.shape[:3], np.float32),
+            confidence=np.ones(joints.shape[:3], np.float32),
             layout=tree(arrays),
             lengths=np.array([len(joints)]),
             offsets=np.array([0, len(joints)]),

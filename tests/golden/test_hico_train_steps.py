@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from kineme.encoders.hierarchical import Hierarchical
-from kineme.methods import At
+from kineme.methods import StepContext
 from kineme.methods.hico import HiCo, from_released
 from kineme.motion.layout import Layout
 from kineme.views.augment import ViewSettings
@@ -36,7 +36,7 @@ def test_training_steps(golden):
     recurrent = next(v for k, v in arrays.items() if k.startswith("before/encoder_q") and k.endswith("weight_hh_l0"))
     cell = {3: "gru", 4: "lstm"}[recurrent.shape[0] // recurrent.shape[1]]
     layout = Layout("free", tuple(f"j{i}" for i in range(joints)), (-1,) + (0,) * (joints - 1))
-    encoder = Hierarchical.Settings(cell, hidden, granularities, frames, persons=persons, masked=False)
+    encoder = Hierarchical.Settings(cell, hidden, granularities, frames, persons=persons, mask_absent=False)
     settings = HiCo.Settings(dim, size, temperature, key_momentum, "joint", ViewSettings(frames=frames), faithful=True)
     method = HiCo(settings, lambda: Hierarchical(encoder, layout, coords))
     missing = method.load_state_dict(released_state(arrays, "before/"), strict=False)
@@ -49,11 +49,11 @@ def test_training_steps(golden):
         views = tuple(torch.from_numpy(arrays[f"s{step}_view{i}_NTMVC"]) for i in (1, 2))
         views = tuple(Batch(v, torch.ones(v.shape[:-1]), torch.arange(len(v))) for v in views)
         method.train()
-        made, log = method.losses(views, At(step=step))
+        made, log = method.losses(views, StepContext(number=step))
         optimiser.zero_grad()
         made["loss"].backward()
         optimiser.step()
-        method.after_step(At(step=step))
+        method.after_step(StepContext(number=step))
         losses.append([log[f"loss {name}"].item() for name in QUEUES.values()])
         assert abs(made["loss"].item() - sum(losses[-1])) < 1e-4
     np.testing.assert_allclose(losses, arrays["losses_cptsi"], atol=1e-4)

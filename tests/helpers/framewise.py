@@ -41,7 +41,7 @@ class FrameModel:
         codes, offsets = self.frames(what, rows)
         return np.add.reduceat(codes, offsets[:-1]) / np.diff(offsets)[:, None]
 
-    def random(self) -> FrameModel:
+    def untrained(self) -> FrameModel:
         assert self.before is not None
         return self.before
 

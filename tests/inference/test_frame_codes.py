@@ -56,7 +56,7 @@ def test_what_detectors_write_gets_a_code_for_every_frame(run, data_dir, tmp_pat
     np.testing.assert_array_equal(offsets, made.offsets)
     assert codes.shape == (len(made.frames), 32)
     assert np.isfinite(codes).all()
-    there = (made.seen[:, 0] > 0).sum(1) > 6
+    there = (made.confidence[:, 0] > 0).sum(1) > 6
     assert there.any()
     assert (codes[there].std(0) > 0).all()
     vectors = np.load(tmp_path / "z" / "Z.npy")

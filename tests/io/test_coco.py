@@ -276,7 +276,7 @@ def test_prepare_end_to_end(tmp_path):
     write(src / "bad.json", results(detections(2, 3, 1, 5)))
     for layout in ("coco17", "pose13"):
         done = kineme("prepare", src, tmp_path / layout, "--layout", layout)
-        assert "1 set aside" in done.stdout
+        assert "1 skipped" in done.stdout
         assert "bad.json, entry 0: numbers of shape [15]" in done.stdout
         store = Store(tmp_path / layout)
         assert (store.clips["id"].to_pylist(), store.clips["length"].to_pylist()) == (["run.json", "walk.json"], [3, 4])

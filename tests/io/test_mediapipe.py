@@ -247,7 +247,7 @@ def test_prepare_end_to_end(tmp_path):
     as_json(src / "b.json", marks(9, 5), (2,), width=320, height=240)
     as_json(src / "bad.json", marks(9, 5)[:, :21])
     done = kineme("prepare", src, tmp_path / "flat", "--layout", "pose13")
-    assert "1 set aside" in done.stdout
+    assert "1 skipped" in done.stdout
     store = Store(tmp_path / "flat")
     assert (store.clips["id"].to_pylist(), store.coords, store.layout.name) == (["a.csv", "b.json"], 2, "pose13")
     as_json(tmp_path / "walk.json", marks(10, 4), world=marks(11, 4) - 0.5, fps=25)

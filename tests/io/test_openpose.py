@@ -256,7 +256,7 @@ def test_prepare_end_to_end(tmp_path):
     write(src / "run" / "bad", list(detections(2, 3, 1, 18)))
     (src / "run" / "bad" / "walk_000000000001_keypoints.json").write_text('{"people": [{"pose_keypoints_2d": [1]}]}')
     done = kineme("prepare", src, tmp_path / "store", "--layout", "pose13", "--labels", "folder", "--normalise", "none")
-    assert "1 set aside" in done.stdout
+    assert "1 skipped" in done.stdout
     store = Store(tmp_path / "store")
     assert store.clips["id"].to_pylist() == ["run/b", "walk/a"]
     assert store.clips["label"].to_pylist() == ["run", "walk"]
@@ -265,7 +265,7 @@ def test_prepare_end_to_end(tmp_path):
     order = [skeleton.layout("openpose18").joints.index(name) for name in skeleton.layout("pose13").joints]
     expected = np.where(body[..., 2:] > 0, body[..., :2], 0)[:, order].astype(np.float32)
     np.testing.assert_array_equal(store.frames[:3, 0], expected)
-    aside = json.loads((tmp_path / "store" / "set_aside.jsonl").read_text())
+    aside = json.loads((tmp_path / "store" / "skipped.jsonl").read_text())
     assert aside["file"] == "run/bad"
     assert "walk_000000000001_keypoints.json" in aside["reason"]
 

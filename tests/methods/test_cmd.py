@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from kineme import encoders
 from kineme.encoders.recurrent import Recurrent
-from kineme.methods import At
+from kineme.methods import StepContext
 from kineme.methods.cmd import CMD, STREAMS, distil, neighbours
 from kineme.motion.layout import layout
 from kineme.utils import settings
@@ -96,8 +96,8 @@ def test_streams_share_nothing_and_stay_in_step():
     keys = {name: unit(3, 6, seed=i).float() for i, name in enumerate(STREAMS)}
     queries = {name: unit(3, 6, seed=9 + i).float() for i, name in enumerate(STREAMS)}
     for _ in range(4):
-        method.objective(queries, keys, At())
-        method.after_step(At())
+        method.objective(queries, keys, StepContext())
+        method.after_step(StepContext())
     assert {int(method.branch(name).queue.pointer) for name in STREAMS} == {12 % 8}
     for name in STREAMS:
         torch.testing.assert_close(method.branch(name).queue.newest(3), keys[name])

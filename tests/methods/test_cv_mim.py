@@ -19,14 +19,14 @@ from kineme.data import prepare, synth
 from kineme.data.store_writer import Writer
 from kineme.encoders.pose_mlp import PoseMLP
 from kineme.encoders.recurrent import Recurrent
-from kineme.methods import At
+from kineme.methods import StepContext
 from kineme.methods.cv_mim import CVMIM, Estimator, Side, fuse, gathered
 from kineme.motion import joint_map
 from kineme.motion.layout import layout
 from kineme.nn import mutual_information
 from kineme.training import loop, recipe
 from kineme.utils import settings
-from kineme.utils.distributed import World
+from kineme.utils.distributed import ProcessGroup
 from kineme.utils.errors import InputError
 from kineme.views import keypoints
 from kineme.views.batch import Batch
@@ -88,7 +88,7 @@ def test_exchanging_anchor_and_positive_changes_one_term_of_the_released_form(fa
 
 
 def test_terms_add_up_to_the_encoders_loss():
-    method, (a, p) = build(swap=3.0, cross=7.0, prior=2.0, leak=0.25), sides()
+    method, (a, p) = build(w_swap=3.0, w_cross=7.0, w_prior=2.0, w_disentangle=0.25), sides()
     found = objective(method, a, p)
     weights = {"representation": 1, "swap": 3, "cross": 7, "prior": 2, "intra": 0.25, "inter": 0.25}
     assert found["encoder"] == pytest.approx(sum(w * found[name] for name, w in weights.items()), abs=1e-4)
@@ -98,7 +98,7 @@ def test_terms_add_up_to_the_encoders_loss():
 @pytest.mark.parametrize("fusion", ["moe", "poe", "cat"])
 def test_variants(variant, fusion):
     method = build(variant=variant, fusion=fusion)
-    losses, log = method.losses(views(), At())
+    losses, log = method.losses(views(), StepContext())
     groups, terms = VARIANTS[variant]
     assert losses.keys() == method.groups().keys() == groups
     assert terms <= log.keys()
@@ -114,7 +114,7 @@ def test_a_step_of_one_group_leaves_the_others_bit_identical():
     groups = method.groups()
     for name, params in groups.items():
         before = {key: [w.detach().clone() for w in ws] for key, ws in groups.items()}
-        losses, _ = method.losses(views(), At())
+        losses, _ = method.losses(views(), StepContext())
         losses[name].backward(inputs=params)
         assert all(w.grad is None for key, ws in groups.items() if key != name for w in ws)
         torch.optim.SGD(params, 0.1).step()
@@ -125,7 +125,7 @@ def test_a_step_of_one_group_leaves_the_others_bit_identical():
 
 
 def test_gradients_of_the_encoder_come_through_estimators_and_discriminator():
-    method, (a, p) = build(cross=0.0, leak=0.0), sides()
+    method, (a, p) = build(w_cross=0.0, w_disentangle=0.0), sides()
     a = a._replace(pose=a.pose.requires_grad_())
     losses, log = method.objective(a, p, method.guesses(a, p), torch.rand(2, 12, 8))
     (losses["encoder"] - log["representation"]).backward(inputs=[a.pose])  # the prior is left beside R
@@ -155,46 +155,46 @@ def test_fusion():
 
 
 def test_gaussian_codes_add_their_divergence():
-    method = build(encoder={"embedder": "gaussian"}, regularise=2.0)
-    losses, log = method.losses(views(), At())
+    method = build(encoder={"embedder": "gaussian"}, w_kl=2.0)
+    losses, log = method.losses(views(), StepContext())
     assert float(log["kl"]) > 0
-    rest = build(encoder={"embedder": "gaussian"}, regularise=0.0)
+    rest = build(encoder={"embedder": "gaussian"}, w_kl=0.0)
     torch.manual_seed(5)
-    one = build(encoder={"embedder": "gaussian"}, regularise=2.0)
+    one = build(encoder={"embedder": "gaussian"}, w_kl=2.0)
     found = []
     for each in (one, rest):
         torch.manual_seed(7)  # the noise of the codes
-        losses, log = each.losses(views(), At())
-        found.append(float(losses["encoder"].detach()) - each.settings.regularise * float(log["kl"]))
+        losses, log = each.losses(views(), StepContext())
+        found.append(float(losses["encoder"].detach()) - each.settings.w_kl * float(log["kl"]))
     assert found[0] == pytest.approx(found[1], rel=1e-4)
     with pytest.warns(UserWarning, match="Gaussian codes only"):
-        build(regularise=2.0)
+        build(w_kl=2.0)
 
 
 def test_poses_that_are_alike_count_as_positives():
     a, p = views()
     a.joints[5], p.joints[5] = a.joints[2], p.joints[2]
-    bodies = Batch(torch.randn(12, 1, 1, 13, 3), a.seen, a.index)
+    bodies = Batch(torch.randn(12, 1, 1, 13, 3), a.confidence, a.index)
     bodies.joints[4] = 3 * bodies.joints[9] + 1
-    flat = build(alike=1e-4)
+    flat = build(positive_radius=1e-4)
     (first,), (second,) = flat.sides(a), flat.sides(a)
     found = flat.alike(first, second)
     wanted = torch.eye(12)
     wanted[2, 5] = wanted[5, 2] = 1
     assert torch.equal(found, wanted)
-    solid = build(alike=1e-4, alike_by="3d")
+    solid = build(positive_radius=1e-4, positive_metric="3d")
     found = solid.alike(first, second, bodies.joints.flatten(1))
     wanted = torch.eye(12)
     wanted[4, 9] = wanted[9, 4] = 1
     assert torch.equal(found, wanted)
-    losses, _ = solid.losses((a, p, bodies), At())
+    losses, _ = solid.losses((a, p, bodies), StepContext())
     assert all(torch.isfinite(loss) for loss in losses.values())
     assert build().alike(first, second) is None
 
 
 def test_max_norm_acts_after_every_step():
     method = build(encoder={"max_norm": 0.5})
-    method.after_step(At())
+    method.after_step(StepContext())
     for part in (method.net, method.sub):
         weights = [w.detach() for name, w in part.named_parameters() if name.endswith(("linear.weight", "head.weight"))]
         assert all(bool((w.norm(dim=1) <= 0.501).all()) for w in weights)
@@ -212,8 +212,8 @@ def test_faithful_keeps_biased_variances():
     [
         ({"variant": "align", "encoder": {"view": True}}, "align has one code"),
         ({"encoder": {"view": False}}, "two codes"),
-        ({"cross": -1}, "method.cross"),
-        ({"sensor": 2}, "0 to 1"),
+        ({"w_cross": -1}, "method.w_cross"),
+        ({"p_recorded_view": 2}, "0 to 1"),
     ],
 )
 def test_what_does_not_fit_is_refused(table, word):
@@ -244,7 +244,7 @@ def test_any_store_of_3d_poses_makes_2d_views(store):
     anchor, positive = method.views(source, items[:9], torch.Generator())
     assert anchor.joints.shape == positive.joints.shape == (9, 1, 1, 13, 2)
     assert not torch.equal(anchor.joints, positive.joints)
-    assert len(build(alike=0.1, alike_by="3d").views(source, items[:9], torch.Generator())) == 3
+    assert len(build(positive_radius=0.1, positive_metric="3d").views(source, items[:9], torch.Generator())) == 3
     looked = list(method.look(source, torch.arange(12)))
     assert sum(map(len, looked)) == len(store.frames)
     assert all(torch.equal(x.joints, y.joints) for x, y in zip(looked, method.look(source, torch.arange(12))))
@@ -267,10 +267,10 @@ def test_synchronous_cameras_of_2d_poses_can(tmp_path):
     method = build()
     items = method.items(source, torch.arange(6))
     assert len(items) > 100
-    losses, _ = method.losses(method.views(source, items[:16], torch.Generator()), At())
+    losses, _ = method.losses(method.views(source, items[:16], torch.Generator()), StepContext())
     assert all(torch.isfinite(loss) for loss in losses.values())
-    with pytest.raises(InputError, match="alike_by"):
-        build(alike=0.1, alike_by="3d").views(source, items[:4], torch.Generator())
+    with pytest.raises(InputError, match="positive_metric"):
+        build(positive_radius=0.1, positive_metric="3d").views(source, items[:4], torch.Generator())
 
 
 # ---- training
@@ -318,7 +318,7 @@ def test_arrays_of_human36m_with_detections(tmp_path):
     store = prepare.prepare(tmp_path / "raw", tmp_path / "store", normalise="none", layout="pose17")
     source = ClipLoader(store)
     assert not joint_map.joint_map(layout("h36m17"), layout("pose17")).virtual
-    method = build(sensor=0.5)
+    method = build(p_recorded_view=0.5)
     numbers = method.items(source, torch.arange(16))
     assert len(numbers) == len(store.frames)
     pairs, gen = method._pairs(source), torch.Generator().manual_seed(0)
@@ -332,7 +332,7 @@ def test_arrays_of_human36m_with_detections(tmp_path):
     flat = [layout("pose13").joints.index(name) for name in ("left_wrist", "right_ankle")]
     torch.testing.assert_close(seen[own][:, flat], found[own][:, places], atol=1e-4, rtol=1e-3)
     assert not torch.allclose(seen[~own][:, flat], found[~own][:, places], atol=1e-2)
-    run = kineme.pretrain("cv_mim", store, tmp_path / "run", epochs=1, overrides=[*SMALL, "method.sensor=0.5"])
+    run = kineme.pretrain("cv_mim", store, tmp_path / "run", epochs=1, settings=[*SMALL, "method.p_recorded_view=0.5"])
     assert json.loads((run / "card.json").read_text())["status"] == "done"
 
 
@@ -351,7 +351,7 @@ SMALL = ["encoder.width=16", "encoder.dim=8", "loop.batch=32", "loop.save_second
 
 def test_trained_resumed_and_embedded(store, tmp_path, monkeypatch):
     """Cut in the middle of an epoch, a run ends with the same weights and the same log (spec, 7.15)."""
-    whole = kineme.pretrain("cv_mim", store, tmp_path / "whole", epochs=2, overrides=SMALL)
+    whole = kineme.pretrain("cv_mim", store, tmp_path / "whole", epochs=2, settings=SMALL)
     one, count = loop.Training._one, 0
 
     def stop_at_ninth(self, index, at):
@@ -363,7 +363,7 @@ def test_trained_resumed_and_embedded(store, tmp_path, monkeypatch):
 
     monkeypatch.setattr(loop.Training, "_one", stop_at_ninth)
     with pytest.raises(KeyboardInterrupt):
-        kineme.pretrain("cv_mim", store, tmp_path / "cut", epochs=2, overrides=SMALL)
+        kineme.pretrain("cv_mim", store, tmp_path / "cut", epochs=2, settings=SMALL)
     monkeypatch.undo()
     cut = kineme.pretrain("cv_mim", store, tmp_path / "cut", resume=True)
     assert (cut / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
@@ -381,7 +381,9 @@ def test_trained_resumed_and_embedded(store, tmp_path, monkeypatch):
     assert np.isfinite(codes).all()
     assert not np.allclose(
         codes,
-        model.random().frames(list(synth.generate(2, actions=["wave"], cameras=1, layout="mediapipe33", coords=2)))[0],
+        model.untrained().frames(list(synth.generate(2, actions=["wave"], cameras=1, layout="mediapipe33", coords=2)))[
+            0
+        ],
     )
 
 
@@ -393,7 +395,7 @@ from kineme.training import optim
 from kineme.utils import distributed as world
 from kineme.views.batch import Batch
 from kineme.encoders.pose_mlp import PoseMLP
-from kineme.methods import At
+from kineme.methods import StepContext
 from kineme.methods.cv_mim import CVMIM
 from kineme.motion.layout import layout
 
@@ -408,9 +410,10 @@ def trained(variant, **more):
     for step in range(3):
         share = 12 // here.size
         mine = slice(here.rank * share, (here.rank + 1) * share)
-        whole = [torch.randn(12, 1, 1, 13, c, generator=gen)[mine] for c in ((2, 2, 3) if "alike" in more else (2, 2))]
+        sizes = (2, 2, 3) if "positive_radius" in more else (2, 2)
+        whole = [torch.randn(12, 1, 1, 13, c, generator=gen)[mine] for c in sizes]
         views = tuple(Batch(v, torch.ones(v.shape[:-1]), torch.arange(share)) for v in whole)
-        losses, said = method.losses(views, At(step=step, world=here))
+        losses, said = method.losses(views, StepContext(number=step, dist=here))
         for i, (name, params) in enumerate(groups.items()):
             losses[name].backward(inputs=params, retain_graph=i + 1 < len(groups))
         optim.average_gradients(groups, here)
@@ -426,7 +429,8 @@ def trained(variant, **more):
 
 torch.set_num_threads(1)
 here = world.start()
-log = trained("disentangle") | trained("align", alike=0.3, alike_by="3d") | trained("autoencoder", faithful=True)
+log = trained("disentangle") | trained("autoencoder", faithful=True)
+log |= trained("align", positive_radius=0.3, positive_metric="3d")
 torch.save(log, f"{sys.argv[1]}.{here.rank}")
 world.stop()
 """
@@ -464,7 +468,7 @@ def test_two_processes_equal_one_with_the_joint_batch(tmp_path):
 
 def test_gathering_in_one_process_changes_nothing():
     x, y = torch.randn(4, 3), torch.randn(4)
-    (one,), (two,) = gathered(World(), [x], [y])
+    (one,), (two,) = gathered(ProcessGroup(), [x], [y])
     assert one is x
     assert two is y
 
@@ -479,7 +483,7 @@ def test_it_learns(tmp_path):
             writer.add(motion)
     store = kineme.open(tmp_path / "made")
     shape = ["encoder.width=64", "loop.batch=128", "encoder.dropout=0.1"]
-    run = kineme.pretrain("cv_mim", store, tmp_path / "run", epochs=10, overrides=shape)
+    run = kineme.pretrain("cv_mim", store, tmp_path / "run", epochs=10, settings=shape)
     model, source = kineme.load(run, device="cpu"), ClipLoader(store)
     method = build()
     numbers = method.items(source, torch.arange(24))[::8]
@@ -493,5 +497,5 @@ def test_it_learns(tmp_path):
         first, second = (model.encoder(view).parts[part][:, 0] for view in (one, two))
         return float(apart[torch.arange(len(numbers)), torch.cdist(first, second).argmin(1)].mean())
 
-    assert missed(model, "pose") < 0.94 * missed(model.random(), "pose")
+    assert missed(model, "pose") < 0.94 * missed(model.untrained(), "pose")
     assert missed(model, "pose") < missed(model, "view")

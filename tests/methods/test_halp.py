@@ -16,14 +16,14 @@ from kineme.data.splits import Split
 from kineme.encoders.recurrent import Recurrent
 from kineme.evaluation.run import evaluate
 from kineme.inference import model as embed
-from kineme.methods import At
+from kineme.methods import StepContext
 from kineme.methods.halp import HaLP
 from kineme.methods.moco import MoCo
 from kineme.motion.layout import layout
 from kineme.nn import hallucination
 from kineme.training import checkpoint, loop
 from kineme.utils import settings
-from kineme.utils.distributed import World
+from kineme.utils.distributed import ProcessGroup
 from kineme.utils.errors import InputError
 
 SMALL = {"dim": 6, "queue": 20, "recent": 12, "prototypes": 4, "positives": 9, "every": 3}
@@ -52,7 +52,7 @@ def run(halp, steps, rows=6, per_epoch=100, first=0):
     """Steps on given vectors; what was logged at each."""
     logs = []
     for step in range(first, first + steps):
-        at = At(step, step // per_epoch, 4 * per_epoch, 4)
+        at = StepContext(step, step // per_epoch, 4 * per_epoch, 4)
         query, key = (
             {n: unit(rows, 6, seed=100 * side + step + 1000 * i) for i, n in enumerate(halp.streams)} for side in (1, 2)
         )
@@ -107,7 +107,7 @@ def test_prototypes_are_of_the_newest_keys():
     old = halp.prototypes("joint").clone()
     halp.branch("joint").queue.keys[:] = unit(20, 6, seed=9)
     halp.branch("joint").queue.push(unit(2, 6, seed=3).repeat(3, 1))
-    halp.cluster(At(step=5))
+    halp.cluster(StepContext(number=5))
     near = unit(2, 6, seed=3) @ halp.prototypes("joint").T
     torch.testing.assert_close(near.amax(1), torch.ones(2))
     assert not torch.allclose(old, halp.prototypes("joint"))
@@ -118,7 +118,7 @@ def test_off_it_is_moco_bit_for_bit():
     assert all(torch.equal(halp.state_dict()[name], value) for name, value in moco.state_dict().items())
     for step in range(6):
         query, key = unit(6, 6, seed=step), unit(6, 6, seed=50 + step)
-        at = At(step, 0, 10, 1)
+        at = StepContext(step, 0, 10, 1)
         a, b = (m.objective({"joint": query}, {"joint": key}, at)[0]["loss"] for m in (halp, moco))
         assert torch.equal(a, b)
         halp.after_step(at), moco.after_step(at)
@@ -129,7 +129,7 @@ def test_the_term_by_hand():
     """Mean over the kept positives of -q.g / T, from the positives themselves; bounded by 1 / T; 0 with none kept."""
     halp = method()
     run(halp, 5)
-    query, key, at = unit(6, 6, seed=1), unit(6, 6, seed=2), At(step=5)
+    query, key, at = unit(6, 6, seed=1), unit(6, 6, seed=2), StepContext(number=5)
     centres = halp.prototypes("joint")
     plan = halp.plan("joint", key, halp.draw("joint", 6, at))
     points = hallucination.positives(key, centres, plan)
@@ -146,8 +146,8 @@ def test_the_term_by_hand():
 
 def test_draws_of_two_processes_are_those_of_one():
     halp = method()
-    whole = halp.draw("joint", 6, At(step=3))
-    parts = [halp.draw("joint", 3, At(step=3, world=World(rank, 2))) for rank in (0, 1)]
+    whole = halp.draw("joint", 6, StepContext(number=3))
+    parts = [halp.draw("joint", 3, StepContext(number=3, dist=ProcessGroup(rank, 2))) for rank in (0, 1)]
     assert all(torch.equal(torch.cat(pair), one) for pair, one in zip(zip(*parts), whole))
 
 
@@ -200,7 +200,7 @@ def store(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def baseline(store, tmp_path_factory):
-    return loop.pretrain("moco", store, tmp_path_factory.mktemp("runs") / "moco", epochs=2, overrides=TINY)
+    return loop.pretrain("moco", store, tmp_path_factory.mktemp("runs") / "moco", epochs=2, settings=TINY)
 
 
 def state(run):
@@ -209,7 +209,7 @@ def state(run):
 
 def test_moco_then_halp(store, baseline, tmp_path):
     """Weights, queue, optimiser and epochs are taken over; a killed and resumed run ends in the same weights."""
-    run = loop.pretrain("halp", store, tmp_path / "halp", epochs=6, overrides=HALP, init=baseline)
+    run = loop.pretrain("halp", store, tmp_path / "halp", epochs=6, settings=HALP, init=baseline)
     lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in lines] == [2, 3, 4, 5]
     assert lines[0]["halp"] != 0  # the queue was full of keys
@@ -217,13 +217,13 @@ def test_moco_then_halp(store, baseline, tmp_path):
     card = json.loads((run / "card.json").read_text())
     assert card["init"]["epochs"] == 2
     assert (run / "initial.safetensors").read_bytes() == (baseline / "initial.safetensors").read_bytes()
-    assert embed.load(run).random().embed(store).shape == (40, 16)
+    assert embed.load(run).untrained().embed(store).shape == (40, 16)
 
 
 def test_without_positives_it_is_a_longer_moco(store, baseline, tmp_path):
     """With a constant rate, MoCo for 2 epochs and 2 more as HaLP with mu 0 is MoCo for 4."""
-    whole = loop.pretrain("moco", store, tmp_path / "moco", epochs=4, overrides=TINY)
-    parts = loop.pretrain("halp", store, tmp_path / "halp", epochs=4, overrides=[*HALP, "method.mu=0"], init=baseline)
+    whole = loop.pretrain("moco", store, tmp_path / "moco", epochs=4, settings=TINY)
+    parts = loop.pretrain("halp", store, tmp_path / "halp", epochs=4, settings=[*HALP, "method.mu=0"], init=baseline)
     wanted, found = state(whole), state(parts)
     for name, value in wanted.items():
         if name.startswith(("method/", "optimiser/")):
@@ -231,7 +231,7 @@ def test_without_positives_it_is_a_longer_moco(store, baseline, tmp_path):
 
 
 def test_resumed_in_the_middle(store, baseline, tmp_path, monkeypatch):
-    whole = loop.pretrain("halp", store, tmp_path / "whole", epochs=5, overrides=HALP, init=baseline)
+    whole = loop.pretrain("halp", store, tmp_path / "whole", epochs=5, settings=HALP, init=baseline)
     one = loop.Training._one
     left = [7]
 
@@ -243,7 +243,7 @@ def test_resumed_in_the_middle(store, baseline, tmp_path, monkeypatch):
 
     monkeypatch.setattr(loop.Training, "_one", interrupted)
     with pytest.raises(RuntimeError):
-        loop.pretrain("halp", store, tmp_path / "cut", epochs=5, overrides=HALP, init=baseline)
+        loop.pretrain("halp", store, tmp_path / "cut", epochs=5, settings=HALP, init=baseline)
     monkeypatch.undo()
     cut = loop.pretrain("halp", store, tmp_path / "cut", resume=True)
     assert all(torch.equal(state(cut)[name], value) for name, value in state(whole).items())
@@ -261,7 +261,7 @@ def test_resumed_in_the_middle(store, baseline, tmp_path, monkeypatch):
 )
 def test_what_cannot_begin_a_run(store, baseline, tmp_path, changed, epochs, word):
     with pytest.raises(InputError, match=re.escape(word)):
-        loop.pretrain("halp", store, tmp_path / "no", epochs=epochs, overrides=[*HALP, *changed], init=baseline)
+        loop.pretrain("halp", store, tmp_path / "no", epochs=epochs, settings=[*HALP, *changed], init=baseline)
     assert not (tmp_path / "no").exists()
 
 
@@ -282,7 +282,7 @@ def test_a_probe_leaves_the_encoder_as_it_was(store, baseline, probe):
     """Weights and batch-norm statistics, bit for bit (section 11, item 18)."""
     model = embed.load(baseline)
     before = {name: value.clone() for name, value in model.encoder.state_dict().items()}
-    evaluate(model, store, ["linear"], "random", settings={"linear": {"probe": probe, "epochs": 3}}, random=False)
+    evaluate(model, store, ["linear"], "random", settings={"linear": {"probe": probe, "epochs": 3}}, untrained=False)
     after = model.encoder.state_dict()
     assert before.keys() == after.keys()
     assert all(torch.equal(after[name], value) for name, value in before.items())

@@ -16,7 +16,7 @@ import kineme
 from kineme import encoders
 from kineme.encoders.hierarchical import Hierarchical
 from kineme.encoders.recurrent import Recurrent
-from kineme.methods import At
+from kineme.methods import StepContext
 from kineme.methods.hico import LEVELS, HiCo, Projected, ReleasedQueue, unit
 from kineme.methods.moco import MoCo
 from kineme.motion.layout import Layout, layout
@@ -31,7 +31,9 @@ FREE = Layout("free", tuple(f"j{i}" for i in range(8)), (-1,) + (0,) * 7)
 
 def build(granularities=3, cell="gru", persons=1, seed=0, **more):
     torch.manual_seed(seed)
-    shape = Hierarchical.Settings(cell, 8, granularities, 8, heads=2, persons=persons, masked=not more.get("faithful"))
+    shape = Hierarchical.Settings(
+        cell, 8, granularities, 8, heads=2, persons=persons, mask_absent=not more.get("faithful")
+    )
     table = {"dim": 6, "queue": 12, "momentum": 0.9, **more}
     made = HiCo(settings.make(HiCo.Settings, table), lambda: encoders.build("hierarchical", shape, FREE, 3, persons))
     return made.train()
@@ -52,14 +54,14 @@ def vectors(method, rows=4, seed=0, granularities=3):
 
 def objective(method, queries, keys):
     """Losses by name, of raw projections."""
-    losses, log = method.objective(unit(queries), unit(keys), At())
+    losses, log = method.objective(unit(queries), unit(keys), StepContext())
     return losses["loss"], {name: float(log[f"loss {name}"]) for name in method.against}
 
 
 def train(method, steps, rows=4, lr=0.05):
     optimiser = torch.optim.SGD(method.groups()["loss"], lr=lr, momentum=0.9)
     for step in range(steps):
-        at = At(step=step)
+        at = StepContext(number=step)
         optimiser.zero_grad()
         method.losses((clips(rows, 2 * step), clips(rows, 2 * step + 1)), at)[0]["loss"].backward()
         optimiser.step()
@@ -153,7 +155,7 @@ def test_the_same_view_and_the_same_weights_agree():
     view = clips()
     query, key = unit(method.query(view)), unit(method.key(view))
     torch.testing.assert_close((query["instance"] * key["instance"]).sum(1), torch.ones(4))
-    _, log = method.losses((view, view), At())
+    _, log = method.losses((view, view), StepContext())
     assert float(log["alignment"]) == pytest.approx(1, abs=1e-5)
 
 
@@ -190,7 +192,7 @@ def test_keys_enter_the_queue_after_the_logits():
             dict.fromkeys(NAMES, vectors(method)["instance"]).items()}  # fmt: skip
     first = objective(method, same, same)[1]
     assert all(torch.equal(method.queue(name).keys, before[name]) for name in NAMES)
-    method.after_step(At())
+    method.after_step(StepContext())
     assert all(value > first[name] + 1e-3 for name, value in objective(method, same, same)[1].items())
 
 
@@ -204,8 +206,8 @@ def test_queues_are_first_in_first_out_for_any_batch(rows, size, granularities, 
     written = {name: method.queue(name).keys.clone() for name in NAMES}
     for step in range(steps):
         keys = unit(vectors(method, rows, step, granularities))
-        method.objective(keys, keys, At())
-        method.after_step(At())
+        method.objective(keys, keys, StepContext())
+        method.after_step(StepContext())
         # all granularities of a clip, then those of the next
         written = {name: torch.cat([old, keys[name].reshape(-1, 6)]) for name, old in written.items()}
     for name in NAMES:
@@ -228,7 +230,7 @@ def test_released_queues_turn_back_too_early(rows, size, granularities):
         keys = unit(vectors(method, rows, step, granularities))
         for each in (method, whole):
             each.keys = keys
-            each.after_step(At())
+            each.after_step(StepContext())
         end = pointer + rows * granularities
         expected[pointer:end] = keys["clip"].flatten(0, 1)
         pointer, furthest = end % size, max(furthest, end)
@@ -302,9 +304,9 @@ def test_settings_that_make_no_sense_are_refused(wrong, word):
 def test_faithful_refuses_what_the_released_code_cannot_do():
     method = build(faithful=True, queue=10)
     with pytest.raises(InputError, match="a multiple of the batch"):
-        method.losses((clips(), clips(seed=1)), At())
+        method.losses((clips(), clips(seed=1)), StepContext())
     shape = Hierarchical.Settings(hidden=8, granularities=2, frames=8, persons=2)
-    with pytest.raises(InputError, match=r"encoder\.masked"):
+    with pytest.raises(InputError, match=r"encoder\.mask_absent"):
         HiCo(HiCo.Settings(faithful=True), lambda: encoders.build("hierarchical", shape, FREE, 3, 2))
 
 
@@ -316,7 +318,7 @@ def test_another_encoder_is_refused():
 def test_the_encoder_serves_another_method():
     shape = Hierarchical.Settings(hidden=8, granularities=2, frames=8)
     moco = MoCo(MoCo.Settings(dim=6, queue=8), lambda: encoders.build("hierarchical", shape, FREE, 3, 1))
-    loss = moco.losses((clips(), clips(seed=1)), At())[0]["loss"]
+    loss = moco.losses((clips(), clips(seed=1)), StepContext())[0]["loss"]
     loss.backward()
     assert all(p.grad is not None for p in moco.groups()["loss"])
 
@@ -326,10 +328,10 @@ def test_bf16_loss_is_near_and_stays_fp32(cell):
     losses = {}
     for enabled in (False, True):
         method, (one, two) = build(cell=cell, persons=2), (clips(6, s, persons=2) for s in (0, 1))
-        one.seen[:2, :, 1] = two.seen[:2, :, 1] = 0
+        one.confidence[:2, :, 1] = two.confidence[:2, :, 1] = 0
         method.eval()  # no dropout: its draws would differ
         with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
-            losses[enabled] = method.losses((one, two), At())[0]["loss"]
+            losses[enabled] = method.losses((one, two), StepContext())[0]["loss"]
         losses[enabled].backward()
         assert all(p.grad.isfinite().all() for p in method.groups()["loss"])
         assert losses[enabled].dtype == torch.float32
@@ -343,7 +345,7 @@ def test_pretrain_embed_and_streams(tmp_path):
     store = make_store(tmp_path / "swing", clips=24, persons=2)
     small = ["encoder.hidden=8", "encoder.frames=8", "encoder.cell=transformer", "encoder.heads=2",
              "method.views.frames=8", "loop.batch=8", "method.stream=motion"]  # fmt: skip
-    run = kineme.pretrain("hico", store, tmp_path / "run", epochs=3, overrides=small)
+    run = kineme.pretrain("hico", store, tmp_path / "run", epochs=3, settings=small)
     log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     assert len(log) == 3
     assert all(f"loss {name}" in log[0] for name in NAMES)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from kineme.motion import layout as skeleton
 from kineme.motion.joint_map import joint_map, read_table
-from kineme.motion.layout import Layout, free, from_dict, identify, layout, layouts, word
+from kineme.motion.layout import Layout, canonical_name, free, from_dict, identify, layout, layouts
 from kineme.utils.errors import InputError
 
 SIZES = {
@@ -273,12 +273,12 @@ def test_unknown_layout_names_what_exists():
     ("Hüfte_L", "left_hüfte"), ("頭", "頭"), ("---", "_"), ("", "joint"), ("mixamorig:", "mixamorig_"),
 ])  # fmt: skip
 def test_word_of_a_name_alone(name, expected):
-    assert word(name) == expected
+    assert canonical_name(name) == expected
 
 
 def test_words_are_words_of_themselves():
     for name in layouts():
-        assert [word(w) for w in layout(name).words] == list(layout(name).words)
+        assert [canonical_name(w) for w in layout(name).words] == list(layout(name).words)
 
 
 @pytest.mark.parametrize("rig", RIGS)
@@ -499,13 +499,13 @@ SPELLINGS = {
 def test_case_separators_prefix_and_place_of_the_side_do_not_count(style):
     for known in {w for name in layouts() for w in layout(name).words}:
         side, base = known.split("_", 1) if known.startswith(("left_", "right_")) else ("", known)
-        assert word(SPELLINGS[style](side, base.split("_"))) == known
+        assert canonical_name(SPELLINGS[style](side, base.split("_"))) == known
 
 
 @given(st.text(max_size=30))
 def test_words_of_any_text_are_one_word(name):
-    assert word(name)
-    assert len(word(name).split()) == 1
+    assert canonical_name(name)
+    assert len(canonical_name(name).split()) == 1
 
 
 def test_ten_thousand_joints_are_refused_at_once():

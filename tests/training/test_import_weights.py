@@ -68,7 +68,7 @@ def batch_for(x, layout, coords, persons):
 
 def imported(file, golden, out, kind="halp", **options):
     layout, coords, persons = layout_for(golden("halp_bigru")["x"].shape[2])
-    run = import_weights(file, kind, out, layout=layout, coords=coords, how="none", **options)
+    run = import_weights(file, kind, out, layout=layout, coords=coords, normalise="none", **options)
     assert json.loads((run / "card.json").read_text())["persons"] == persons
     return package.load(run, "cpu")
 
@@ -97,7 +97,7 @@ def hico_imported(file, golden, out, cell="gru", **options):
     _, joints, persons, _, _, heads, _, _ = arrays["hyper_G_V_M_T_hidden_heads_layers_outdim"].tolist()
     layout = skeleton.Layout("free", tuple(f"j{i}" for i in range(joints)), (-1, *range(joints - 1)))
     coords = arrays["x_time_major"].shape[2] // (persons * joints)
-    given = {"layout": layout, "coords": coords, "heads": heads, "how": "none", **options}
+    given = {"layout": layout, "coords": coords, "heads": heads, "normalise": "none", **options}
     return package.load(import_weights(file, "hico", out, **given), "cpu")
 
 
@@ -142,7 +142,7 @@ def test_three_streams(golden, tmp_path, kind, options):
 def test_random_weights_have_the_imported_statistics(golden, tmp_path):
     file = save(tmp_path / "a.pth.tar", released(golden))
     model = imported(file, golden, tmp_path / "run")
-    before, after = model.random().encoder.state_dict(), model.encoder.state_dict()
+    before, after = model.untrained().encoder.state_dict(), model.encoder.state_dict()
     same = {name for name in after if torch.equal(before[name], after[name])}
     assert {"encoders.joint.norm.running_mean", "encoders.joint.norm.running_var"} <= same
     assert not any(".layers." in name for name in same if name.endswith("weight_hh_l0"))
@@ -172,12 +172,12 @@ def test_hico_returns_the_stored_vectors_of_a_clip(golden, tmp_path, cell, form)
     wanted = np.concatenate([arrays[f"v_{part}"].reshape(len(x), -1) for part in ("clip", "part")], 1)
     found = model.embed([Motion(clip, model.layout) for clip in x])
     np.testing.assert_allclose(found, wanted, atol=2e-5, rtol=1e-5)
-    assert np.abs(model.random().embed([Motion(x[0], model.layout)]) - wanted[0]).max() > 0.1
+    assert np.abs(model.untrained().embed([Motion(x[0], model.layout)]) - wanted[0]).max() > 0.1
     card, chosen = model.card, model.card["recipe"]
     assert (card["method"], card["encoder"], card["status"]) == ("hico", "hierarchical", "done")
     assert card["persons"] == persons
     told = {"cell": cell, "hidden": hidden, "granularities": granularities, "frames": frames, "layers": layers}
-    told |= {"masked": False} | ({"heads": heads} if cell == "transformer" else {})
+    told |= {"mask_absent": False} | ({"heads": heads} if cell == "transformer" else {})
     assert {name: chosen["encoder"][name] for name in told} == told
     published = {"dim": dim, "faithful": True, "temperature": 0.2, "queue": 2048, "momentum": 0.999}
     assert {name: chosen["method"][name] for name in published} == published

@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 import kineme
 from kineme.training import checkpoint, loop, optim, recipe
 from kineme.training.recipe import Loop
+from kineme.utils.distributed import ProcessGroup
 from kineme.utils.errors import InputError
 
 
@@ -36,7 +37,7 @@ def equal_runs(a, b) -> bool:
 
 def test_same_seed_same_weights_and_another_seed_others(store, tmp_path):
     runs = [
-        kineme.pretrain("moco", store, tmp_path / name, epochs=2, seed=seed, overrides=overrides())
+        kineme.pretrain("moco", store, tmp_path / name, epochs=2, seed=seed, settings=overrides())
         for name, seed in (("a", 0), ("b", 0), ("c", 1))
     ]
     assert equal_runs(runs[0], runs[1])
@@ -44,7 +45,7 @@ def test_same_seed_same_weights_and_another_seed_others(store, tmp_path):
 
 
 def test_run_holds_what_it_promises(store, tmp_path):
-    run = kineme.pretrain("moco", store, tmp_path / "run", epochs=3, overrides=overrides(), split="random")
+    run = kineme.pretrain("moco", store, tmp_path / "run", epochs=3, settings=overrides(), split="random")
     card = json.loads((run / "card.json").read_text())
     assert card["status"] == "done"
     assert card["stores"] == [{"name": "swing", "hash": store.hash}]
@@ -114,7 +115,7 @@ def test_ctrl_c_leaves_a_resumable_run_and_says_how(store, tmp_path):
 
 def test_interrupted_in_the_middle_of_an_epoch(store, tmp_path, monkeypatch):
     """A state between two epochs' ends carries the epoch's running sums, so that the log is the same too."""
-    whole = kineme.pretrain("moco", store, tmp_path / "whole", epochs=3, overrides=overrides())
+    whole = kineme.pretrain("moco", store, tmp_path / "whole", epochs=3, settings=overrides())
     one = loop.Training._one
     count = 0
 
@@ -127,7 +128,7 @@ def test_interrupted_in_the_middle_of_an_epoch(store, tmp_path, monkeypatch):
 
     monkeypatch.setattr(loop.Training, "_one", stop_at_seventh)
     with pytest.raises(KeyboardInterrupt):
-        kineme.pretrain("moco", store, tmp_path / "cut", epochs=3, overrides=overrides())
+        kineme.pretrain("moco", store, tmp_path / "cut", epochs=3, settings=overrides())
     monkeypatch.undo()
     assert checkpoint.load(tmp_path / "cut" / "resume" / "state.safetensors")[1]["step"] == 7
     cut = kineme.pretrain("moco", store, tmp_path / "cut", resume=True)
@@ -149,10 +150,10 @@ def test_every_optimiser_and_precision_trains_and_resumes(store, tmp_path, optim
         "loop.warmup=1",
         "loop.lr=0.01",
     )
-    whole = kineme.pretrain("moco", store, tmp_path / "whole", epochs=3, overrides=more)
+    whole = kineme.pretrain("moco", store, tmp_path / "whole", epochs=3, settings=more)
     monkeypatch.setattr(loop.Training, "_epoch_line", _interrupting(loop.Training._epoch_line))
     with pytest.raises(KeyboardInterrupt):
-        kineme.pretrain("moco", store, tmp_path / "cut", epochs=3, overrides=more)
+        kineme.pretrain("moco", store, tmp_path / "cut", epochs=3, settings=more)
     monkeypatch.undo()
     assert equal_runs(whole, kineme.pretrain("moco", store, tmp_path / "cut", resume=True))
 
@@ -166,10 +167,10 @@ def _interrupting(line):
 
 
 def test_an_existing_run_is_never_overwritten(store, tmp_path):
-    kineme.pretrain("moco", store, tmp_path / "run", epochs=1, overrides=overrides())
+    kineme.pretrain("moco", store, tmp_path / "run", epochs=1, settings=overrides())
     before = (tmp_path / "run" / "model.safetensors").read_bytes()
     with pytest.raises(InputError, match="never overwritten"):
-        kineme.pretrain("moco", store, tmp_path / "run", epochs=1, overrides=overrides())
+        kineme.pretrain("moco", store, tmp_path / "run", epochs=1, settings=overrides())
     assert (tmp_path / "run" / "model.safetensors").read_bytes() == before
     with pytest.raises(InputError, match="other settings"):
         kineme.pretrain("moco", store, tmp_path / "run", epochs=9, resume=True)
@@ -212,11 +213,11 @@ def test_unknown_words_are_answered_with_the_known_ones(store, tmp_path):
 )
 def test_impossible_numbers_are_refused_by_name(setting):
     with pytest.raises(InputError, match=setting.split("=")[0].rsplit(".", 1)[1]):
-        recipe.load("moco", 100, overrides=[setting])
+        recipe.load("moco", 100, settings=[setting])
 
 
 def test_a_checkpoint_of_another_method_is_refused(store, tmp_path):
-    run = kineme.pretrain("moco", store, tmp_path / "run", epochs=1, overrides=overrides())
+    run = kineme.pretrain("moco", store, tmp_path / "run", epochs=1, settings=overrides())
     tensors, _ = checkpoint.load(run / "model.safetensors")
     checkpoint.save(run / "model.safetensors", {"other." + k: v for k, v in tensors.items()})
     one_paragraph(
@@ -228,12 +229,12 @@ def test_a_checkpoint_of_another_method_is_refused(store, tmp_path):
 
 def test_a_loss_that_is_not_finite_stops_the_run(store, tmp_path):
     with pytest.raises(InputError, match=r"loop\.lr"):
-        kineme.pretrain("moco", store, tmp_path / "run", epochs=4, overrides=overrides("loop.lr=1e30"))
+        kineme.pretrain("moco", store, tmp_path / "run", epochs=4, settings=overrides("loop.lr=1e30"))
 
 
 def test_two_stores_are_joined_on_a_layout(store, tmp_path):
     other = make_store(tmp_path / "ntu", layout="ntu25", clips=16, seed=3)
-    run = kineme.pretrain("moco", [store, other], tmp_path / "run", epochs=1, layout="kinect20", overrides=overrides())
+    run = kineme.pretrain("moco", [store, other], tmp_path / "run", epochs=1, layout="kinect20", settings=overrides())
     card = json.loads((run / "card.json").read_text())
     assert card["clips"] == 56
     assert [s["hash"] for s in card["stores"]] == [store.hash, other.hash]
@@ -258,22 +259,22 @@ def test_presets_are_sized_to_the_store():
     assert small.method["queue"] == 500
     assert small.encoder["hidden"] < 1024
     assert 1500 <= small.loop.epochs * (1000 // small.loop.batch) <= 2500
-    assert small.method["views"]["corrupt"] == 0
-    sheared = recipe.load("moco", 1000, overrides=["method.views.shear=0.9", "loop.epochs=3"])
+    assert small.method["views"]["joint_jitter"] == 0
+    sheared = recipe.load("moco", 1000, settings=["method.views.shear=0.9", "loop.epochs=3"])
     assert (sheared.method["views"]["shear"], sheared.method["views"]["mirror"], sheared.loop.epochs) == (0.9, 0.5, 3)
     published = recipe.load("moco", 40_000, gpu=True)
     assert published.preset == "published"
     assert (published.method["queue"], published.encoder["hidden"], published.loop.epochs) == (16384, 1024, 451)
     assert recipe.load("moco", 7).loop.batch == 3
     named = recipe.load(
-        "moco", 40_000, recipe="small", overrides=["loop.lr=0.5", "encoder.name=bidirectional"], gpu=True
+        "moco", 40_000, recipe="small", settings=["loop.lr=0.5", "encoder.name=bidirectional"], gpu=True
     )
     assert (named.preset, named.loop.lr, named.encoder_name) == ("small", 0.5, "bidirectional")
 
 
 def test_random_weights_have_statistics_of_the_training_clips(store, tmp_path):
-    run = kineme.pretrain("moco", store, tmp_path / "run", epochs=1, overrides=overrides())
-    model = kineme.load(run).random()
+    run = kineme.pretrain("moco", store, tmp_path / "run", epochs=1, settings=overrides())
+    model = kineme.load(run).untrained()
     norms = [m for m in model.encoder.modules() if hasattr(m, "running_mean")]
     assert norms
     assert all(int(n.num_batches_tracked) > 0 for n in norms)
@@ -284,21 +285,21 @@ def test_random_weights_have_statistics_of_the_training_clips(store, tmp_path):
 
 def test_tensorboard_files_are_written_on_request(store, tmp_path):
     pytest.importorskip("tensorboard")
-    run = kineme.pretrain("moco", store, tmp_path / "run", epochs=1, overrides=overrides(), tensorboard=True)
+    run = kineme.pretrain("moco", store, tmp_path / "run", epochs=1, settings=overrides(), tensorboard=True)
     assert list((run / "tensorboard").glob("events*"))
 
 
 def test_a_long_training_names_the_small_preset(store, tmp_path, capsys):
     """After 20 steps: throughput and time left; above an hour also the way to a shorter one."""
-    kineme.pretrain("moco", store, tmp_path / "run", epochs=5, overrides=overrides(), progress=True)
+    kineme.pretrain("moco", store, tmp_path / "run", epochs=5, settings=overrides(), progress=True)
     said = capsys.readouterr().err
     assert "clips/s" in said
     assert "left (25 steps of 8 clips)" in said
     assert "--recipe small" not in said
-    chosen = recipe.load("moco", 40, recipe="published", overrides=overrides("loop.epochs=100000000"))
+    chosen = recipe.load("moco", 40, recipe="published", settings=overrides("loop.epochs=100000000"))
     card = {"method": "moco", "recipe": {"preset": chosen.preset}}
     training = loop.Training(
-        tmp_path, card, chosen, store, torch.arange(40), 0, "cpu", loop.World(), tensorboard=False, progress=True
+        tmp_path, card, chosen, store, torch.arange(40), 0, "cpu", ProcessGroup(), tensorboard=False, progress=True
     )
     training._announce(loop.Bar("pretrain", 1), 0.01)
     said = capsys.readouterr().err

@@ -84,7 +84,7 @@ def test_a_recipe_file_of_ones_own(tmp_path):
     (tmp_path / "mine.toml").write_text(
         '[method]\ntemperature = 0.2\n[encoder]\nname = "bidirectional"\n[loop]\nepochs = 3\n'
     )
-    made = recipe.load("moco", 100, recipe=str(tmp_path / "mine.toml"), overrides=["loop.batch=10"])
+    made = recipe.load("moco", 100, recipe=str(tmp_path / "mine.toml"), settings=["loop.batch=10"])
     assert (made.method["temperature"], made.encoder_name, made.loop.epochs, made.loop.batch) == (
         0.2,
         "bidirectional",

@@ -23,7 +23,7 @@ from kineme.views.augment import ViewSettings
 from kineme.views.batch import Batch
 from kineme.encoders.hierarchical import Hierarchical
 from kineme.encoders.recurrent import Recurrent
-from kineme.methods import At
+from kineme.methods import StepContext
 from kineme.methods.cmd import CMD
 from kineme.methods.halp import HaLP
 from kineme.methods.hico import HiCo
@@ -52,7 +52,7 @@ for step in range(4):
     mine = slice(here.rank * share, (here.rank + 1) * share)
     views = tuple(Batch(v[mine], torch.ones(v[mine].shape[:-1]), torch.arange(share)) for v in whole)
     method.train()
-    at = At(step=step, world=here)
+    at = StepContext(number=step, dist=here)
     loss = method.losses(views, at)[0]["loss"]
     optimiser.zero_grad()
     loss.backward()
@@ -74,7 +74,7 @@ torch.set_num_threads(1)
 here = world.start()
 whole = torch.arange(12.0).view(6, 2) / 10
 mine = whole.tensor_split(here.size)[here.rank].clone().requires_grad_()
-rows = here.gathered(mine)
+rows = here.gather_with_grad(mine)
 ((rows @ rows.T).exp().log1p().sum() * (rows[:, 0] > 0.5).sum()).backward()  # every process the same loss
 grad = mine.grad / here.size  # as average_gradients would do
 torch.save({"rows": rows.detach(), "grad": here.gather(grad)}, f"{sys.argv[3]}.{here.rank}")

@@ -15,16 +15,16 @@ from kineme.views.augment import (
     Crop,
     ViewDraw,
     ViewSettings,
+    add_noise,
     apply_view,
     centre_crop,
     crop_length,
     draw_crop,
     draw_view,
-    jitter,
     mirror,
+    rotation_matrices,
     shears,
     transform,
-    turns,
     view,
     views,
 )
@@ -49,7 +49,7 @@ def made(lengths, bones: Layout = NTU, persons=2, coords=3, **card):
     seen[offsets[1] : offsets[2] if len(lengths) > 1 else None, 0, 2] = 0
     frames *= seen[..., None] > 0
     return SimpleNamespace(
-        frames=frames, seen=seen, lengths=np.array(lengths), offsets=offsets, layout=bones, card=card
+        frames=frames, confidence=seen, lengths=np.array(lengths), offsets=offsets, layout=bones, card=card
     )
 
 
@@ -73,9 +73,9 @@ def random_batch(size=3, time=8, persons=2, bones=NTU, coords=3) -> Batch:
 
 
 @given(st.integers(1, 10_000), st.floats(0, 1), st.integers(1, 200))
-def test_the_crop_length_is_the_one_of_the_specification(n, scale, least):
-    assert crop_length(torch.tensor([n]), torch.tensor([scale], dtype=torch.float64), least).item() == min(
-        max(math.floor(n * scale), least), n
+def test_the_crop_length_is_the_one_of_the_specification(n, scale, min_frames):
+    assert crop_length(torch.tensor([n]), torch.tensor([scale], dtype=torch.float64), min_frames).item() == min(
+        max(math.floor(n * scale), min_frames), n
     )
 
 
@@ -94,7 +94,7 @@ def test_random_crops_stay_inside(lengths, seed):
 
 def test_random_crops_are_uniform_in_fraction_and_place():
     n = 1000
-    start, length = draw_crop(torch.full((200_000,), n), generator(), 0.2, 0.9, least=1)
+    start, length = draw_crop(torch.full((200_000,), n), generator(), 0.2, 0.9, min_frames=1)
     fraction = length / n
     assert fraction.min() >= 0.2
     assert fraction.max() < 0.9
@@ -102,7 +102,7 @@ def test_random_crops_are_uniform_in_fraction_and_place():
     assert abs(fraction.std() - 0.7 / 12**0.5) < 2e-3
     counts = torch.histc(start / (n - length + 1), bins=10, min=0, max=1)
     assert (counts / counts.mean() - 1).abs().max() < 0.04
-    start, _ = draw_crop(torch.full((60_000,), 66), generator(), 0, 0, least=64)  # three places
+    start, _ = draw_crop(torch.full((60_000,), 66), generator(), 0, 0, min_frames=64)  # three places
     assert (start.bincount() / 20_000 - 1).abs().max() < 0.03
     assert start.unique().tolist() == [0, 1, 2]
 
@@ -159,12 +159,14 @@ def test_turns_are_counter_clockwise_rotations():
     quarter = torch.tensor([math.pi / 2])
     x, y, z = torch.eye(3)
     for axis, first, second in ((0, y, z), (1, z, x), (2, x, y)):
-        torch.testing.assert_close(first @ turns(quarter, 3, axis)[0], second, atol=1e-6, rtol=0)
-    torch.testing.assert_close(turns(quarter, 3)[0], turns(quarter, 3, 1)[0])
-    torch.testing.assert_close(torch.tensor([1.0, 0]) @ turns(quarter, 2)[0], torch.tensor([0.0, 1]), atol=1e-6, rtol=0)
+        torch.testing.assert_close(first @ rotation_matrices(quarter, 3, axis)[0], second, atol=1e-6, rtol=0)
+    torch.testing.assert_close(rotation_matrices(quarter, 3)[0], rotation_matrices(quarter, 3, 1)[0])
+    torch.testing.assert_close(
+        torch.tensor([1.0, 0]) @ rotation_matrices(quarter, 2)[0], torch.tensor([0.0, 1]), atol=1e-6, rtol=0
+    )
     angles = torch.randn(20, dtype=torch.float64)
     for coords in (2, 3):
-        matrix = turns(angles, coords)
+        matrix = rotation_matrices(angles, coords)
         torch.testing.assert_close(matrix @ matrix.mT, torch.eye(coords).double().expand_as(matrix))
         torch.testing.assert_close(torch.linalg.det(matrix), torch.ones(20).double())
         torch.testing.assert_close(matrix.diagonal(dim1=1, dim2=2).sum(1), coords - 2 + 2 * angles.cos())
@@ -180,13 +182,13 @@ def test_mirror_exchanges_the_sides_of_the_chosen_samples():
     flip = torch.tensor([-1.0, 1, 1])
     left, right = NTU.joints.index("left_wrist"), NTU.joints.index("right_wrist")
     assert torch.equal(there.joints[chosen][:, :, :, left], batch.joints[chosen][:, :, :, right] * flip)
-    assert torch.equal(there.seen[chosen][..., left], batch.seen[chosen][..., right])
+    assert torch.equal(there.confidence[chosen][..., left], batch.confidence[chosen][..., right])
     middle = NTU.joints.index("head")
     assert torch.equal(there.joints[chosen][:, :, :, middle, 0], -batch.joints[chosen][:, :, :, middle, 0])
-    assert torch.equal(there.joints.eq(0).all(-1), there.seen.eq(0))  # confidences follow their joints
+    assert torch.equal(there.joints.eq(0).all(-1), there.confidence.eq(0))  # confidences follow their joints
     back = mirror(there, chosen, NTU)
     assert torch.equal(back.joints, batch.joints)
-    assert torch.equal(back.seen, batch.seen)
+    assert torch.equal(back.confidence, batch.confidence)
 
 
 def test_mirror_serves_two_coordinates():
@@ -199,8 +201,8 @@ def test_mirror_serves_two_coordinates():
 def test_jitter_leaves_missing_joints_alone():
     batch = random_batch()
     noise = torch.randn(batch.joints.shape, generator=generator(7))
-    noisy = jitter(batch, noise)
-    there = batch.seen > 0
+    noisy = add_noise(batch, noise)
+    there = batch.confidence > 0
     torch.testing.assert_close(noisy.joints[there], (batch.joints + noise)[there])
     assert not noisy.joints[~there].any()
 
@@ -240,14 +242,14 @@ def test_corruption_takes_its_share_of_the_joints(name, touched):
 
 
 def test_settings_switch_augmentations_on_and_off():
-    plain = many(ViewSettings(shear=0, corrupt=0), 100)
+    plain = many(ViewSettings(shear=0, joint_jitter=0), 100)
     assert plain[2:] == (None,) * 5
-    sheared = many(ViewSettings(corrupt=0, shear=0.3))
+    sheared = many(ViewSettings(joint_jitter=0, shear=0.3))
     assert sheared.touched is None
     assert 0.29 < (sheared.matrix - torch.eye(3)).abs().max() <= 0.3
     corrupted = many(ViewSettings(shear=0), 1000)
     assert torch.equal(corrupted.matrix[corrupted.touched.all(1)].unique(dim=0), torch.eye(3)[None])
-    everything = many(ViewSettings(mirror=0.3, rotate=0.5, jitter=0.1, frames=4))
+    everything = many(ViewSettings(mirror=0.3, rotate=0.5, noise=0.1, frames=4))
     assert abs(everything.mirrored.float().mean() - 0.3) < 0.02
     assert everything.turn.abs().max() <= 0.5
     assert abs(everything.turn.var() - 0.5**2 / 3) < 3e-3
@@ -256,7 +258,7 @@ def test_settings_switch_augmentations_on_and_off():
 
 
 def test_a_changed_setting_leaves_the_rest_of_the_view_as_it_was():
-    plain, changed = many(ViewSettings(), 50), many(ViewSettings(mirror=0.5, rotate=1, jitter=0.1), 50)
+    plain, changed = many(ViewSettings(), 50), many(ViewSettings(mirror=0.5, rotate=1, noise=0.1), 50)
     assert torch.equal(plain.crop.start, changed.crop.start)
     assert torch.equal(plain.crop.length, changed.crop.length)
     assert torch.equal(plain.matrix, changed.matrix)
@@ -267,13 +269,13 @@ def test_a_changed_setting_leaves_the_rest_of_the_view_as_it_was():
     "wrong",
     [
         {"frames": 0},
-        {"least": 0},
+        {"min_frames": 0},
         {"crop_low": 0.9, "crop_high": 0.8},
         {"crop_high": 1.1},
-        {"corrupt": 1.5},
+        {"joint_jitter": 1.5},
         {"mirror": -0.1},
         {"shear": -1},
-        {"jitter": float("nan")},
+        {"noise": float("nan")},
     ],
 )
 def test_settings_outside_their_range_are_refused(wrong):
@@ -292,14 +294,14 @@ def test_a_store_in_which_x_points_up_is_not_mirrored():
 # ---- views
 
 
-EVERYTHING = ViewSettings(mirror=0.5, rotate=0.5, jitter=0.05)
+EVERYTHING = ViewSettings(mirror=0.5, rotate=0.5, noise=0.05)
 
 
 def test_the_same_generator_gives_the_same_views():
     source = ClipLoader(made([70, 300, 64]))
     one, same, other = (view(source, source.rows, EVERYTHING, generator(seed)) for seed in (1, 1, 2))
     assert torch.equal(one.joints, same.joints)
-    assert torch.equal(one.seen, same.seen)
+    assert torch.equal(one.confidence, same.confidence)
     assert not torch.equal(one.joints, other.joints)
     gen = generator(1)
     first, second = (view(source, source.rows, EVERYTHING, gen) for _ in range(2))
@@ -330,7 +332,7 @@ def test_draws_do_not_depend_on_the_device_nor_is_the_device_asked_for_a_value()
         assert one.device.type == other.device.type == "cpu"
         assert torch.equal(one, other)
     batch = apply_view(elsewhere, index, draws[1])
-    assert batch.joints.device.type == batch.seen.device.type == batch.index.device.type == "meta"
+    assert batch.joints.device.type == batch.confidence.device.type == batch.index.device.type == "meta"
     assert batch.joints.shape == (4, 64, 2, 25, 3)
     for name in ("joint", "bone", "motion"):
         assert stream(batch, name, NTU).joints.shape == batch.joints.shape
@@ -344,7 +346,7 @@ def test_views_on_a_gpu_are_those_of_the_cpu(resident):
     index = torch.tensor([2, 0, 1, 1])
     one, other = (view(source, index, EVERYTHING, generator()) for source in (here, there))
     torch.testing.assert_close(other.joints.cpu(), one.joints, atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(other.seen.cpu(), one.seen, atol=1e-6, rtol=0)
+    torch.testing.assert_close(other.confidence.cpu(), one.confidence, atol=1e-6, rtol=0)
     assert torch.equal(other.joints.cpu() == 0, one.joints == 0)
 
 
@@ -365,7 +367,7 @@ def test_a_view_does_not_depend_on_the_rest_of_its_batch():
 )
 def test_views_of_any_shape(bones, persons, coords, frames):
     source = ClipLoader(made([70, 1, 64], bones if len(bones) > 2 else chain(3), persons, coords))
-    everything = ViewSettings(frames=frames, mirror=0.5, rotate=0.5, jitter=0.05, least=3)
+    everything = ViewSettings(frames=frames, mirror=0.5, rotate=0.5, noise=0.05, min_frames=3)
     for size in (1, 5):
         batch = view(source, torch.arange(size) % 3, everything, generator())
         assert batch.joints.shape == (size, frames, persons, len(source.layout), coords)
@@ -384,7 +386,7 @@ def test_corruption_in_a_view():  # invariant 14
     zeroed = corrupted & ~draw.matrix.flatten(1).any(1)
     assert zeroed.any()
     assert (batch.joints[zeroed].eq(0).all(-1).all(1).sum(-1) == 15).all()  # in both persons
-    assert torch.equal(batch.seen, plain.seen)  # a zeroed joint is not a missing one
+    assert torch.equal(batch.confidence, plain.confidence)  # a zeroed joint is not a missing one
     sheared = ~corrupted
     wanted = torch.einsum("btmvc,bcd->btmvd", plain.joints, draw.matrix)
     torch.testing.assert_close(batch.joints[sheared], wanted[sheared], atol=2e-6, rtol=1e-6)
@@ -395,13 +397,13 @@ def test_missing_joints_and_absent_persons_stay_zero_in_every_view():
     for seed in range(10):
         batch = view(source, torch.tensor([0, 1]), EVERYTHING, generator(seed))
         assert not batch.joints[0, :, 1].any()
-        assert not batch.seen[0, :, 1].any()
-        assert batch.seen[1].eq(0).sum() == 64  # one joint, wherever the mirror put it
-        assert not batch.joints[batch.seen == 0].any()
+        assert not batch.confidence[0, :, 1].any()
+        assert batch.confidence[1].eq(0).sum() == 64  # one joint, wherever the mirror put it
+        assert not batch.joints[batch.confidence == 0].any()
 
 
 def test_views_are_turned_about_the_axis_that_points_up():
-    settings = ViewSettings(rotate=1, shear=0, corrupt=0, crop_low=1)
+    settings = ViewSettings(rotate=1, shear=0, joint_jitter=0, crop_low=1)
     for up, axis in (("+z", 2), ("-y", 1), (None, 1)):
         source = ClipLoader(made([64, 64], up=up))
         batch = view(source, torch.arange(2), settings, generator())
@@ -425,7 +427,7 @@ def test_bones_add_up_to_the_joints():
             total, at = total + bone.joints[:, :, :, at], NTU.parents[at]
         torch.testing.assert_close(total, batch.joints[:, :, :, joint] - batch.joints[:, :, :, root], atol=1e-5, rtol=0)
         parent = joint if joint == root else NTU.parents[joint]
-        assert torch.equal(bone.seen[..., joint], batch.seen[..., joint] * batch.seen[..., parent])
+        assert torch.equal(bone.confidence[..., joint], batch.confidence[..., joint] * batch.confidence[..., parent])
 
 
 def test_motion_adds_up_to_the_joints():
@@ -434,20 +436,20 @@ def test_motion_adds_up_to_the_joints():
     assert not motion.joints[:, -1].any()
     restored = batch.joints[:, :1] + motion.joints[:, :-1].cumsum(1)
     torch.testing.assert_close(restored, batch.joints[:, 1:], atol=1e-5, rtol=0)
-    assert torch.equal(motion.seen[:, :-1], batch.seen[:, 1:] * batch.seen[:, :-1])
-    assert torch.equal(motion.seen[:, -1], batch.seen[:, -1])
+    assert torch.equal(motion.confidence[:, :-1], batch.confidence[:, 1:] * batch.confidence[:, :-1])
+    assert torch.equal(motion.confidence[:, -1], batch.confidence[:, -1])
 
 
 def test_streams_leave_the_joints_as_they_are():
     batch = random_batch(bones=layout("coco17"), coords=2)
-    joints, seen = batch.joints.clone(), batch.seen.clone()
+    joints, seen = batch.joints.clone(), batch.confidence.clone()
     assert stream(batch, "joint", layout("coco17")) is batch
     for name in ("bone", "motion"):
         made_of = stream(batch, name, layout("coco17"))
         assert made_of.joints.shape == joints.shape
         assert torch.equal(made_of.index, batch.index)
     assert torch.equal(batch.joints, joints)
-    assert torch.equal(batch.seen, seen)
+    assert torch.equal(batch.confidence, seen)
 
 
 def test_an_unknown_stream_is_named():

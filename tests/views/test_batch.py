@@ -36,7 +36,9 @@ def made(lengths, persons=2, joints=5, coords=3, seed=0):
     for clip in range(0, len(lengths) if persons > 1 else 0, 2):
         part = slice(offsets[clip], offsets[clip + 1])
         frames[part, -1], seen[part, -1] = 0, 0
-    return SimpleNamespace(frames=frames, seen=seen, lengths=np.array(lengths), offsets=offsets, layout=chain(joints))
+    return SimpleNamespace(
+        frames=frames, confidence=seen, lengths=np.array(lengths), offsets=offsets, layout=chain(joints)
+    )
 
 
 def whole(source: ClipLoader, index: torch.Tensor, frames: int) -> Batch:
@@ -61,11 +63,11 @@ def test_a_batch_is_cut_and_moved():
         part = batch[which]
         assert len(part) == len(rows)
         assert part.index.tolist() == rows
-        for name in ("joints", "seen", "frames"):
+        for name in ("joints", "confidence", "frames"):
             assert torch.equal(getattr(part, name), getattr(batch, name)[rows])
     moved = batch.to("meta")
-    assert all(getattr(moved, name).device.type == "meta" for name in ("joints", "seen", "index", "frames"))
-    assert Batch(batch.joints, batch.seen, batch.index)[1:].frames is None
+    assert all(getattr(moved, name).device.type == "meta" for name in ("joints", "confidence", "index", "frames"))
+    assert Batch(batch.joints, batch.confidence, batch.index)[1:].frames is None
     with pytest.raises(TypeError, match="slice"):
         batch[1]
 
@@ -86,12 +88,14 @@ def test_gather_is_the_linear_resize_of_each_stretch(data):
     batch = ClipLoader(clips).gather(index, torch.tensor(first), torch.tensor(many), frames)
     assert batch.joints.shape == (len(index), frames, persons, joints, coords)
     assert batch.joints.dtype == torch.float32
-    assert batch.seen.shape == batch.joints.shape[:-1]
+    assert batch.confidence.shape == batch.joints.shape[:-1]
     assert torch.equal(batch.index, index)
     for row, (i, begin, length) in enumerate(zip(rows, first, many)):
         part = slice(clips.offsets[i] + begin, clips.offsets[i] + begin + length)
         torch.testing.assert_close(batch.joints[row].double(), resized(clips.frames[part], frames), atol=2e-6, rtol=0)
-        torch.testing.assert_close(batch.seen[row].double(), resized(clips.seen[part], frames), atol=2e-6, rtol=0)
+        torch.testing.assert_close(
+            batch.confidence[row].double(), resized(clips.confidence[part], frames), atol=2e-6, rtol=0
+        )
 
 
 @settings(deadline=None)
@@ -114,7 +118,7 @@ def test_as_many_frames_as_the_stretch_has_are_the_stretch_itself():
     source = ClipLoader(clips)
     batch = whole(source, torch.tensor([0, 2]), 64)
     assert np.array_equal(batch.joints[1].numpy(), clips.frames[84:])
-    assert np.array_equal(batch.seen[0].numpy(), clips.seen[:64])
+    assert np.array_equal(batch.confidence[0].numpy(), clips.confidence[:64])
 
 
 def test_constants_stay_and_lines_stay_lines():
@@ -136,10 +140,10 @@ def test_absent_persons_stay_absent():
     batch = whole(ClipLoader(made([90, 50, 10])), torch.arange(3), 40)
     absent, present = batch[::2], batch[1:2]
     assert not absent.joints[:, :, -1].any()
-    assert not absent.seen[:, :, -1].any()
+    assert not absent.confidence[:, :, -1].any()
     assert present.joints[:, :, -1].all()
-    assert present.seen.min() > 0
-    assert batch.seen.max() <= 1
+    assert present.confidence.min() > 0
+    assert batch.confidence.max() <= 1
 
 
 @pytest.mark.parametrize(("start", "length"), [(-1, 5), (0, 0), (0, 21), (18, 3)])
@@ -156,7 +160,7 @@ def test_a_stretch_that_leaves_its_clip_is_refused(start, length):
 def mapped(tmp_path):
     """A store whose arrays are read-only memory maps."""
     clips = made([90, 130, 64, 200, 75, 300])
-    for name in ("frames", "seen"):
+    for name in ("frames", "confidence"):
         np.save(tmp_path / f"{name}.npy", getattr(clips, name))
         setattr(clips, name, np.load(tmp_path / f"{name}.npy", mmap_mode="r"))
     return clips
@@ -166,13 +170,13 @@ def test_a_store_on_the_device_and_one_in_its_memory_map_give_the_same_batches(m
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # a read-only map is no reason to complain
         there, on_disk = (ClipLoader(mapped, resident=resident) for resident in (True, False))
-    everything = ViewSettings(mirror=0.5, rotate=0.5, jitter=0.1)
+    everything = ViewSettings(mirror=0.5, rotate=0.5, noise=0.1)
     for round, size in enumerate((1, 4, 32)):
         index = torch.randint(6, (size,), generator=torch.Generator().manual_seed(round))
         one = view(there, index, everything, torch.Generator().manual_seed(round))
         other = view(on_disk, index, everything, torch.Generator().manual_seed(round))
         assert torch.equal(one.joints, other.joints)
-        assert torch.equal(one.seen, other.seen)
+        assert torch.equal(one.confidence, other.confidence)
         crop = centre_crop(there.lengths[index])
         assert torch.equal(there.gather(index, *crop, 50).joints, on_disk.gather(index, *crop, 50).joints)
 
@@ -187,7 +191,7 @@ def test_a_resident_store_is_a_copy_and_the_other_is_not():
 
 
 def test_a_quarter_of_the_free_memory_is_the_limit(mapped, monkeypatch):
-    size = mapped.frames.nbytes + mapped.seen.nbytes
+    size = mapped.frames.nbytes + mapped.confidence.nbytes
     monkeypatch.setattr(source, "_free_memory", lambda device: 4 * size)
     assert ClipLoader(mapped).resident
     monkeypatch.setattr(source, "_free_memory", lambda device: 4 * size - 1)
@@ -222,7 +226,7 @@ def test_single_frames_by_their_number(resident):
     assert numbers.tolist() == [4, 5, 6, 7, 8, 0, 1, 2]
     joints, seen = source.poses(numbers.flip(0))
     np.testing.assert_array_equal(joints.flip(0), data.frames[numbers])
-    np.testing.assert_array_equal(seen.flip(0), data.seen[numbers])
+    np.testing.assert_array_equal(seen.flip(0), data.confidence[numbers])
 
 
 @pytest.mark.parametrize(("up", "axis", "way"), [("+y", 1, 1), ("-y", 1, -1), ("+z", 2, 1), (None, 1, 1)])
@@ -245,8 +249,8 @@ def test_a_store_on_disk_is_a_source(tmp_path):
     batch = source.gather(torch.tensor([1, 0]), torch.tensor([0, 10]), torch.tensor([90, 60]), 60)
     assert np.array_equal(batch.joints[1, :, :1].numpy(), motions[0].joints[10:])
     assert not batch.joints[1, :, 1].any()
-    assert not batch.seen[1, :, 1].any()
-    assert (batch.seen[0] == 1).all()
+    assert not batch.confidence[1, :, 1].any()
+    assert (batch.confidence[0] == 1).all()
 
 
 # ---- memory that is used again
@@ -274,10 +278,12 @@ def test_batches_that_are_held_are_not_written_over():
     source, gen = ClipLoader(made([90, 130, 64, 200])), torch.Generator().manual_seed(0)
     index = torch.tensor([0, 1, 2, 3])
     held = [view(source, index, ViewSettings(), gen) for _ in range(20)]
-    copies = [(batch.joints.clone(), batch.seen.clone()) for batch in held]
+    copies = [(batch.joints.clone(), batch.confidence.clone()) for batch in held]
     for _ in range(20):
         view(source, index, ViewSettings(), gen)
-    assert all(torch.equal(b.joints, joints) and torch.equal(b.seen, seen) for b, (joints, seen) in zip(held, copies))
+    assert all(
+        torch.equal(b.joints, joints) and torch.equal(b.confidence, seen) for b, (joints, seen) in zip(held, copies)
+    )
 
 
 def test_what_autograd_keeps_is_not_written_over():
@@ -313,7 +319,7 @@ def test_several_threads_may_gather():
 
 
 def test_no_gradient_is_recorded():
-    everything = ViewSettings(mirror=0.5, rotate=1, jitter=1)
+    everything = ViewSettings(mirror=0.5, rotate=1, noise=1)
     batch = view(ClipLoader(made([90, 70])), torch.arange(2), everything, torch.Generator())
     assert not any(stream(batch, name, chain(5)).joints.requires_grad for name in ("joint", "bone", "motion"))
     with torch.inference_mode():

@@ -157,13 +157,13 @@ def test_a_layout_without_hips_is_refused():
 def test_rotations():
     """Spec, 7.2."""
     angles = torch.deg2rad(torch.tensor([[0.0, 0, 0], [90, -90, 180], [37, -12, 25]], dtype=torch.float64))
-    found = random_cameras.rotations(angles)
+    found = random_cameras.rotation_matrices(angles)
     torch.testing.assert_close(found[0], torch.eye(3, dtype=torch.float64))
     torch.testing.assert_close(
         found[1], torch.tensor([[0.0, 1, 0], [0, 0, 1], [1, 0, 0]], dtype=torch.float64), atol=1e-12, rtol=0
     )
     for frame in ("body", "camera"):
-        turn = random_cameras.rotations(angles, frame)
+        turn = random_cameras.rotation_matrices(angles, frame)
         torch.testing.assert_close(turn @ turn.mT, torch.eye(3, dtype=torch.float64).expand(3, 3, 3))
         torch.testing.assert_close(torch.linalg.det(turn), torch.ones(3, dtype=torch.float64))
 
@@ -223,7 +223,7 @@ def test_a_random_camera_is_the_sensor_where_it_stands_where_the_sensor_stood():
 
 
 def test_cameras_are_drawn_as_said():
-    settings = CameraSettings(azimuth=90, elevation=20, roll=0, near=2, far=10, hide=0.25)
+    settings = CameraSettings(azimuth=90, elevation=20, roll=0, distance_min=2, distance_max=10, joint_dropout=0.25)
     one, same, other = (
         random_cameras.draw_cameras(4000, settings, torch.Generator().manual_seed(s)) for s in (0, 0, 1)
     )
@@ -244,9 +244,9 @@ def test_a_camera_steps_back_from_what_would_reach_it():
     body = bodies(SOLID["pose13"], rows=400, seed=1)
     body[:200, 12] *= 6
     drawn = random_cameras.draw_cameras(400, CameraSettings(), torch.Generator().manual_seed(0))
-    released = drawn._replace(clear=0.0)
+    released = drawn._replace(min_depth=0.0)
     near, far = (random_cameras.project(body, cameras) for cameras in (released, drawn))
-    depth = camera.rotate(body, random_cameras.rotations(drawn.angles.double()))[..., 1].amin(1) + 2
+    depth = camera.rotate(body, random_cameras.rotation_matrices(drawn.angles.double()))[..., 1].amin(1) + 2
     moved = depth < 0.5
     assert 10 < int(moved.sum()) < 390
     assert torch.equal(near[~moved], far[~moved])
@@ -260,15 +260,24 @@ def test_in_the_camera_frame_elevation_is_the_height_of_the_camera():
     """Seen from above, what is higher is nearer; in the body frame it depends on which way the body was turned."""
     angles = torch.deg2rad(torch.tensor([[a, 30.0, 0] for a in (0, 77, 180, 270)]))
     up = torch.tensor([0.0, 0, 1])
-    near = random_cameras.rotations(angles, "camera") @ up
+    near = random_cameras.rotation_matrices(angles, "camera") @ up
     torch.testing.assert_close(near, near[:1].expand(4, 3))
     assert not torch.allclose(
-        random_cameras.rotations(angles, "body") @ up, (random_cameras.rotations(angles, "body") @ up)[:1]
+        random_cameras.rotation_matrices(angles, "body") @ up,
+        (random_cameras.rotation_matrices(angles, "body") @ up)[:1],
     )
 
 
 @pytest.mark.parametrize(
-    "bad", [{"near": 0}, {"near": 3, "far": 2}, {"hide": 1.5}, {"clear": 3}, {"azimuth": 200}, {"roll": -1}]
+    "bad",
+    [
+        {"distance_min": 0},
+        {"distance_min": 3, "distance_max": 2},
+        {"joint_dropout": 1.5},
+        {"min_depth": 3},
+        {"azimuth": 200},
+        {"roll": -1},
+    ],
 )
 def test_impossible_cameras_are_refused(bad):
     with pytest.raises(InputError, match=r"cameras\."):

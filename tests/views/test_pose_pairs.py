@@ -72,7 +72,7 @@ def test_both_views_of_a_2d_pair_are_of_one_moment(flat):
     views = pairs.views(draw)
     joints, seen = pairs.person(draw.numbers)
     torch.testing.assert_close(views.joints[:, 0, 0], joints)
-    assert torch.equal(views.seen[:, 0, 0] > 0, seen)
+    assert torch.equal(views.confidence[:, 0, 0] > 0, seen)
 
 
 def test_2d_poses_with_y_upwards_are_turned_over(tmp_path, flat):
@@ -122,9 +122,9 @@ def test_what_the_sensor_saw(solid):
 
 def test_hidden_joints_lose_their_seen(solid, flat):
     for store in (solid, flat):
-        pairs = Pairs(ClipLoader(store), CameraSettings(hide=0.5))
+        pairs = Pairs(ClipLoader(store), CameraSettings(joint_dropout=0.5))
         views = pairs.views(pairs.draw_views(torch.arange(200), gen()))
-        assert float(views.seen.mean()) == pytest.approx(0.5, abs=0.05)
+        assert float(views.confidence.mean()) == pytest.approx(0.5, abs=0.05)
 
 
 def test_frames_without_a_trunk_are_left_out(tmp_path, solid):

@@ -220,8 +220,8 @@ def test_pictures_of_other_kinds_and_names_from_anywhere(kick, tmp_path):
 
 
 def test_a_sheet_is_as_tall_as_its_rows(kick, tmp_path):
-    strips.sheet([kick], tmp_path / "one.png")
-    strips.sheet([kick, one("jump"), one("squat")], tmp_path / "three.png", titles=["a" * 200, "b", "c"])
+    strips.grid([kick], tmp_path / "one.png")
+    strips.grid([kick, one("jump"), one("squat")], tmp_path / "three.png", titles=["a" * 200, "b", "c"])
     sizes = [Image.open(tmp_path / f"{name}.png").size for name in ("one", "three")]
     assert 2.5 < sizes[1][1] / sizes[0][1] < 3.6
     assert sizes[1][0] < sizes[0][0] + 300  # long titles are cut

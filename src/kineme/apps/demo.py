@@ -47,12 +47,12 @@ SETTINGS = (
     "encoder.layers=1",  # half the time of two, and in so few steps as good
     "method.stream=motion",  # how joints move says more about an action than where they are
     "method.views.frames=24",  # of 2 to 3 seconds: fewer frames are less noise between two, and less time
-    "method.views.corrupt=0.3",  # joints are lost in these recordings: views without some of them are to be alike
-    "method.views.jitter=0",  # noise is there already
+    "method.views.joint_jitter=0.3",  # joints are lost in these recordings: views without some of them are to be alike
+    "method.views.noise=0",  # noise is there already
     "loop.lr=0.003",  # a quarter of the preset's steps
 )
 BATCH, STEPS = 64, 500  # of one training, however many clips there are
-QUICK = ("encoder.hidden=16", "encoder.layers=1", "method.views.frames=8", "method.views.least=8")
+QUICK = ("encoder.hidden=16", "encoder.layers=1", "method.views.frames=8", "method.views.min_frames=8")
 QUICK_CLIPS, QUICK_SUBJECTS, QUICK_STEPS = 96, 2, 4
 
 PROTOCOLS = {"knn": {"k": [1]}, "linear": {}}
@@ -154,7 +154,7 @@ class Demo:
 
     def _draw(self, motions: Sequence[Motion], how: str) -> None:
         with self._step("draw", f"Drawing some of them, {how}: {self._picture('motions.png')}, motions.gif"):
-            strips.sheet(motions, self._picture("motions.png"))
+            strips.grid(motions, self._picture("motions.png"))
             strips.gif(motions, self._picture("motions.gif"))
 
     # -------------------------------------------------------------------------------------------- the learning
@@ -174,7 +174,7 @@ class Demo:
                     self.out / "runs" / f"seed-{seed}",
                     seed=seed,
                     split=split,
-                    overrides=settings,
+                    settings=settings,
                     progress=True,
                 )
                 log = logs[path.name] = [json.loads(line) for line in (path / "log.jsonl").read_text().splitlines()]
@@ -190,16 +190,16 @@ class Demo:
         self._report(store)
 
     def _score(self, store: Store, model: embed.Model, tests: Sequence[Split]) -> None:
-        """Score an encoder beside its own random weights, and with the first one the hand-made features."""
-        with self._step("score", "  Scoring it beside its own random weights") as said:
+        """Score an encoder beside its untrained self, and with the first one the hand-made features."""
+        with self._step("score", "  Scoring it beside its untrained self") as said:
             rows = [
                 row
                 for test in tests
-                for row in evaluate(model, store, tuple(PROTOCOLS), test, settings=PROTOCOLS, floor=not self.rows)
+                for row in evaluate(model, store, tuple(PROTOCOLS), test, settings=PROTOCOLS, baseline=not self.rows)
             ]
             self.rows += rows
-            last = {row["who"]: row["score"] for row in rows if row["protocol"] == "knn"}
-            said.append(f"1-NN, {tests[-1].name}: {last[scores.LEARNED]:.3f}, random {last[scores.RANDOM]:.3f}")
+            last = {row["features"]: row["score"] for row in rows if row["protocol"] == "knn"}
+            said.append(f"1-NN, {tests[-1].name}: {last[scores.TRAINED]:.3f}, random {last[scores.UNTRAINED]:.3f}")
 
     def _draw_neighbours(self, store: Store, model: embed.Model, tests: Sequence[Split]) -> None:
         """Clips drawn by lot among the test clips (of the other camera where there is one), and their nearest among
@@ -368,13 +368,13 @@ def _others(store: Store, query: int) -> np.ndarray:
 
 def _verdict(rows: Sequence[scores.Row]) -> str:
     """In one sentence whether learning won."""
-    means = {(mean["protocol"], mean["split"], mean["who"]): mean for mean in scores.summary(rows)}
+    means = {(mean["protocol"], mean["split"], mean["features"]): mean for mean in scores.summary(rows)}
     pairs = [
-        (mean, means[protocol, split, scores.RANDOM])
+        (mean, means[protocol, split, scores.UNTRAINED])
         for (protocol, split, who), mean in means.items()
-        if who == scores.LEARNED
+        if who == scores.TRAINED
     ]
     won = sum(mine["mean"] - other["mean"] > max(mine["spread"], other["spread"]) for mine, other in pairs)
     spread = "" if any(mine["n"] == 1 for mine, _ in pairs) else " by more than the spread of the trainings"
-    said = f"{won} of {len(pairs)} scores are above those of random weights{spread}."
+    said = f"{won} of {len(pairs)} scores are above those of the untrained encoder{spread}."
     return f"Learning won: {said}" if won == len(pairs) else f"Learning did NOT win everywhere: {said}"

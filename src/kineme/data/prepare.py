@@ -50,14 +50,14 @@ class Report:
 
     Attributes:
         clips, frames: how many the store holds.
-        set_aside: (file, reason) of everything that was left out.
+        skipped: (file, reason) of everything that was left out.
         maps: for every layout that was mapped: ``source`` and ``target``; ``missing``, ``virtual``, ``unused`` joints.
         notes: what else should be known.
     """
 
     clips: int
     frames: int
-    set_aside: tuple[tuple[str, str], ...] = ()
+    skipped: tuple[tuple[str, str], ...] = ()
     maps: tuple[Mapping[str, Any], ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -68,9 +68,9 @@ class Report:
             lines += [f"  {word}: {_some(made[word])}" for word in ("missing", "unused") if made[word]]
             lines += [f"  {joint} = {recipe}" for joint, recipe in made["virtual"].items()]
         lines += self.notes
-        if self.set_aside:
-            lines.append(f"{len(self.set_aside)} set aside (all in set_aside.jsonl):")
-            lines += [f"  {file}: {reason}" for file, reason in self.set_aside[:10]]
+        if self.skipped:
+            lines.append(f"{len(self.skipped)} skipped (all in skipped.jsonl):")
+            lines += [f"  {file}: {reason}" for file, reason in self.skipped[:10]]
         return "\n".join(lines)
 
 
@@ -94,7 +94,7 @@ def prepare(
     """Turn a folder of motion files (or one file) into a store.
 
     Files are taken in the order of their names; the result does not depend on ``jobs``. A file or clip that cannot be
-    used is set aside with the reason (``set_aside.jsonl`` in the store), never fatal, never silent; hidden files are
+    used is skipped with the reason (``skipped.jsonl`` in the store), never fatal, never silent; hidden files are
     passed over. Lengths in mm, cm or inches are stored in metres. Work goes on in ``DEST.partial``: called again after
     it was killed, with the same arguments and files, it takes up what was done there and ends with the same bytes. A
     finished store of the same arguments and files is opened as it is; nothing is ever overwritten.
@@ -139,9 +139,10 @@ def prepare(
 
 
 def report(store: Store) -> Report:
-    """What came of the preparation of a store, read from its card and ``set_aside.jsonl``."""
-    aside = store.path / "set_aside.jsonl"
-    lines = map(json.loads, aside.read_bytes().splitlines() if aside.exists() else [])
+    """What came of the preparation of a store, read from its card and ``skipped.jsonl``."""
+    names = ("skipped.jsonl", "set_aside.jsonl")  # the second is what Kineme 0.1.0 wrote
+    found = next((store.path / name for name in names if (store.path / name).exists()), None)
+    lines = map(json.loads, found.read_bytes().splitlines() if found else [])
     notes = list(store.card.get("notes", ()))
     if norms.NOTE in store.clips.column_names:
         partly = len(store) - store.clips[norms.NOTE].null_count
@@ -164,7 +165,7 @@ class _Plan:
     partial: Path
     options: Options
     units: list[str]
-    aside: list[dict[str, str]]
+    skipped: list[dict[str, str]]
     shards: list[list[str]]
     key: str
 
@@ -213,7 +214,7 @@ def _plan(
         if fnmatch.fnmatch(path, "*missing_skeletons*.txt")
         for name in ntu.missing_skeletons(searched / path)
     }
-    aside = [
+    skipped = [
         {"file": unit, "reason": f"listed in {left_out[PurePosixPath(unit).stem]}"}
         for unit in units
         if PurePosixPath(unit).stem in left_out
@@ -221,12 +222,14 @@ def _plan(
     shards = _shards([unit for unit in units if PurePosixPath(unit).stem not in left_out], listing)
     if not shards:
         raise InputError(
-            src, f"all of its {len(units)} files are {aside[0]['reason']}" if aside else "no file in it", "motion files"
+            src,
+            f"all of its {len(units)} files are {skipped[0]['reason']}" if skipped else "no file in it",
+            "motion files",
         )
     asked = {**dataclasses.asdict(options), "root": None}
     facts = [[str(path), *(_listing(path) if path.is_dir() else _listing(path.parent, path.stem))] for path in beside]
     key = files.sha256(json.dumps([__version__, stores.FORMAT, asked, units, listing, facts]).encode())
-    return _Plan(src, dest, partial, options, units, aside, shards, key)
+    return _Plan(src, dest, partial, options, units, skipped, shards, key)
 
 
 def _listing(root: Path, stem: str | None = None) -> Iterator[tuple[str, tuple[int, int]]]:
@@ -295,7 +298,7 @@ def _claimed(plan: _Plan) -> Iterator[None]:
             if fcntl is not None:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise InputError(folder, "another process is preparing this store", mend="Wait for it to end") from None
+            raise InputError(folder, "another process is preparing this store", hint="Wait for it to end") from None
         with writing(folder):
             note = folder / "plan.json"
             same = note.exists() and note.read_text(encoding="ascii") == plan.key
@@ -311,7 +314,7 @@ def _collect(plan: _Plan, jobs: int, tick: Progress) -> list[dict[str, Any]]:
     """Make all shards; their summaries in order."""
     summaries: list[dict[str, Any]] = [{}] * len(plan.shards)
     kinds: dict[str, dict[str, Any]] = {}  # layouts met so far
-    done, aside = len(plan.aside), len(plan.aside)
+    done, skipped = len(plan.skipped), len(plan.skipped)
     tick(done, len(plan.units), "")
     with contextlib.closing(_run(plan, jobs)) as results:
         for i in results:
@@ -320,8 +323,8 @@ def _collect(plan: _Plan, jobs: int, tick: Progress) -> list[dict[str, Any]]:
                 kind = kinds.setdefault(json.dumps([entry["layout"], entry["coords"]]), {**entry, "clips": 0})
                 kind["clips"] += entry["clips"]
             done += len(plan.shards[i])
-            aside += len(summary["aside"])
-            tick(done, len(plan.units), f"{aside} set aside" if aside else "")
+            skipped += len(summary["skipped"])
+            tick(done, len(plan.units), f"{skipped} skipped" if skipped else "")
             if len(kinds) > 1:
                 break
     if len(kinds) == 1:
@@ -329,7 +332,7 @@ def _collect(plan: _Plan, jobs: int, tick: Progress) -> list[dict[str, Any]]:
     shutil.rmtree(plan.partial, ignore_errors=True)  # of no use to another call
     if kinds:
         raise _mixed(plan.src, list(kinds.values()))
-    first = next(item for item in (*plan.aside, *(item for summary in summaries for item in summary["aside"])))
+    first = next(item for item in (*plan.skipped, *(item for summary in summaries for item in summary["skipped"])))
     raise InputError(
         plan.src, f"none of {len(plan.units)} files could be read; the first is {first['file']}: {first['reason']}"
     )
@@ -342,10 +345,10 @@ def _mixed(src: Path, kinds: Sequence[Mapping[str, Any]]) -> InputError:
         for kind in kinds[:8]
     ]
     if len({kind["coords"] for kind in kinds}) > 1:
-        mend = "Prepare 2-D and 3-D motion apart"
+        hint = "Prepare 2-D and 3-D motion apart"
     else:
-        mend = f"Map all to one with --layout NAME ({', '.join(skeleton.layouts())}), or prepare the kinds apart"
-    return InputError(src, f"clips of {len(kinds)} kinds: {'; '.join(shown)}", "one layout", mend)
+        hint = f"Map all to one with --layout NAME ({', '.join(skeleton.layouts())}), or prepare the kinds apart"
+    return InputError(src, f"clips of {len(kinds)} kinds: {'; '.join(shown)}", "one layout", hint)
 
 
 def _folder(plan: _Plan, i: int) -> Path:
@@ -430,17 +433,17 @@ def _join(plan: _Plan, summaries: Sequence[Mapping[str, Any]]) -> None:
         for i, summary in enumerate(summaries):
             if summary["layouts"]:
                 writer.extend(Store(_folder(plan, i) / "store"))
-        for item in (*plan.aside, *(item for summary in summaries for item in summary["aside"])):
-            writer.set_aside(item["file"], item["reason"])
+        for item in (*plan.skipped, *(item for summary in summaries for item in summary["skipped"])):
+            writer.skip(item["file"], item["reason"])
         if table is not None:
             used = {line for summary in summaries for line, _ in summary["rows"]}
             for row in sorted((row for rows in tables.read(table).values() for row in rows), key=lambda row: row.line):
                 if row.line not in used:
-                    writer.set_aside(f"{table.name}, line {row.line}", f"no recording is called {row.key}")
+                    writer.skip(f"{table.name}, line {row.line}", f"no recording is called {row.key}")
 
 
 def _notes(plan: _Plan, summaries: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What the user should know beside what was set aside."""
+    """What the user should know beside what was skipped."""
     notes = []
     kinds = [kind for summary in summaries for kind in summary["kinds"]]
     for words, values in (("up axes", {up for up, _ in kinds}), ("units", {unit for _, unit in kinds})):

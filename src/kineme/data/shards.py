@@ -57,12 +57,12 @@ class Options:
                 f"one of {', '.join(formats)}",
                 registry.did_you_mean(self.format, formats),
             )
-        if self.normalise is not None and self.normalise not in norms.HOWS:
+        if self.normalise is not None and self.normalise not in norms.MODES:
             raise InputError(
                 f"normalisation {self.normalise!r}",
                 "no such normalisation",
-                f"one of {', '.join(norms.HOWS)}",
-                registry.did_you_mean(self.normalise, norms.HOWS),
+                f"one of {', '.join(norms.MODES)}",
+                registry.did_you_mean(self.normalise, norms.MODES),
             )
         if self.layout is not None:
             skeleton.layout(self.layout)
@@ -136,7 +136,7 @@ def shard(paths: Sequence[str], options: Options, folder: str | os.PathLike) -> 
 class _Found:
     """What a shard has to tell beside its clips; plain containers only."""
 
-    aside: list[dict[str, str]] = field(default_factory=list)
+    skipped: list[dict[str, str]] = field(default_factory=list)
     maps: dict[str, dict[str, Any]] = field(default_factory=dict)  # by the layout that was mapped
     splits: list[list[Any]] = field(default_factory=list)  # [data sets, carried splits], distinct
     rows: list[list[Any]] = field(default_factory=list)  # [line of the label table, file that it names]
@@ -145,7 +145,7 @@ class _Found:
     kinds: list[list[Any]] = field(default_factory=list)  # [up, unit], distinct
 
     def leave(self, file: str, reason: str) -> None:
-        self.aside.append({"file": file, "reason": reason})
+        self.skipped.append({"file": file, "reason": reason})
 
     def without_label(self, clip: Motion) -> None:
         self.unlabelled += 1
@@ -214,7 +214,7 @@ def _finish(clip: Motion, options: Options, found: _Found) -> Motion:
             raise InputError(
                 clip.source,
                 f"none of its joints ({', '.join(clip.layout.joints)[:300]}) is one of layout {target.name}",
-                mend="Name them in a map file (--map)",
+                hint="Name them in a map file (--map)",
             )
         name = clip.layout.name if clip.layout.name != "free" else f"free ({len(clip.layout)} joints)"
         found.maps.setdefault(

@@ -6,7 +6,7 @@ import functools
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +36,7 @@ class Store:
         card: contents of ``card.json``.
         layout: the V joints.
         frames: float32 ``[F, M, V, C]``, read-only memory map; clip i is ``frames[offsets[i]:offsets[i + 1]]``.
-        seen: float32 ``[F, M, V]``, confidence, read-only memory map; 0 = missing, an absent person is all 0.
+        confidence: float32 ``[F, M, V]``, read-only memory map; 0 = missing, an absent person is all 0.
         lengths: int64 ``[N]``, frames of every clip.
         offsets: int64 ``[N + 1]``.
 
@@ -60,7 +60,7 @@ class Store:
             raise InputError(self.path / "card.json", f"broken layout ({error.found})", error.expected, AGAIN) from None
         frames, persons, coords = self.card["frames"], self.card["persons"], self.card["coords"]
         self.frames = mapped(self.path / "frames.npy", (frames, persons, len(self.layout), coords))
-        self.seen = mapped(self.path / "seen.npy", (frames, persons, len(self.layout)))
+        self.confidence = mapped(self.path / confidence_file(self.card["files"]), (frames, persons, len(self.layout)))
         self.lengths = self._read(["length"])["length"].to_numpy()
         self.offsets = np.concatenate([[0], np.cumsum(self.lengths)]).astype(np.int64)
         if len(self) != self.card["clips"] or self.lengths.min() < 1 or self.offsets[-1] != frames:
@@ -135,7 +135,7 @@ class Store:
         return Motion(
             np.array(self.frames[part]),
             self.layout,
-            np.array(self.seen[part]),
+            np.array(self.confidence[part]),
             row.get("fps"),
             self.card["up"],
             self.card["unit"],
@@ -185,6 +185,11 @@ class Store:
 def open(path: str | os.PathLike) -> Store:
     """Open a store; see :class:`Store`."""
     return Store(path)
+
+
+def confidence_file(files: Container[str]) -> str:
+    """Name of the file of confidences: stores of Kineme 0.1.0 called it ``seen.npy``."""
+    return "seen.npy" if "seen.npy" in files else "confidence.npy"
 
 
 def datasets(store: Store) -> list[str]:
@@ -245,6 +250,6 @@ def _content(card: Mapping[str, Any], digests: Mapping[str, str], clips: pa.Tabl
     return files.sha256(
         json.dumps(meaning, sort_keys=True).encode(),
         digests["frames.npy"].encode(),
-        digests["seen.npy"].encode(),
+        digests[confidence_file(digests)].encode(),
         clip_table.digest(clips),
     )

@@ -66,13 +66,13 @@ class Writer:
         self._segments: list[list[int]] = []  # [persons, frames] of stretches written with one number of persons
         self._ups: set[str | None] = set()
         self._units: set[str] = set()
-        self._aside: list[dict[str, Any]] = []
+        self._skipped: list[dict[str, Any]] = []
         if self.path.exists() and not (self.path.is_dir() and not any(self.path.iterdir())):
             raise InputError(path, "exists already", "a folder that does not exist yet", "Choose another name")
         with contextlib.ExitStack() as stack, writing(self.path):
             self._folder = stack.enter_context(files.atomic_folder(self.path))
             self._frames = stack.enter_context(Growing(self._folder / "frames.npy"))
-            self._seen = stack.enter_context(Growing(self._folder / "seen.npy"))
+            self._seen = stack.enter_context(Growing(self._folder / "confidence.npy"))
             self._stack = stack.pop_all()
 
     def __enter__(self) -> Writer:
@@ -129,7 +129,7 @@ class Writer:
         self._ups.add(store.card["up"])
         self._units.add(store.card["unit"])
         for begin in range(0, len(store.frames), BLOCK):
-            joints, seen = (np.asarray(array[begin : begin + BLOCK]) for array in (store.frames, store.seen))
+            joints, seen = (np.asarray(array[begin : begin + BLOCK]) for array in (store.frames, store.confidence))
             if mapping is not None:
                 mapped = Motion(joints, store.layout, seen).to_layout(mapping)
                 joints, seen = mapped.joints, mapped.confidence
@@ -137,9 +137,9 @@ class Writer:
         self._tables.append(store.clips)
         self._clips += len(store)
 
-    def set_aside(self, file: str, reason: str, **more: Any) -> None:
-        """Record something that was left out, and why; it stands in ``set_aside.jsonl``."""
-        self._aside.append({"file": file, "reason": reason, **more})
+    def skip(self, file: str, reason: str, **more: Any) -> None:
+        """Record something that was left out, and why; it stands in ``skipped.jsonl``."""
+        self._skipped.append({"file": file, "reason": reason, **more})
 
     def close(self) -> Store:
         """Finish all files and put the folder in its place.
@@ -197,13 +197,13 @@ class Writer:
         clips = clip_table.unique(clip_table.concat(self._tables))
         pyarrow.parquet.write_table(clips, self._folder / "clips.parquet", compression="zstd")
         names = ["clips.parquet"]
-        if self._aside:
-            lines = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in self._aside)
-            (self._folder / "set_aside.jsonl").write_bytes(lines.encode("utf-8", "backslashreplace"))
-            names.append("set_aside.jsonl")
+        if self._skipped:
+            lines = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in self._skipped)
+            (self._folder / "skipped.jsonl").write_bytes(lines.encode("utf-8", "backslashreplace"))
+            names.append("skipped.jsonl")
         digests = {
             "frames.npy": self._frames.digest.hexdigest(),
-            "seen.npy": self._seen.digest.hexdigest(),
+            "confidence.npy": self._seen.digest.hexdigest(),
             **{name: _file_digest(self._folder / name) for name in names},
         }
         card: dict[str, Any] = {
@@ -222,7 +222,7 @@ class Writer:
         card |= {
             "hash": _content(card, digests, clips),
             "splits": self.splits,
-            "set_aside": len(self._aside),
+            "skipped": len(self._skipped),
             **self.card,
             "files": digests,
         }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -52,12 +52,14 @@ class Hierarchical(Encoder):
             granularities: G. The shortest sequence keeps ``tokens // 2 ** (G - 1)`` tokens.
             frames: T.
             heads, dropout: of the Transformer only.
-            masked: the space branch leaves absent people out; else they are tokens of zeros, as released.
-            position: add a sinusoidal code of its place to every token that enters the sequence encoder.
-            apart: encode each person alone and take the maximum over the people who are there: their order and
+            mask_absent: the space branch leaves absent people out; else they are tokens of zeros, as released.
+            positional_encoding: add a sinusoidal code of its place to every token that enters the sequence encoder.
+            per_person: encode each person alone and take the maximum over the people who are there: their order and
                 their number do not matter.
             confidence: ``seen`` as one more coordinate of every joint.
         """
+
+        RENAMED: ClassVar = {"masked": "mask_absent", "position": "positional_encoding", "apart": "per_person"}
 
         cell: Literal["gru", "lstm", "transformer"] = "gru"
         hidden: int = 512
@@ -67,9 +69,9 @@ class Hierarchical(Encoder):
         heads: int = 4
         dropout: float = 0.1
         persons: int | None = None
-        masked: bool = True
-        position: bool = False
-        apart: bool = False
+        mask_absent: bool = True
+        positional_encoding: bool = False
+        per_person: bool = False
         confidence: bool = False
 
         def __post_init__(self):
@@ -86,8 +88,8 @@ class Hierarchical(Encoder):
         super().__init__()
         self.settings, self.persons = settings, settings.persons or 1
         self.coords, self.joints = coords + settings.confidence, len(layout)
-        together = 1 if settings.apart else self.persons
-        fewest = min(settings.frames, self.joints * (1 if settings.masked else together))
+        together = 1 if settings.per_person else self.persons
+        fewest = min(settings.frames, self.joints * (1 if settings.mask_absent else together))
         if not fewest >> settings.granularities - 1:
             raise InputError(
                 "encoder.granularities",
@@ -106,13 +108,13 @@ class Hierarchical(Encoder):
 
     def forward(self, batch: Batch) -> Features:
         joints, present = self._input(batch)
-        if self.settings.apart:
+        if self.settings.per_person:
             joints = joints.transpose(1, 2)[present].unsqueeze(2)  # every person a clip of its own
             space = self.space(joint_tokens(joints))[0]
         else:
             space = self._space(joint_tokens(joints), present)
         time, frame = self.time(joints.flatten(2))
-        if self.settings.apart:
+        if self.settings.per_person:
             time, frame, space = (_fused(x, present) for x in (time, frame, space))
         temporal, spatial = time.flatten(1), space.flatten(1)
         clip = torch.cat([temporal, spatial], 1)
@@ -123,22 +125,23 @@ class Hierarchical(Encoder):
         """Joints ``[B, frames, M, V, C]``, missing ones 0, and who is there, bool ``[B, M]``, never nobody."""
         s = self.settings
         if s.confidence:
-            batch = dataclasses.replace(batch, joints=torch.cat([batch.joints, batch.seen.unsqueeze(-1)], -1))
-        persons = batch.joints.shape[2] if s.apart else self.persons
+            batch = dataclasses.replace(batch, joints=torch.cat([batch.joints, batch.confidence.unsqueeze(-1)], -1))
+        persons = batch.joints.shape[2] if s.per_person else self.persons
         x = flatten(batch, persons)
         if x.shape[1] != s.frames:
             x = F.interpolate(x.mT, s.frames, mode="linear", align_corners=False).mT
-        present = F.pad((batch.seen > 0).any(3).any(1), (0, persons - batch.seen.shape[2]))
+        present = F.pad((batch.confidence > 0).any(3).any(1), (0, persons - batch.confidence.shape[2]))
         present[:, 0] |= ~present.any(1)
         return x.unflatten(2, (persons, self.joints, self.coords)), present
 
     def _space(self, tokens: Tensor, present: Tensor) -> Tensor:
         """``[B, M * V, T * C]`` -> ``[B, G, d]``; clips with the same number of people are encoded together.
 
-        The host looks at these numbers once; with one person, or without ``masked``, it does not wait for the device.
+        The host looks at these numbers once; with one person, or without ``mask_absent``, it does not wait for the
+        device.
         """
         persons = present.shape[1]
-        if not self.settings.masked or persons == 1:
+        if not self.settings.mask_absent or persons == 1:
             return self.space(tokens)[0]
         by_person, clips = tokens.unflatten(1, (persons, -1)), torch.arange(len(tokens), device=tokens.device)
         order = (~present).byte().argsort(dim=1, stable=True)  # those who are there come first
@@ -161,7 +164,7 @@ class Branch(nn.Module):
 
     def __init__(self, inputs: int, settings: Hierarchical.Settings):
         super().__init__()
-        self.granularities, self.position = settings.granularities, settings.position
+        self.granularities, self.position = settings.granularities, settings.positional_encoding
         d = settings.hidden
         self.embedding = nn.Sequential(nn.Linear(inputs, d), nn.LayerNorm(d), nn.ReLU(), nn.Linear(d, d))
         self.conv = nn.Conv1d(d, d, KERNEL, padding=KERNEL // 2, groups=d)

@@ -98,7 +98,7 @@ class PoseMLP(Encoder):
 
     def forward(self, batch: Batch) -> Features:
         codes = self.codes(self.stem(self.input(batch)))
-        there = (batch.seen[:, :, 0] > 0).any(-1, keepdim=True).to(codes.pose.dtype)
+        there = (batch.confidence[:, :, 0] > 0).any(-1, keepdim=True).to(codes.pose.dtype)
         frame = codes.pose * there
         parts = {"pose": frame, "view": codes.view * there} if self.settings.view else {"pose": frame}
         return Features(frame.sum(1) / there.sum(1).clamp(min=1), frame, parts)
@@ -106,7 +106,7 @@ class PoseMLP(Encoder):
     def input(self, batch: Batch) -> Tensor:
         """What the first layer sees, ``[B, T, inputs]``: normalised joints, in 2-D (row, column) as released."""
         taken = keypoints.taken(self.joints, self.coords, batch.joints.device)
-        joints, seen = taken(batch.joints[:, :, 0], batch.seen[:, :, 0])
+        joints, seen = taken(batch.joints[:, :, 0], batch.confidence[:, :, 0])
         made = keypoints.pick(keypoints.normalise(joints, taken.profile, seen).points, taken.profile, -2)
         seen = keypoints.pick(seen, taken.profile)
         if not self.settings.nose:

@@ -81,7 +81,7 @@ def flatten(batch: Batch, persons: int) -> Tensor:
     Raises:
         InputError: the batch has more persons than the encoder was built for.
     """
-    joints = batch.joints * (batch.seen > 0).unsqueeze(-1)
+    joints = batch.joints * (batch.confidence > 0).unsqueeze(-1)
     have = joints.shape[2]
     if have > persons:
         raise InputError(

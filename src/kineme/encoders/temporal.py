@@ -53,7 +53,7 @@ class Temporal(Encoder):
 
     def forward(self, batch: Batch) -> Features:
         x = flatten(batch, self.persons)
-        lengths = _lengths(batch.seen) if self.settings.mask_padding else None
+        lengths = _lengths(batch.confidence) if self.settings.mask_padding else None
         if lengths is None:
             steps, _ = self.net(x, None)
             return Features(steps.mean(1), steps)

@@ -23,7 +23,7 @@ COMPONENTS = 100
 BLOCK = 1 << 16  # frames of the store in memory at a time
 
 
-def make(form: str, store: Store, train: np.ndarray) -> HandMade | Keypoints:
+def make(form: str, store: Store, train: np.ndarray) -> HandCrafted | Keypoints:
     """The hand-made features of one form.
 
     ``positions``, for neighbours by cosine. 3-D: relative to the root of the first body in the first frame, so that
@@ -46,7 +46,7 @@ def make(form: str, store: Store, train: np.ndarray) -> HandMade | Keypoints:
         pass
 
         return Keypoints()
-    plain = HandMade(upright=form == "reduced")
+    plain = HandCrafted(upright=form == "reduced")
     if form == "positions":
         return plain
     from sklearn.decomposition import PCA
@@ -59,7 +59,7 @@ def make(form: str, store: Store, train: np.ndarray) -> HandMade | Keypoints:
 
 
 @dataclass(frozen=True, eq=False)
-class HandMade:
+class HandCrafted:
     """Stands in the place of a model.
 
     Attributes:
@@ -155,7 +155,7 @@ def _sampled(store: Store, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     lengths = store.lengths[rows]
     first = np.cumsum(lengths) - lengths
     frame = np.repeat(store.offsets[rows] - first, lengths) + np.arange(lengths.sum())
-    seen = store.seen[frame] > 0
+    seen = store.confidence[frame] > 0
     joints = store.frames[frame].astype(np.float64)
     if not seen.all():
         joints = _filled(joints, seen, np.repeat(first, lengths), np.repeat(first + lengths, lengths))
@@ -200,7 +200,7 @@ class Keypoints:
         if isinstance(what, Motion):
             joints, seen, lengths, begin = what.joints, what.confidence, np.array([len(what)]), np.array([0])
         else:
-            joints, seen, lengths, begin = what.frames, what.seen, what.lengths, what.offsets
+            joints, seen, lengths, begin = what.frames, what.confidence, what.lengths, what.offsets
         rows = np.arange(len(lengths)) if rows is None else np.asarray(rows, np.int64)
         offsets = np.concatenate([[0], np.cumsum(lengths[rows])])
         at = np.arange(offsets[-1]) + np.repeat(begin[rows] - offsets[:-1], lengths[rows])

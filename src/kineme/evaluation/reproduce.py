@@ -11,7 +11,8 @@ import json
 import os
 import sys
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+import types
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -23,12 +24,13 @@ from ..inference import model
 from ..training import loop, recipe
 from ..training import run as runs
 from ..training.recipe import Recipe
-from ..utils import registry, settings
+from ..utils import registry
+from ..utils import settings as plain
 from ..utils.errors import InputError
 from ..utils.files import read_json, sha256, write_json
 from ..utils.progress import Bar
 from .run import evaluate
-from .scores import LEARNED, RANDOM
+from .scores import TRAINED, UNTRAINED
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -63,7 +65,7 @@ class Settings:
     clips: tuple[int, ...] = ()
 
     def __post_init__(self):
-        settings.positive(self, "reproduce", "init_epochs")
+        plain.positive(self, "reproduce", "init_epochs")
         if len(self.clips) not in (0, 2):
             raise InputError("reproduce.clips", f"{self.clips}", "two numbers, of the training and the test part")
 
@@ -76,7 +78,7 @@ class Stage:
 
     file: Path
     chosen: Recipe
-    overrides: tuple[str, ...]
+    changes: dict[str, Any]
     run: Path
     init: Path | None = None
 
@@ -99,7 +101,7 @@ def reproduce(
     out: str | os.PathLike = "reproduced",
     *,
     seed: int = 0,
-    overrides: Sequence[str] = (),
+    settings: plain.Changes = (),
     labels: str | os.PathLike | None = None,
     device: str | None = None,
     jobs: int = 1,
@@ -116,9 +118,9 @@ def reproduce(
         raw: folder of raw files, as :func:`kineme.prepare` takes it.
         out: folder to write.
         seed: of all trainings.
-        overrides: assignments. ``method.*``, ``encoder.*`` and ``loop.*`` hold for every training (``method.*`` where
-            the method has it, ``loop.epochs`` for the last one); ``reproduce.init_epochs=...`` and the other names of
-            :class:`Settings`; ``linear.*`` and so on for the protocols.
+        settings: what is to differ, as in :func:`kineme.pretrain`. ``method.*``, ``encoder.*`` and ``loop.*`` hold for
+            every training run (``method.*`` where the method has it, ``loop.epochs`` for the last one);
+            ``reproduce.init_epochs`` and other names of :class:`Settings`; ``linear.*`` and so on for the protocols.
         labels: see :func:`kineme.prepare`; PKU-MMD keeps its labels in a folder of their own.
         device: of training and embedding.
         jobs: processes that prepare.
@@ -133,7 +135,8 @@ def reproduce(
         KeyboardInterrupt: after Ctrl-C; call again to go on.
     """
     out = Path(out)
-    plan = read(name, out, seed, overrides)
+    changes = plain.assignments(settings)
+    plan = read(name, out, seed, changes)
     total = len(plan.stages) + 2
 
     def say(number: int, text: str) -> None:
@@ -150,11 +153,11 @@ def reproduce(
         _trained(stage, data, plan.settings.split, seed, device, progress)
     file = out / f"{plan.name}-s{seed}.json"
     say(total, f"{', '.join(plan.settings.protocols)} on {plan.settings.split} -> {file}")
-    return _scored(plan, data, clips, file, seed, list(overrides), device, progress)
+    return _scored(plan, data, clips, file, seed, changes, device, progress)
 
 
 def table(result: Mapping[str, Any]) -> Table:
-    """Our figures beside those of random weights and the published ones, for people."""
+    """Our figures beside those of the untrained encoder and the published ones, for people."""
     from rich.table import Table
 
     made = Table(
@@ -164,15 +167,15 @@ def table(result: Mapping[str, Any]) -> Table:
         caption_justify="left",
     )
     made.add_column("figure")
-    for heading in ("ours", "random weights", "published"):
+    for heading in ("ours", "untrained", "published"):
         made.add_column(heading, justify="right")
     for row in result["figures"]:
-        cells = (row[who] for who in ("ours", "random", "published"))
+        cells = (row[cell] for cell in ("ours", "untrained", "published"))
         made.add_row(row["figure"], *("-" if cell is None else f"{cell:.1f}" for cell in cells))
     return made
 
 
-def read(name: str, out: Path, seed: int, overrides: Sequence[str] = ()) -> Plan:
+def read(name: str, out: Path, seed: int, changes: Mapping[str, Any] = types.MappingProxyType({})) -> Plan:
     """What a recipe asks for, with assignments sorted to where they belong.
 
     Raises:
@@ -182,28 +185,28 @@ def read(name: str, out: Path, seed: int, overrides: Sequence[str] = ()) -> Plan
     tables = _tables(path)
     if "reproduce" not in tables:
         raise InputError(path, "a recipe without a table [reproduce]", "one that says data, split and protocols")
-    wanted = dict(settings.override({"reproduce": tables["reproduce"]}, _of(overrides, "reproduce"))["reproduce"])
+    wanted = dict(plain.override({"reproduce": tables["reproduce"]}, _of(changes, "reproduce"))["reproduce"])
     published = dict(wanted.pop("published", {}))
     source = str(published.pop("source", "nothing"))
     protocols = registry.names("evaluation.protocols")
     given = {word: wanted.pop(word) for word in protocols if word in wanted}
-    chosen = settings.make(Settings, wanted, "reproduce")
+    chosen = plain.make(Settings, wanted, "reproduce")
     known = ("method", "encoder", "loop", "reproduce", *chosen.protocols)
-    for text in overrides:
-        word = text.partition("=")[0].partition(".")[0]
+    for name in changes:
+        word = name.partition(".")[0]
         if word not in known:
             hint = registry.did_you_mean(word, known)
-            raise InputError(f"--set {text}", "nothing of that name here", f"one of {', '.join(known)}", hint)
-    probes = settings.override({p: given.get(p, {}) for p in chosen.protocols}, _of(overrides, *chosen.protocols))
-    training = _of(overrides, "method", "encoder", "loop")
+            raise InputError(f"--set {name}", "nothing of that name here", f"one of {', '.join(known)}", hint)
+    probes = plain.override({p: given.get(p, {}) for p in chosen.protocols}, _of(changes, *chosen.protocols))
+    training = _of(changes, "method", "encoder", "loop")
     last = _stage(path, training, out / f"{path.stem}-s{seed}")
     if chosen.init is None:
         return Plan(path.stem, chosen, probes, published, source, (last,))
     begin = recipe.find(chosen.init)
     fields = {field.name for field in dataclasses.fields(registry.entry("methods", _method(begin)).Settings)}
-    own = [f"loop.{word}={json.dumps(value)}" for word, value in tables.get("loop", {}).items()]
-    own += [t for t in training if not t.startswith("method.") or t.partition("=")[0].split(".")[1] in fields]
-    own += [f"loop.epochs={chosen.init_epochs}"]
+    own = {f"loop.{word}": value for word, value in tables.get("loop", {}).items()}
+    own |= {n: v for n, v in training.items() if not n.startswith("method.") or n.split(".")[1] in fields}
+    own["loop.epochs"] = chosen.init_epochs
     first = _stage(begin, own, out / f"{begin.stem}-e{chosen.init_epochs}-s{seed}")
     stages = (first, dataclasses.replace(last, init=first.run))
     return Plan(path.stem, chosen, probes, published, source, stages)
@@ -233,8 +236,8 @@ def _trained(stage: Stage, data: Store, split: str, seed: int, device: str | Non
             stage.run,
             seed=seed,
             split=split,
-            recipe_name=str(stage.file),
-            overrides=stage.overrides,
+            recipe=str(stage.file),
+            settings=stage.changes,
             init=stage.init,
             resume=True,
             device=device,
@@ -270,7 +273,7 @@ def _scored(
     clips: tuple[int, int],
     file: Path,
     seed: int,
-    overrides: list[str],
+    changes: Mapping[str, Any],
     device: str | None,
     progress: bool,
 ) -> Result:
@@ -293,10 +296,10 @@ def _scored(
         plan.settings.protocols,
         plan.settings.split,
         settings=plan.probes,
-        floor=False,
+        baseline=False,
         progress=progress,
     )
-    scores = {(row["who"], f"{row['protocol']} {row['metric']}"): 100 * row["score"] for row in rows}
+    scores = {(row["features"], f"{row['protocol']} {row['metric']}"): 100 * row["score"] for row in rows}
     names = dict.fromkeys([name for _, name in scores] + list(plan.published))
     cards = [read_json(stage.run / "card.json") for stage in plan.stages]
     result = {
@@ -308,8 +311,8 @@ def _scored(
         "figures": [
             {
                 "figure": name,
-                "ours": scores.get((LEARNED, name)),
-                "random": scores.get((RANDOM, name)),
+                "ours": scores.get((TRAINED, name)),
+                "untrained": scores.get((UNTRAINED, name)),
                 "published": plan.published.get(name.removesuffix(BEST)),
             }
             for name in names
@@ -320,7 +323,7 @@ def _scored(
             for stage, card in zip(plan.stages, cards)
         ],
         "device": cards[-1]["device"],
-        "overrides": overrides,
+        "settings": dict(changes),
         "kineme": __version__,
         "asked": asked,
     }
@@ -342,13 +345,13 @@ def _method(path: Path) -> str:
     return method
 
 
-def _stage(file: Path, overrides: Sequence[str], run: Path) -> Stage:
-    return Stage(file, recipe.load(_method(file), 0, recipe=str(file), overrides=overrides), tuple(overrides), run)
+def _stage(file: Path, changes: dict[str, Any], run: Path) -> Stage:
+    return Stage(file, recipe.load(_method(file), 0, recipe=str(file), settings=changes), changes, run)
 
 
-def _of(overrides: Sequence[str], *words: str) -> list[str]:
+def _of(changes: Mapping[str, Any], *words: str) -> dict[str, Any]:
     """The assignments to some tables."""
-    return [text for text in overrides if text.partition("=")[0].partition(".")[0] in words]
+    return {name: value for name, value in changes.items() if name.partition(".")[0] in words}
 
 
 def _flat(table: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
@@ -363,5 +366,6 @@ def _departures(result: Mapping[str, Any]) -> Iterator[str]:
     """In what the figures cannot be compared with the published ones."""
     if result["published clips"] not in (None, result["clips"]):
         yield "Not the published data: that has {} training and {} test clips.".format(*result["published clips"])
-    if result["overrides"]:
-        yield f"Not the published settings: {' '.join(result['overrides'])}"
+    if result["settings"]:
+        changed = " ".join(f"{name}={json.dumps(value)}" for name, value in result["settings"].items())
+        yield f"Not the published settings: {changed}"

@@ -14,7 +14,7 @@ from ..utils import settings as plain
 from ..utils.errors import InputError
 from ..utils.progress import Bar
 from . import baselines
-from .scores import FLOOR, LEARNED, RANDOM, Row
+from .scores import HAND_CRAFTED, TRAINED, UNTRAINED, Row
 from .task import Task, make_task
 
 if TYPE_CHECKING:
@@ -29,28 +29,28 @@ def evaluate(
     split: str | Split = "random",
     seeds: int = 1,
     settings: Mapping[str, Any] | None = None,
-    random: bool = True,
-    floor: bool = True,
+    untrained: bool = True,
+    baseline: bool = True,
     progress: bool = False,
 ) -> list[Row]:
-    """Score models by protocols, each beside its own encoder before training and beside hand-made features.
+    """Score models by protocols, each beside its untrained encoder and beside hand-crafted features.
 
     Args:
-        models: one opened run, or several; several trainings of one kind give a spread.
+        models: one opened run, or several; several training runs of one kind give a spread.
         store: labelled clips, prepared as the runs' own store.
-        protocols: names of files in this room.
+        protocols: names of files in ``evaluation/protocols``.
         split: its name (``kineme info STORE`` lists them), or an object with ``name``, ``train``, ``test``.
         seeds: how many seeds (0, 1, ...) a probe that draws is run with. The split itself does not vary.
         settings: protocol -> its Settings, or a table of some of their fields.
-        random: also score ``model.random()``.
-        floor: also score the hand-made features, once, where the protocol has a floor.
+        untrained: also score ``model.untrained()``.
+        baseline: also score the hand-crafted features, once, where the protocol has a baseline.
         progress: show a bar.
 
     Returns:
-        Plain rows: ``protocol``, ``probe``, ``metric``, ``split``, ``who`` (learned, random, hand-made), ``score``,
-        ``seed``, ``run`` (the run's folder), ``wants`` (whether more is better), ``train`` and ``test`` (labelled
-        clips), ``classes`` (in these clips), ``unlabelled`` (clips left out), ``unseen`` (classes of the test side that
-        training does not have).
+        Plain rows: ``protocol``, ``probe``, ``metric``, ``split``, ``features`` (trained, untrained, hand-crafted),
+        ``score``, ``seed``, ``run`` (the run's folder), ``higher_is_better`` (None: the figure is only reported),
+        ``train`` and ``test`` (labelled clips), ``classes`` (in these clips), ``unlabelled`` (clips left out),
+        ``unseen`` (classes of the test side that training does not have).
 
     Raises:
         InputError: an unknown protocol, setting or split; an empty side; what a protocol refuses.
@@ -60,13 +60,18 @@ def evaluate(
         raise InputError(
             "evaluate", f"{len(models)} models, {len(protocols)} protocols, {seeds} seeds", "at least one of each"
         )
-    rooms = {name: registry.load("evaluation.protocols", name) for name in protocols}
-    chosen = _settings(rooms, settings or {})
+    modules = {name: registry.load("evaluation.protocols", name) for name in protocols}
+    chosen = _settings(modules, settings or {})
     base = make_task(models[0], store, split)
     chosen = {
-        name: rooms[name].fill(how, base) if hasattr(rooms[name], "fill") else how for name, how in chosen.items()
+        name: modules[name].resolve(config, base) if hasattr(modules[name], "resolve") else config
+        for name, config in chosen.items()
     }
-    floors = {name: room.floor(chosen[name]) for name, room in rooms.items() if floor and hasattr(room, "floor")}
+    baselined = {
+        name: module.baseline(chosen[name])
+        for name, module in modules.items()
+        if baseline and hasattr(module, "baseline")
+    }
     common = {
         "split": split if isinstance(split, str) else split.name,
         "train": len(base.train),
@@ -76,22 +81,22 @@ def evaluate(
         "unseen": base.unseen,
     }
     rows: list[Row] = []
-    with Bar("evaluate", len(models) * (2 if random else 1) * len(rooms) + len(floors), progress) as bar:
-        for done, (who, given, name, how) in enumerate(_contests(base, models, chosen, floors, random)):
-            bar.update(done, f"{name}: {who}")
-            for seed in range(seeds if getattr(rooms[name], "seeded", lambda _: True)(how) else 1):
-                scores = rooms[name].score(dataclasses.replace(given, seed=seed), how)
-                wants = getattr(rooms[name], "wants", lambda _: 1)
+    with Bar("evaluate", len(models) * (2 if untrained else 1) * len(modules) + len(baselined), progress) as bar:
+        for done, (features, given, name, config) in enumerate(_contests(base, models, chosen, baselined, untrained)):
+            bar.update(done, f"{name}: {features}")
+            for seed in range(seeds if getattr(modules[name], "is_stochastic", lambda _: True)(config) else 1):
+                scores = modules[name].score(dataclasses.replace(given, seed=seed), config)
+                higher = getattr(modules[name], "higher_is_better", lambda _: True)
                 rows += [
                     {
                         "protocol": name,
-                        "probe": getattr(how, "probe", name),
+                        "probe": getattr(config, "probe", name),
                         "metric": metric,
-                        "who": who,
+                        "features": features,
                         "score": float(score),
                         "seed": seed,
                         "run": given.name,
-                        "wants": wants(metric),
+                        "higher_is_better": higher(metric),
                     }
                     | common
                     for metric, score in scores.items()
@@ -101,32 +106,39 @@ def evaluate(
 
 
 def _contests(
-    base: Task, models: Sequence[Any], chosen: Mapping[str, Any], floors: Mapping[str, tuple[str, Any]], random: bool
+    base: Task,
+    models: Sequence[Any],
+    chosen: Mapping[str, Any],
+    baselined: Mapping[str, tuple[str, Any]],
+    untrained: bool,
 ) -> Iterator[tuple[str, Task, str, Any]]:
-    """(who, task, protocol, settings) of everything that is to be scored; one model's features in memory at a time."""
+    """(features, task, protocol, settings) of all that is to be scored; one model's features in memory at a time."""
     for model in models:
         name = str(getattr(model, "path", None) or getattr(model, "hash", "the model"))
-        for who in (LEARNED, RANDOM) if random else (LEARNED,):
-            given = dataclasses.replace(base, model=model if who == LEARNED else model.random(), name=name, _known={})
-            yield from ((who, given, protocol, how) for protocol, how in chosen.items())
-    for form in dict.fromkeys(form for form, _ in floors.values()):
+        for features in (TRAINED, UNTRAINED) if untrained else (TRAINED,):
+            scored = model if features == TRAINED else model.untrained()
+            given = dataclasses.replace(base, model=scored, name=name, _known={})
+            yield from ((features, given, protocol, config) for protocol, config in chosen.items())
+    for form in dict.fromkeys(form for form, _ in baselined.values()):
         made: Any = baselines.make(form, base.store, base.train)
-        given = dataclasses.replace(base, model=made, name=FLOOR, _known={})
-        yield from ((FLOOR, given, protocol, how) for protocol, (wanted, how) in floors.items() if wanted == form)
+        given = dataclasses.replace(base, model=made, name=HAND_CRAFTED, _known={})
+        for protocol, (wanted, config) in baselined.items():
+            if wanted == form:
+                yield HAND_CRAFTED, given, protocol, config
 
 
-def _settings(rooms: Mapping[str, ModuleType], given: Mapping[str, Any]) -> dict[str, Any]:
+def _settings(modules: Mapping[str, ModuleType], given: Mapping[str, Any]) -> dict[str, Any]:
     """The Settings of every protocol, from objects or from tables of fields."""
     for name in given:
-        if name not in rooms:
+        if name not in modules:
             raise InputError(
                 f"settings of {name!r}",
                 "no protocol of this evaluation",
-                f"one of {', '.join(rooms)}",
-                registry.did_you_mean(name, rooms),
+                f"one of {', '.join(modules)}",
+                registry.did_you_mean(name, modules),
             )
-    made = {name: given.get(name, {}) for name in rooms}
+    made = {name: given.get(name, {}) for name in modules}
     return {
-        name: plain.make(rooms[name].Settings, values, name) if isinstance(values, Mapping) else values
+        name: plain.make(modules[name].Settings, values, name) if isinstance(values, Mapping) else values
         for name, values in made.items()
     }

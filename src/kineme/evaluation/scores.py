@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from rich.table import Table
 
-LEARNED, RANDOM, FLOOR = "learned", "random", "hand-made"
+TRAINED, UNTRAINED, HAND_CRAFTED = "trained", "untrained", "hand-crafted"
 
 
 Row = dict[str, Any]
@@ -20,13 +20,14 @@ def summary(rows: Sequence[Row]) -> list[Row]:
     """Mean and spread of the scores over runs and seeds.
 
     Returns:
-        One row for each (protocol, probe, metric, split, who): ``mean``, ``spread`` (largest minus smallest), ``std``
-        (of the sample; 0 for a single score), ``n`` (number of scores), ``train``, ``test``, ``classes``, ``wants``.
+        One row for each (protocol, probe, metric, split, features): ``mean``, ``spread`` (max - min), ``std``
+        (of the sample; 0 for a single score), ``n`` (number of scores), ``train``, ``test``, ``classes``,
+        ``higher_is_better``.
     """
-    names = ("protocol", "probe", "metric", "split", "who", "train", "test", "classes", "wants")
+    names = ("protocol", "probe", "metric", "split", "features", "train", "test", "classes", "higher_is_better")
     groups: dict[tuple, list[float]] = {}
     for row in rows:
-        groups.setdefault(tuple({"wants": 1, **row}[name] for name in names), []).append(row["score"])
+        groups.setdefault(tuple({"higher_is_better": True, **row}[name] for name in names), []).append(row["score"])
     return [
         dict(zip(names, key))
         | {
@@ -42,24 +43,24 @@ def summary(rows: Sequence[Row]) -> list[Row]:
 def verdicts(rows: Sequence[Row]) -> list[str]:
     """What was won and what was not, in sentences, and which clips are not what they seem.
 
-    Learned features win against random weights only if the means differ by more than the larger of the two spreads.
-    Where less is better, the figures are only named.
+    Trained features win against the untrained encoder only if the means differ by more than the larger of the two
+    spreads. Where lower is better, the figures are only named.
     """
     means = summary(rows)
     said = []
-    for learned in (mean for mean in means if mean["who"] == LEARNED and mean["wants"]):
-        figure = f"{learned['protocol']} {learned['metric']} on {learned['split']}: learned {learned['mean']:.3f}"
-        if learned["wants"] < 0:
-            others = {"random weights": RANDOM, "hand-made features": FLOOR}
+    for trained in (m for m in means if m["features"] == TRAINED and m["higher_is_better"] is not None):
+        figure = f"{trained['protocol']} {trained['metric']} on {trained['split']}: trained {trained['mean']:.3f}"
+        if not trained["higher_is_better"]:
+            others = {"untrained encoder": UNTRAINED, "hand-crafted features": HAND_CRAFTED}
             beside = [
-                f"{name} {mean['mean']:.3f}" for name, who in others.items() if (mean := _beside(means, learned, who))
+                f"{name} {mean['mean']:.3f}" for name, kind in others.items() if (mean := _beside(means, trained, kind))
             ]
-            said.append(f"{figure}; the less the better{''.join(f', {figure}' for figure in beside)}.")
+            said.append(f"{figure}; lower is better{''.join(f', {figure}' for figure in beside)}.")
             continue
-        if rival := _beside(means, learned, RANDOM):
-            said.append(f"{figure} {_against(learned, rival)}.")
-        if (hand := _beside(means, learned, FLOOR)) and learned["mean"] <= hand["mean"]:
-            said.append(f"{figure} does NOT beat the hand-made features ({hand['mean']:.3f}).")
+        if rival := _beside(means, trained, UNTRAINED):
+            said.append(f"{figure} {_against(trained, rival)}.")
+        if (hand := _beside(means, trained, HAND_CRAFTED)) and trained["mean"] <= hand["mean"]:
+            said.append(f"{figure} does NOT beat the hand-crafted features ({hand['mean']:.3f}).")
     sides = dict.fromkeys((row["split"], row["unlabelled"], tuple(row["unseen"])) for row in rows)
     for split, missing, unseen in sides:
         if missing:
@@ -80,23 +81,25 @@ def table(rows: Sequence[Row]) -> Table:
     result = Table(title="\n".join(sides), caption="\n".join(verdicts(rows)), caption_justify="left")
     for heading in ("protocol", "probe", "metric", "split"):
         result.add_column(heading)
-    for heading in (LEARNED, RANDOM, FLOOR):
+    for heading in (TRAINED, UNTRAINED, HAND_CRAFTED):
         result.add_column(heading, justify="right")
-    for mean in (mean for mean in means if mean["who"] == LEARNED):
-        scores = (mean, _beside(means, mean, RANDOM), _beside(means, mean, FLOOR))
+    for mean in (mean for mean in means if mean["features"] == TRAINED):
+        scores = (mean, _beside(means, mean, UNTRAINED), _beside(means, mean, HAND_CRAFTED))
         result.add_row(*(mean[name] for name in ("protocol", "probe", "metric", "split")), *map(_cell, scores))
     return result
 
 
-def _beside(means: Sequence[Row], learned: Row, who: str) -> Row | None:
-    """The figure that stands beside a learned one: same protocol, metric and split; the floor has its own probe."""
-    keys = ("protocol", "metric", "split") if who == FLOOR else ("protocol", "metric", "split", "probe")
-    return next((mean for mean in means if mean["who"] == who and all(mean[key] == learned[key] for key in keys)), None)
+def _beside(means: Sequence[Row], trained: Row, kind: str) -> Row | None:
+    """The figure reported with a trained one: same protocol, metric and split; the baseline has its own probe."""
+    keys = ("protocol", "metric", "split") if kind == HAND_CRAFTED else ("protocol", "metric", "split", "probe")
+    return next(
+        (mean for mean in means if mean["features"] == kind and all(mean[key] == trained[key] for key in keys)), None
+    )
 
 
-def _against(learned: Row, rival: Row) -> str:
-    gain, spread = learned["mean"] - rival["mean"], max(learned["spread"], rival["spread"])
-    other, n = f"random weights ({rival['mean']:.3f})", min(learned["n"], rival["n"])
+def _against(trained: Row, rival: Row) -> str:
+    gain, spread = trained["mean"] - rival["mean"], max(trained["spread"], rival["spread"])
+    other, n = f"the untrained encoder ({rival['mean']:.3f})", min(trained["n"], rival["n"])
     if gain <= 0:
         return f"does NOT beat {other}"
     if n == 1:

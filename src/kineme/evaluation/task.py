@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ..data.store import Store
 
 
-class Embedder(Protocol):
+class ClipModel(Protocol):
     """What a task asks of a model; :class:`kineme.embed.Model` and :class:`kineme.embed.Fused` have it.
 
     One whose vectors are made of several streams also has ``streams``: see :attr:`Task.streams`.
@@ -27,7 +27,7 @@ class Embedder(Protocol):
         """
 
 
-class PerFrame(Protocol):
+class FrameModel(Protocol):
     """What a task asks of a model whose unit is the frame; :class:`kineme.embed.Model` has it for such runs."""
 
     def frames(self, what: Any, rows: np.ndarray | None = None, *, part: str = "pose") -> tuple[np.ndarray, np.ndarray]:
@@ -52,7 +52,7 @@ class Task:
     """
 
     store: Store
-    model: Embedder
+    model: ClipModel
     labels: np.ndarray
     classes: list[str]
     train: np.ndarray
@@ -97,7 +97,7 @@ class Task:
         Raises:
             InputError: a model without a code for each frame, or codes that are not finite.
         """
-        model = coder(self.model)
+        model = require_frame_model(self.model)
         if f"frames {part}" not in self._known:
             wanted, asked = self._wanted()
             found, offsets = model.frames(self.store, asked, part=part)
@@ -141,7 +141,7 @@ class Task:
         return features
 
 
-def make_task(model: Embedder, store: Store, split: str | Split, name: str = "the model") -> Task:
+def make_task(model: ClipModel, store: Store, split: str | Split, name: str = "the model") -> Task:
     """The task of a model on a split (its name, or an object with ``name``, ``train`` and ``test``).
 
     Raises:
@@ -176,18 +176,18 @@ def make_task(model: Embedder, store: Store, split: str | Split, name: str = "th
     return Task(store, model, labels, classes.tolist(), kept["train"], kept["test"], unlabelled=unlabelled, name=name)
 
 
-def per_frame(model: Any) -> bool:
+def has_frame_codes(model: Any) -> bool:
     """Whether a model has a code for each frame."""
     return hasattr(model, "frames") and getattr(model, "card", {}).get("unit") == "frame"
 
 
-def coder(model: Any) -> PerFrame:
+def require_frame_model(model: Any) -> FrameModel:
     """The model, if it has a code for each frame.
 
     Raises:
         InputError: it has not.
     """
-    if not per_frame(model):
+    if not has_frame_codes(model):
         raise InputError(
             str(getattr(model, "path", None) or "the model"),
             "a run that gives one vector per clip, and no code for each frame",

@@ -52,9 +52,9 @@ class Ensemble:
             widths[f"{stream} {count[stream]}" if count[stream] > 1 else stream] = columns.stop - columns.start
         self.streams = _columns(widths)
 
-    def random(self) -> Ensemble:
+    def untrained(self) -> Ensemble:
         """The runs' own encoders before training."""
-        return Ensemble([model.random() for model in self.models])
+        return Ensemble([model.untrained() for model in self.models])
 
     @property
     def dim(self) -> int:

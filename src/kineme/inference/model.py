@@ -83,7 +83,7 @@ class Model:
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         return cls(encoder.to(device), card, run, sha256(run / weights))
 
-    def random(self) -> Model:
+    def untrained(self) -> Model:
         """The run's own encoder before training: same seed, batch-norm statistics of the training clips."""
         if self.path is None:
             raise InputError("model", "no run on disk", "a model opened with kineme.load")
@@ -257,7 +257,7 @@ class Model:
         lengths = source.lengths[index]
         if crop is None or gen is None:
             return centre_crop(lengths, self.card["crop"]["ratio"])
-        return draw_crop(lengths, gen, crop[0], crop[1], least=self.card["crop"]["frames"])
+        return draw_crop(lengths, gen, crop[0], crop[1], min_frames=self.card["crop"]["frames"])
 
 
 def _columns(widths: Mapping[str, int]) -> dict[str, slice]:
@@ -271,7 +271,7 @@ class _Clips:
     """A few clips in memory, with the attributes that a source asks of a store."""
 
     frames: np.ndarray
-    seen: np.ndarray
+    confidence: np.ndarray
     lengths: np.ndarray
     offsets: np.ndarray
     layout: skeleton.Layout

@@ -186,7 +186,7 @@ def _naming(path: Path, motions: Iterator[Motion]) -> Iterator[Motion]:
     except InputError as error:
         if path.name in str(error):
             raise
-        raise InputError(f"{path}, {error.where}", error.found, error.expected, error.mend) from None
+        raise InputError(f"{path}, {error.where}", error.found, error.expected, error.hint) from None
 
 
 def _reader(path: Path, format: str | None) -> Any:

@@ -113,11 +113,11 @@ class Words:
         word = self.word(index)
         return repr(word[:20].decode("latin-1")) + ("..." if len(word) > 20 else "")
 
-    def error(self, index: int, found: str, expected: str = "", mend: str = "") -> InputError:
+    def error(self, index: int, found: str, expected: str = "", hint: str = "") -> InputError:
         """An error that names the file and the line of a word (the last line if there is no such word)."""
         end = self.edges[2 * index] if index < len(self) else len(self.data.rstrip())
         line = 1 + self.data.count(b"\n", 0, int(end))
-        return InputError(f"{self.path}, line {line}", found, expected, mend)
+        return InputError(f"{self.path}, line {line}", found, expected, hint)
 
     def integer(self, index: int, what: str) -> int:
         """A word as a whole number of at most 18 digits, so that it is exact in int64.

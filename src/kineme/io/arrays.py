@@ -188,7 +188,7 @@ def _layout(path: Path, about: dict[str, Any], joints: int) -> skeleton.Layout:
     try:
         return skeleton.free(names, parents)
     except InputError as error:
-        raise InputError(where, f"joint_names or parents: {error.found}", error.expected, error.mend) from None
+        raise InputError(where, f"joint_names or parents: {error.found}", error.expected, error.hint) from None
 
 
 def _said(path: Path, about: dict[str, Any]) -> tuple[float | None, str | None, str]:

@@ -84,7 +84,7 @@ def read(path: Path, options: Options) -> Iterator[Motion]:
             yield motion.with_(extra={"recording": take, **motion.extra}) if take else motion
     for fault in faults[:1]:
         also = f" ({len(faults) - 1} more takes of this folder are at fault)" if len(faults) > 1 else ""
-        raise InputError(fault.where, fault.found + also, fault.expected, fault.mend)
+        raise InputError(fault.where, fault.found + also, fault.expected, fault.hint)
 
 
 def _takes(path: Path) -> dict[str, Frames]:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..encoders import Encoder
 from ..motion.layout import Layout
-from ..utils.distributed import World
+from ..utils.distributed import ProcessGroup
 from ..views.augment import centre_crop
 from ..views.batch import Batch
 from ..views.source import ClipLoader
@@ -22,26 +22,26 @@ LOOK = 256  # clips at a time in `look`
 
 
 @dataclass(frozen=True)
-class At:
-    """Where training stands: step and epoch (both from 0), their totals, the processes that train together, and the
-    run's seed.
+class StepContext:
+    """Where training stands: number of the step and of the epoch (both from 0), their totals, the processes that train
+    together (``dist``), and the run's seed.
     """
 
-    step: int = 0
+    number: int = 0
     epoch: int = 0
     steps: int = 1
     epochs: int = 1
-    world: World = field(default_factory=World)
+    dist: ProcessGroup = field(default_factory=ProcessGroup)
     seed: int = 0
 
     @property
     def within(self) -> int:
         """Number of the step inside its epoch, from 0."""
-        return self.step - self.epoch * (self.steps // self.epochs)
+        return self.number - self.epoch * (self.steps // self.epochs)
 
     def generator(self, word: str) -> torch.Generator:
         """A generator for what ``losses`` and ``after_step`` draw at this step: by word, the same in every process."""
-        return generator(self.seed, word, self.step)
+        return generator(self.seed, word, self.number)
 
 
 def generator(*words: object) -> torch.Generator:
@@ -103,7 +103,7 @@ class Method(nn.Module):
 
     def look(self, source: ClipLoader, rows: Tensor) -> Iterator[Batch]:
         """The clips ``rows`` as the encoder is to see them, without augmentation, in batches of at least two: the
-        batch-norm statistics of random weights are taken from these.
+        batch-norm statistics of the untrained encoder are taken from these.
         """
         for index in rows.split(LOOK):
             if len(index) > 1 or len(rows) == 1:
@@ -114,7 +114,7 @@ class Method(nn.Module):
         """Draw and apply what the method sees of the clips ``index [B]``; no gradient."""
         raise TypeError(f"{type(self).__name__} has no views")
 
-    def losses(self, views: tuple[Batch, ...], at: At) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    def losses(self, views: tuple[Batch, ...], step: StepContext) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """``({group: loss}, {name: value to log})``; losses are means over the rows of this process."""
         raise TypeError(f"{type(self).__name__} has no losses")
 
@@ -122,7 +122,7 @@ class Method(nn.Module):
         """Disjoint lists of parameters, one optimiser each."""
         return {"loss": [p for p in self.parameters() if p.requires_grad]}
 
-    def after_step(self, at: At) -> None:
+    def after_step(self, step: StepContext) -> None:
         """What follows the optimiser's step: enqueue, prototypes, ramps."""
 
     def encoder(self) -> Encoder:

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..utils.errors import InputError
 from ..utils.settings import positive
 from ..views.augment import ViewSettings
-from . import At
+from . import StepContext
 from .moco import MoCo
 
 STREAMS = ("joint", "motion", "bone")
@@ -88,10 +88,10 @@ class CMD(MoCo):
         return STREAMS
 
     def objective(
-        self, queries: dict[str, Tensor], keys: dict[str, Tensor], at: At
+        self, queries: dict[str, Tensor], keys: dict[str, Tensor], step: StepContext
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """InfoNCE of the streams and the distillation between them."""
-        losses, log = super().objective(queries, keys, at)
+        losses, log = super().objective(queries, keys, step)
         s = self.settings
         queues = {name: self.branch(name).queue.keys for name in self.streams}
         term = distil(queries, keys, queues, neighbours(s.top, s.queue), s.teacher, s.student)

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -21,18 +21,18 @@ from ..motion.normalise import describe
 from ..nn import mutual_information
 from ..nn.batch_norm import BatchNorm
 from ..nn.init import he_normal
-from ..utils.distributed import World
+from ..utils.distributed import ProcessGroup
 from ..utils.errors import InputError
 from ..views import keypoints
 from ..views.batch import Batch
 from ..views.pose_pairs import Pairs
 from ..views.random_cameras import CameraSettings
 from ..views.source import ClipLoader
-from . import At, Method, NewEncoder, generator
+from . import Method, NewEncoder, StepContext, generator
 
 SIDE = "pose13"  # what the encoder is given: 2-D joints as a camera sees them
 SCAN = 1 << 16  # frames looked at in one go for who is seen
-CALIBRATE = 64, 256  # batches, and frames in each, from which random weights take their batch-norm statistics
+CALIBRATE = 64, 256  # batches, and frames in each, from which the untrained encoder takes its batch-norm statistics
 GROUPS = {"encoder": ("net", "sub", "decoder"), "estimator": ("intra", "inter"), "discriminator": ("discriminator",)}
 
 
@@ -123,15 +123,16 @@ class CVMIM(Method):
                 and either pose code.
             fusion: mean, product or concatenation of pose and view code.
             divergence: whose dual L is.
-            cross: weight of V; the released 5 has a hidden factor of 2.
-            prior: weight of S.
-            leak: weight of I and of J.
-            swap: weight of ``L(h_a, F(z_p, v_a)) + L(h_p, F(z_a, v_p))``; None = 5 under ``infomax``, else 0.
-            regularise: weight of the divergence of Gaussian codes from the unit normal.
-            alike: other poses that are nearer than this count as positives too (0 = none): mean joint error of the
-                normalised joints in the image, or, with ``alike_by`` "3d", of the bodies after Procrustes alignment.
+            w_cross: weight of V; the released 5 has a hidden factor of 2.
+            w_prior: weight of S.
+            w_disentangle: weight of I and of J.
+            w_swap: weight of ``L(h_a, F(z_p, v_a)) + L(h_p, F(z_a, v_p))``; None = 5 under ``infomax``, else 0.
+            w_kl: weight of the divergence of Gaussian codes from the unit normal.
+            positive_radius: other poses that are nearer than this are positives too (0 = none): mean joint error of
+                the normalised joints in the image, or, with ``positive_metric`` "3d", of the bodies after Procrustes
+                alignment.
             cameras: how the cameras are drawn that look at 3-D poses.
-            sensor: probability that a side of a 3-D pose is what its own sensor saw (frames of a sensor only); the
+            p_recorded_view: probability that a side of a 3-D pose is what its own sensor saw (sensor frames only); the
                 positive is then another sensor's record of the same moment where there is one.
             faithful: J in one direction only, from anchor to positive; running variances from biased ones; cameras stay
                 where they are when a limb reaches them.
@@ -140,23 +141,34 @@ class CVMIM(Method):
             InputError: a value outside its range.
         """
 
+        RENAMED: ClassVar = {
+            "cross": "w_cross",
+            "prior": "w_prior",
+            "leak": "w_disentangle",
+            "swap": "w_swap",
+            "regularise": "w_kl",
+            "alike": "positive_radius",
+            "alike_by": "positive_metric",
+            "sensor": "p_recorded_view",
+        }
+
         variant: Literal["disentangle", "infomax", "align", "autoencoder"] = "disentangle"
         fusion: Literal["moe", "poe", "cat"] = "moe"
         divergence: Literal["JSD", "GAN", "KL", "RKL", "H2", "W1"] = "JSD"
-        cross: float = 10.0
-        prior: float = 1.0
-        leak: float = 0.5
-        swap: float | None = None
-        regularise: float = 1.0
-        alike: float = 0.0
-        alike_by: Literal["2d", "3d"] = "2d"
+        w_cross: float = 10.0
+        w_prior: float = 1.0
+        w_disentangle: float = 0.5
+        w_swap: float | None = None
+        w_kl: float = 1.0
+        positive_radius: float = 0.0
+        positive_metric: Literal["2d", "3d"] = "2d"
         cameras: CameraSettings = field(default_factory=CameraSettings)
-        sensor: float = 0.0
+        p_recorded_view: float = 0.0
         faithful: bool = False
 
         def __post_init__(self):
-            high = {"sensor": 1.0}
-            for name in ("cross", "prior", "leak", "swap", "regularise", "alike", "sensor"):
+            high = {"p_recorded_view": 1.0}
+            for name in ("w_cross", "w_prior", "w_disentangle", "w_swap", "w_kl", "positive_radius", "p_recorded_view"):
                 value, most = getattr(self, name) or 0.0, high.get(name, float("inf"))
                 if not 0 <= value <= most:
                     raise InputError(f"method.{name}", f"{value}", f"0 to {most}" if name in high else "0 or more")
@@ -175,7 +187,7 @@ class CVMIM(Method):
         super().__init__()
         self.settings, self.net = settings, _checked(new_encoder(), settings)
         self.fusion = "none" if settings.variant == "align" else settings.fusion
-        self.swap = (5.0 if settings.variant == "infomax" else 0.0) if settings.swap is None else settings.swap
+        self.swap = (5.0 if settings.variant == "infomax" else 0.0) if settings.w_swap is None else settings.w_swap
         dim, wide = self.net.dim, self.net.codes_dim
         if settings.variant == "autoencoder":
             self.decoder = Decoder(self.net)
@@ -237,27 +249,29 @@ class CVMIM(Method):
                 yield pairs.views(pairs.draw_views(some, gen))
 
     def views(self, source: ClipLoader, index: Tensor, gen: torch.Generator) -> tuple[Batch, ...]:
-        """Both sides of the pairs of the frames ``index [B]``, ``[B, 1, 1, 13, 2]`` each; with ``alike_by`` "3d" also
-        the bodies themselves, ``[B, 1, 1, V, 3]``.
+        """Both sides of the pairs of the frames ``index [B]``, ``[B, 1, 1, 13, 2]`` each; for ``positive_metric``
+        "3d" also the bodies themselves, ``[B, 1, 1, V, 3]``.
         """
         pairs = self._pairs(source)
         both = pairs.views(pairs.draw(index, gen))
         views = both[: len(index)], both[len(index) :]
-        if not self.settings.alike or self.settings.alike_by == "2d":
+        if not self.settings.positive_radius or self.settings.positive_metric == "2d":
             return views
         if pairs.flat:
-            raise InputError("method.alike_by", "3d, of 2-D poses", "2d")
+            raise InputError("method.positive_metric", "3d, of 2-D poses", "2d")
         return *views, pairs.bodies(index)
 
     def _pairs(self, source: ClipLoader) -> Pairs:
         if self._known is None or self._known.source is not source:
             s = self.settings
-            self._known = Pairs(source, replace(s.cameras, clear=0.0) if s.faithful else s.cameras, s.sensor)
+            self._known = Pairs(
+                source, replace(s.cameras, min_depth=0.0) if s.faithful else s.cameras, s.p_recorded_view
+            )
         return self._known
 
     # ---- what it minimises
 
-    def losses(self, views: tuple[Batch, ...], at: At) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    def losses(self, views: tuple[Batch, ...], step: StepContext) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Both sides through the encoder, each with batch statistics of its own; then :meth:`objective` on the
         pairs of all processes, the same in each of them.
         """
@@ -267,10 +281,10 @@ class CVMIM(Method):
                 return self.reconstruction(a, p)
             guesses = self.guesses(a, p) if self.settings.variant == "disentangle" else []
             bodies = [view.joints.flatten(1) for view in views[2:]]
-            sides, said, bodies = gathered(at.world, [*a, *p], [x for guess in guesses for x in guess], bodies)
+            sides, said, bodies = gathered(step.dist, [*a, *p], [x for guess in guesses for x in guess], bodies)
             a, p = Side(*sides[: len(a)]), Side(*sides[len(a) :])
             guesses = [Gaussian(*pair) for pair in zip(said[::2], said[1::2])]
-            noise = torch.rand(2, len(a.pose), self.net.codes_dim, generator=at.generator("uniform"))
+            noise = torch.rand(2, len(a.pose), self.net.codes_dim, generator=step.generator("uniform"))
             return self.objective(a, p, guesses, noise.to(a.pose.device), self.alike(a, p, *bodies))
 
     def sides(self, *views: Batch) -> list[Side]:
@@ -334,9 +348,15 @@ class CVMIM(Method):
         self, a: Side, p: Side, terms: dict[str, Tensor], losses: dict[str, Tensor]
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         s = self.settings
-        weights = {"cross": s.cross, "prior": s.prior, "intra": s.leak, "inter": s.leak, "swap": self.swap}
+        weights = {
+            "cross": s.w_cross,
+            "prior": s.w_prior,
+            "intra": s.w_disentangle,
+            "inter": s.w_disentangle,
+            "swap": self.swap,
+        }
         if self.net.settings.embedder == "gaussian":
-            terms["kl"], weights["kl"] = a.kl.mean() + p.kl.mean(), s.regularise
+            terms["kl"], weights["kl"] = a.kl.mean() + p.kl.mean(), s.w_kl
         total = torch.stack([weights.get(name, 1.0) * term for name, term in terms.items()]).sum()
         log = {name: term.detach() for name, term in terms.items()}
         nearest = (a.pose @ p.pose.T).detach().argmax(1)
@@ -345,12 +365,12 @@ class CVMIM(Method):
 
     @torch.no_grad()
     def alike(self, a: Side, p: Side, bodies: Tensor | None = None) -> Tensor | None:
-        """The positives ``[B, B]`` under the setting ``alike``, by distances made symmetric; None = the identity.
+        """The positives ``[B, B]`` under ``positive_radius``, by distances made symmetric; None = the identity.
 
         Args:
             bodies: ``[B, 3 V]``, for distances in 3-D.
         """
-        if not self.settings.alike:
+        if not self.settings.positive_radius:
             return None
         if bodies is not None:
             x = bodies.unflatten(1, (-1, 3))
@@ -358,7 +378,7 @@ class CVMIM(Method):
         else:
             x, y = (side.inputs.unflatten(1, (keypoints.JOINTS, -1))[..., :2] for side in (a, p))
             apart = keypoints.mpjpe(x[:, None], y)
-        near = (apart + apart.T) / 2 < self.settings.alike
+        near = (apart + apart.T) / 2 < self.settings.positive_radius
         return near.fill_diagonal_(True).to(a.pose)
 
     # ---- what the loop asks for
@@ -372,7 +392,7 @@ class CVMIM(Method):
             if parts
         }
 
-    def after_step(self, at: At) -> None:
+    def after_step(self, step: StepContext) -> None:
         """The encoder's ``max_norm``."""
         if self.net.settings.max_norm:
             for part in GROUPS["encoder"]:
@@ -394,13 +414,13 @@ def fuse(pose: Tensor, view: Tensor, how: str) -> Tensor:
     return pose * view if how == "poe" else 0.5 * (pose + view)
 
 
-def gathered(world: World, *groups: Sequence[Tensor]) -> list[list[Tensor]]:
+def gathered(world: ProcessGroup, *groups: Sequence[Tensor]) -> list[list[Tensor]]:
     """Rows ``[B, ...]`` of all processes with gradient, all tensors of all groups in one go."""
     if world.size == 1:
         return [list(group) for group in groups]
     rows = [x for group in groups for x in group]
     widths = [math.prod(x.shape[1:]) for x in rows]
-    flat = world.gathered(torch.cat([x.reshape(len(x), wide) for x, wide in zip(rows, widths)], 1))
+    flat = world.gather_with_grad(torch.cat([x.reshape(len(x), wide) for x, wide in zip(rows, widths)], 1))
     parts = iter(part.reshape(len(flat), *x.shape[1:]) for part, x in zip(flat.split(widths, 1), rows))
     return [[next(parts) for _ in group] for group in groups]
 
@@ -411,8 +431,8 @@ def _checked(encoder: Encoder, s: CVMIM.Settings) -> PoseMLP:
     if encoder.settings.view == (s.variant == "align"):
         wanted = "false: align has one code" if s.variant == "align" else f"true: {s.variant} has two codes"
         raise InputError("encoder.view", f"{encoder.settings.view}".lower(), wanted)
-    if s.regularise != 1 and encoder.settings.embedder == "point":
-        warnings.warn("method.regularise acts on Gaussian codes only (encoder.embedder=gaussian)", stacklevel=3)
+    if s.w_kl != 1 and encoder.settings.embedder == "point":
+        warnings.warn("method.w_kl acts on Gaussian codes only (encoder.embedder=gaussian)", stacklevel=3)
     return encoder
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..nn import hallucination, spherical_kmeans
 from ..utils.errors import InputError
 from ..utils.settings import positive
-from . import At, NewEncoder
+from . import NewEncoder, StepContext
 from .cmd import STREAMS, distil, neighbours
 from .moco import MoCo
 
@@ -99,21 +99,21 @@ class HaLP(MoCo):
         return self.get_buffer(f"prototypes_{name}")
 
     def objective(
-        self, queries: dict[str, Tensor], keys: dict[str, Tensor], at: At
+        self, queries: dict[str, Tensor], keys: dict[str, Tensor], step: StepContext
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """MoCo's loss (and CMD's term), and mu times the pull of the positives once the warm-up is over."""
         s = self.settings
-        losses, log = super().objective(queries, keys, at)
+        losses, log = super().objective(queries, keys, step)
         total = losses["loss"]
         if s.cmd:
             queues = {name: self.branch(name).queue.keys for name in self.streams}
             term = distil(queries, keys, queues, neighbours(s.top, s.queue), s.teacher, s.student)
             total, log["cmd"] = total + s.weight * term, term.detach()
-        self._warm_up(at)
+        self._warm_up(step)
         found = []
         for name in self.streams if self.ready else ():
-            plan = self.plan(name, keys[name], self.draw(name, len(keys[name]), at))
-            term = self.hallucinated(name, queries[name], keys[name], plan, at)
+            plan = self.plan(name, keys[name], self.draw(name, len(keys[name]), step))
+            term = self.hallucinated(name, queries[name], keys[name], plan, step)
             total = total + s.mu * term
             found.append(_described(plan, term, s.prototypes))
         none = total.new_zeros(())
@@ -121,12 +121,12 @@ class HaLP(MoCo):
             log[key] = torch.stack([one[key] for one in found]).mean() if found else none
         return {"loss": total}, log
 
-    def draw(self, name: str, rows: int, at: At) -> hallucination.Draw:
+    def draw(self, name: str, rows: int, step: StepContext) -> hallucination.Draw:
         """Targets and hardness of a stream's positives in this step: drawn for all processes, this one's rows taken."""
         s, device = self.settings, self.prototypes(name).device
-        gen = at.generator(f"positives {name}")
-        drawn = hallucination.draw(rows * at.world.size, s.positives, min(s.ignore, s.prototypes - s.skip), s.lam, gen)
-        mine = slice(rows * at.world.rank, rows * (at.world.rank + 1))
+        gen = step.generator(f"positives {name}")
+        drawn = hallucination.draw(rows * step.dist.size, s.positives, min(s.ignore, s.prototypes - s.skip), s.lam, gen)
+        mine = slice(rows * step.dist.rank, rows * (step.dist.rank + 1))
         return hallucination.Draw(drawn.choice[mine].to(device), None if drawn.u is None else drawn.u[mine].to(device))
 
     def plan(self, name: str, key: Tensor, draw: hallucination.Draw) -> hallucination.Plan:
@@ -134,36 +134,38 @@ class HaLP(MoCo):
         s = self.settings
         return hallucination.plan(key, self.prototypes(name), draw, s.ignore, s.skip, s.faithful)
 
-    def hallucinated(self, name: str, query: Tensor, key: Tensor, plan: hallucination.Plan, at: At) -> Tensor:
+    def hallucinated(
+        self, name: str, query: Tensor, key: Tensor, plan: hallucination.Plan, step: StepContext
+    ) -> Tensor:
         """L_HaLP: mean over the kept positives of all processes of ``-q.g / T``; 0 where none is kept."""
         pulled = (query * hallucination.pull(key, self.prototypes(name), plan)).sum()
-        kept = at.world.mean_(plan.kept.sum().to(pulled.dtype))
+        kept = step.dist.mean_(plan.kept.sum().to(pulled.dtype))
         return -pulled / (self.settings.temperature * (kept + 1e-8))
 
     @torch.no_grad()
-    def after_step(self, at: At) -> None:
+    def after_step(self, step: StepContext) -> None:
         """Enqueue; then new prototypes, if they are due."""
-        self.seen += at.world.size * sum(len(keys) for keys in list(self.keys.values())[:1])
-        super().after_step(at)
-        number = at.within if self.settings.faithful else at.step
+        self.seen += step.dist.size * sum(len(keys) for keys in list(self.keys.values())[:1])
+        super().after_step(step)
+        number = step.within if self.settings.faithful else step.number
         if self.ready and (self.first or number % self.settings.every == 0):
-            self.cluster(at, "after")
+            self.cluster(step, "after")
         self.first = False
 
     @torch.no_grad()
-    def cluster(self, at: At, word: str = "cluster") -> None:
+    def cluster(self, step: StepContext, word: str = "cluster") -> None:
         """Cluster each stream's newest keys into its prototypes; all processes draw and find the same."""
         s = self.settings
         for name in self.streams:
             points = self.branch(name).queue.newest(s.recent)
-            seeds = spherical_kmeans.draw_seeds(s.recent, s.prototypes, at.generator(f"{word} {name}"))
+            seeds = spherical_kmeans.draw_seeds(s.recent, s.prototypes, step.generator(f"{word} {name}"))
             if s.faithful and s.cmd:
                 start = points[seeds.spare[0].to(points.device)]
             else:
                 start = spherical_kmeans.seed(points, seeds, power=1.0 if s.faithful else 2.0)
             self.prototypes(name).copy_(spherical_kmeans.kmeans(points, start, seeds, s.mean)[0])
 
-    def _warm_up(self, at: At) -> None:
+    def _warm_up(self, step: StepContext) -> None:
         """Ready once the queue holds K real keys (released: after 2K + 1 samples); the first prototypes are made then.
 
         Once ready, a device is not asked again.
@@ -177,7 +179,7 @@ class HaLP(MoCo):
             self.ready = bool(queue.filled >= len(queue))
         if self.ready and not bool(self.prototypes(self.streams[0]).any()):
             self.first = True
-            self.cluster(at, "first")
+            self.cluster(step, "first")
 
 
 def _described(plan: hallucination.Plan, term: Tensor, prototypes: int) -> dict[str, Tensor]:

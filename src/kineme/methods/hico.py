@@ -19,7 +19,7 @@ from ..views.augment import views
 from ..views.batch import Batch
 from ..views.source import ClipLoader
 from ..views.streams import stream
-from . import At, Method, NewEncoder
+from . import Method, NewEncoder, StepContext
 from .moco import MoCo
 
 # level -> the vectors that are contrasted at it, and the keys that each of them meets
@@ -123,7 +123,7 @@ class HiCo(Method):
         "method": {
             "momentum": 0.99,
             "stream": "motion",
-            "views": {"frames": 32, "least": 64, "crop_low": 0.4, "rotate": 0.5, "mirror": 0.5},
+            "views": {"frames": 32, "min_frames": 64, "crop_low": 0.4, "rotate": 0.5, "mirror": 0.5},
         },
         "loop": {"optimiser": "adamw", "lr": 0.001, "schedule": "cosine"},
     }
@@ -133,8 +133,8 @@ class HiCo(Method):
         encoder = new_encoder()
         if not isinstance(encoder, Hierarchical):
             raise InputError("encoder.name", type(encoder).__name__.lower(), "hierarchical, for what it contrasts")
-        if settings.faithful and encoder.settings.masked and encoder.persons > 1:
-            raise InputError("encoder.masked", "true", "false: the released encoder sees absent people as zeros")
+        if settings.faithful and encoder.settings.mask_absent and encoder.persons > 1:
+            raise InputError("encoder.mask_absent", "true", "false: the released encoder sees absent people as zeros")
         self.settings, self.layout = settings, encoder.layout
         chosen = [LEVELS[level] for level in LEVELS if level in settings.levels]
         self.against = {name: other for level in chosen for name, other in level.items()}
@@ -158,18 +158,18 @@ class HiCo(Method):
         """Two independent views of each clip."""
         return views(source, index, self.settings.views, gen)
 
-    def losses(self, views: tuple[Batch, ...], at: At) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    def losses(self, views: tuple[Batch, ...], step: StepContext) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Query forward; momentum update; key forward; then :meth:`objective`."""
-        self._check(len(views[0]) * at.world.size)
+        self._check(len(views[0]) * step.dist.size)
         queries = unit(self.query(self._stream(views[0])))
         with torch.no_grad():
             follow(self.key, self.query, self.settings.momentum)
             keys = unit(self.key(self._stream(views[1])))
         with torch.autocast(next(iter(keys.values())).device.type, enabled=False):  # losses stay fp32
-            return self.objective(queries, keys, at)
+            return self.objective(queries, keys, step)
 
     def objective(
-        self, queries: dict[str, Tensor], keys: dict[str, Tensor], at: At
+        self, queries: dict[str, Tensor], keys: dict[str, Tensor], step: StepContext
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """The sum of all levels, each against the queues as they were before this batch.
 
@@ -192,10 +192,10 @@ class HiCo(Method):
         return {"loss": list(self.query.parameters())}
 
     @torch.no_grad()
-    def after_step(self, at: At) -> None:
+    def after_step(self, step: StepContext) -> None:
         """Enqueue the keys of all processes, in rank order: all granularities of a clip, then those of the next."""
         for name, keys in self.keys.items():
-            self.queue(name).push(at.world.gather(keys).flatten(0, -2))
+            self.queue(name).push(step.dist.gather(keys).flatten(0, -2))
         self.keys = {}
 
     def encoder(self) -> Encoder:

@@ -19,7 +19,7 @@ from ..views.augment import ViewSettings, views
 from ..views.batch import Batch
 from ..views.source import ClipLoader
 from ..views.streams import stream
-from . import At, Method, NewEncoder
+from . import Method, NewEncoder, StepContext
 
 
 class Branch(nn.Module):
@@ -99,13 +99,13 @@ class MoCo(Method):
             "momentum": 0.99,
             "views": {
                 "frames": 32,
-                "least": 8,
+                "min_frames": 8,
                 "crop_low": 0.4,
                 "shear": 0.5,
-                "corrupt": 0.0,
+                "joint_jitter": 0.0,
                 "rotate": 0.5,
                 "mirror": 0.5,
-                "jitter": 0.02,
+                "noise": 0.02,
             },
         },
         "loop": {"optimiser": "adamw", "lr": 0.002, "schedule": "cosine"},
@@ -143,16 +143,16 @@ class MoCo(Method):
         """Two independent views of each clip."""
         return views(source, index, self.settings.views, gen)
 
-    def losses(self, views: tuple[Batch, ...], at: At) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    def losses(self, views: tuple[Batch, ...], step: StepContext) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Query forward; momentum update; key forward; then :meth:`objective`."""
-        self._check(len(views[0]) * at.world.size)
+        self._check(len(views[0]) * step.dist.size)
         queries = {name: self.branch(name).query(self._stream(views[0], name)) for name in self.streams}
         keys = {name: self.branch(name).key(self._stream(views[1], name)) for name in self.streams}
         with torch.autocast(self.branch(self.streams[0]).queue.keys.device.type, enabled=False):  # losses stay fp32
-            return self.objective(queries, keys, at)
+            return self.objective(queries, keys, step)
 
     def objective(
-        self, queries: dict[str, Tensor], keys: dict[str, Tensor], at: At
+        self, queries: dict[str, Tensor], keys: dict[str, Tensor], step: StepContext
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """InfoNCE of every stream against its queue as it was before this batch, added; ``[B, dim]`` unit vectors."""
         self.keys = keys
@@ -170,10 +170,10 @@ class MoCo(Method):
         return {"loss": [p for name in self.streams for p in self.branch(name).trained()]}
 
     @torch.no_grad()
-    def after_step(self, at: At) -> None:
+    def after_step(self, step: StepContext) -> None:
         """Enqueue the keys of all processes, in rank order; every stream in step with the others."""
         for name, keys in self.keys.items():
-            self.branch(name).queue.push(at.world.gather(keys))
+            self.branch(name).queue.push(step.dist.gather(keys))
         self.keys = {}
 
     def encoder(self) -> Encoder:

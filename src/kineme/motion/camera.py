@@ -54,7 +54,7 @@ def cross_matrix(vectors: Array) -> Array:
     return xp.stack([xp.stack(row, -1) for row in rows], -2)
 
 
-def turn(angle: Array, axis: str) -> Array:
+def rotation_matrix(angle: Array, axis: str) -> Array:
     """Right-handed rotation by ``angle`` [...] about the axis ``"x"``, ``"y"`` or ``"z"`` -> [..., 3, 3]."""
     xp, i = _library(angle), "xyz".index(axis)
     c, s, j, k = xp.cos(angle), xp.sin(angle), (i + 1) % 3, (i + 2) % 3
@@ -71,7 +71,11 @@ def euler(angles: Array) -> Array:
     Returns:
         [..., 3, 3]
     """
-    return turn(angles[..., 0], "z") @ turn(angles[..., 1], "y") @ turn(angles[..., 2], "x")
+    return (
+        rotation_matrix(angles[..., 0], "z")
+        @ rotation_matrix(angles[..., 1], "y")
+        @ rotation_matrix(angles[..., 2], "x")
+    )
 
 
 def axis_angle(vectors: Array) -> Array:
@@ -137,7 +141,7 @@ def orbit(azimuth: Array, elevation: Array, distance: Array, target: Array, roll
     level = xp.cos(elevation)
     direction = xp.stack([level * xp.sin(azimuth), xp.sin(elevation), level * xp.cos(azimuth)], -1)
     rotation, position = look_at(target + distance[..., None] * direction, target)
-    return Camera(rotation if roll is None else turn(roll, "z") @ rotation, position)
+    return Camera(rotation if roll is None else rotation_matrix(roll, "z") @ rotation, position)
 
 
 def draw_angles(

@@ -93,7 +93,7 @@ class Layout:
         (the neck of OpenPose is the middle of the shoulders, ``chest``). A joint that is none of the known
         ones keeps its own name in lower_snake spelling; the second of two joints with the same word gets ``_2``.
         """
-        return _stated(self.joints) or _words(self.joints)
+        return _stated(self.joints) or _canonical(self.joints)
 
     @functools.cached_property
     def mirror(self) -> tuple[int, ...]:
@@ -169,7 +169,7 @@ def free(joints: Sequence[str], parents: Sequence[int], name: str = "free") -> L
         InputError: no joints, or parents that are no tree.
     """
     joints, parents = _distinct([str(joint) for joint in joints]), tuple(parents)
-    found = {word: i for i, word in enumerate(_stated(joints) or _words(joints))}
+    found = {word: i for i, word in enumerate(_stated(joints) or _canonical(joints))}
     if "pelvis" in found:
         root: tuple[int, ...] = (found["pelvis"],)
     elif "left_hip" in found and "right_hip" in found:
@@ -205,14 +205,14 @@ def from_dict(data: Mapping[str, Any]) -> Layout:
 
 def identify(joint_names: Sequence[str]) -> Layout | None:
     """The built-in layout that has these joints in this order, in any spelling; None if there is none."""
-    words = _words(tuple(str(name) for name in joint_names))
-    return next((layout(name) for name in layouts() if _words(layout(name).joints) == words), None)
+    words = _canonical(tuple(str(name) for name in joint_names))
+    return next((layout(name) for name in layouts() if _canonical(layout(name).joints) == words), None)
 
 
 # --------------------------------------------------------------------------------------------------------- words
 
 
-def word(name: str) -> str:
+def canonical_name(name: str) -> str:
     """Canonical word of a joint name on its own: ``"mixamorig:LeftForeArm"`` -> ``"left_elbow"``.
 
     Case, separators, a namespace before a colon and the prefixes of ``layouts.toml`` do not count; a side may
@@ -220,10 +220,10 @@ def word(name: str) -> str:
     (``LeftArm``), comes back in lower_snake spelling, its side in front. For the joints of a layout use
     :attr:`Layout.words`, which sees them together.
     """
-    return _words((name,))[0]
+    return _canonical((name,))[0]
 
 
-def _words(joints: tuple[str, ...]) -> tuple[str, ...]:
+def _canonical(joints: tuple[str, ...]) -> tuple[str, ...]:
     """Words by spelling and rules, each at most once; a joint that is spelled like its word has first claim on it."""
     spelled = [_spell(name) for name in joints]
     beside: dict[str, set[str]] = {side: {b for s, b in spelled if s == side} for side in ("left_", "right_")}
@@ -359,7 +359,7 @@ def _stated(joints: tuple[str, ...]) -> tuple[str, ...] | None:
     for name in layouts():
         names, _, stated = zip(*_rows(name))
         if names == joints:
-            return tuple(said or spelled for said, spelled in zip(stated, _words(joints)))
+            return tuple(said or spelled for said, spelled in zip(stated, _canonical(joints)))
     return None
 
 

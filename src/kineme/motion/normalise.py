@@ -33,7 +33,7 @@ from . import camera
 from .layout import Layout
 from .motion import Motion
 
-HOWS = ("none", "general", "ntu", "image")
+MODES = ("none", "general", "ntu", "image")
 NOTE = "normalise_note"
 SLOTS = 4  # bodies of a frame that the published selection looks at
 
@@ -70,7 +70,7 @@ def default(layout: Layout, coords: int = 3) -> str:
 
 
 def describe(
-    how: str, layout: Layout, coords: int = 3, *, scale: bool | None = None, per_frame: bool = False
+    mode: str, layout: Layout, coords: int = 3, *, scale: bool | None = None, per_frame: bool = False
 ) -> dict[str, Any]:
     """A normalisation in plain containers, for the card of a store; :func:`apply` takes it in place of a name.
 
@@ -82,20 +82,20 @@ def describe(
     Raises:
         InputError: as :func:`apply`, as far as the layout tells.
     """
-    _check(how, layout, coords)
-    options = {"scale": _scaled(scale, coords), "per_frame": per_frame} if how == "general" else {}
-    return {"how": how, "options": options, **_used(how, layout, coords, options.get("scale", False))}
+    _check(mode, layout, coords)
+    options = {"scale": _scaled(scale, coords), "per_frame": per_frame} if mode == "general" else {}
+    return {"how": mode, "options": options, **_used(mode, layout, coords, options.get("scale", False))}
 
 
 def apply(
-    motion: Motion, how: str | Mapping[str, Any], *, scale: bool | None = None, per_frame: bool = False
+    motion: Motion, mode: str | Mapping[str, Any], *, scale: bool | None = None, per_frame: bool = False
 ) -> Motion:
     """The motion, normalised.
 
     Args:
         motion: any layout. Under ``ntu``, recordings by slots (NTU RGB+D; anything with more than two bodies) become
             two persons, the bodies of most energy, most energetic first (:func:`select_bodies`); other pairs stay.
-        how: one of ``none``, ``general``, ``ntu``, ``image``, or what :func:`describe` wrote into a card.
+        mode: one of ``none``, ``general``, ``ntu``, ``image``, or what :func:`describe` wrote into a card.
         scale: ``general`` only: divide by the length of the torso (root to the middle of the shoulders, median over
             the frames; where that is never seen, hip to shoulder of one side). By default in 2-D, not in 3-D.
         per_frame: ``general`` only: the root is the origin in every frame, so the body's travel is lost. Where the
@@ -109,16 +109,17 @@ def apply(
         InputError: an unknown name, ``ntu`` for 2-D motion or for a layout without spine or shoulders, ``image`` for
             3-D motion that does not lie before a sensor.
     """
-    if isinstance(how, Mapping):
-        options = how.get("options", {})
-        return apply(motion, str(how.get("how")), scale=options.get("scale"), per_frame=options.get("per_frame", False))
+    if isinstance(mode, Mapping):
+        options = mode.get("options", {})
+        scale, per_frame = options.get("scale"), options.get("per_frame", False)
+        return apply(motion, str(mode.get("how")), scale=scale, per_frame=per_frame)
     where = motion.source or "motion"
-    _check(how, motion.layout, motion.coords, where)
-    if how == "none":
+    _check(mode, motion.layout, motion.coords, where)
+    if mode == "none":
         return motion
-    if how == "ntu":
+    if mode == "ntu":
         return _ntu(motion)
-    if how == "image":
+    if mode == "image":
         return _image(motion, where)
     return _general(motion, _scaled(scale, motion.coords), per_frame)
 
@@ -422,10 +423,10 @@ def _axes(layout: Layout) -> Axes:
     return Axes(layout.root, _first(layout, SPINE), pair[:1], pair[1:])
 
 
-def _check(how: str, layout: Layout, coords: int, where: str = "normalise") -> None:
-    if how not in HOWS:
-        raise InputError(where, f"normalisation {how!r}", f"one of {', '.join(HOWS)}")
-    if how != "ntu":
+def _check(mode: str, layout: Layout, coords: int, where: str = "normalise") -> None:
+    if mode not in MODES:
+        raise InputError(where, f"normalisation {mode!r}", f"one of {', '.join(MODES)}")
+    if mode != "ntu":
         return
     mend = "Choose the normalisation `general`"
     if coords != 3:
@@ -461,15 +462,15 @@ def _scaled(scale: bool | None, coords: int) -> bool:
     return coords == 2 if scale is None else scale
 
 
-def _used(how: str, layout: Layout, coords: int, scale: bool) -> dict[str, Any]:
+def _used(mode: str, layout: Layout, coords: int, scale: bool) -> dict[str, Any]:
     """Words of the joints that a normalisation uses in this layout, and what stands for what."""
     joints: dict[str, tuple[int, ...]] = {}
     wanted: dict[str, tuple[str, ...]] = {}
-    if how == "ntu":
+    if mode == "ntu":
         joints, wanted = _axes(layout)._asdict(), {"centre": SPINE[0]}
-    if how == "general":
+    if mode == "general":
         joints["root"] = layout.root
-    if how == "general" and coords == 3:
+    if mode == "general" and coords == 3:
         joints |= zip(("up", "left", "right"), _turning(layout))
         wanted |= {"up": UP[0], "left": ("left_shoulder",), "right": ("right_shoulder",)}
     if scale:

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..utils.distributed import current, summed
+from ..utils.distributed import all_reduce_sum, current
 
 
 class BatchNorm(nn.Module):
@@ -53,10 +53,10 @@ class BatchNorm(nn.Module):
         if current().size == 1 and len(x) > 1:
             return self._alone(x).view(shape)
         # deviations from the mean, not the difference of square sums: exact to 1e-6 also far from the origin
-        count = summed(x.new_tensor([float(len(x))]))
-        mean = summed(x.sum(0)) / count
+        count = all_reduce_sum(x.new_tensor([float(len(x))]))
+        mean = all_reduce_sum(x.sum(0)) / count
         centred = x - mean
-        var = summed(centred.square().sum(0)) / count
+        var = all_reduce_sum(centred.square().sum(0)) / count
         self._keep(mean, var if self.biased else var * (count / (count - 1).clamp(min=1)))
         return (centred * (torch.rsqrt(var + self.eps) * self.weight) + self.bias).view(shape)
 
@@ -82,7 +82,7 @@ class BatchNorm(nn.Module):
 
 @torch.no_grad()
 def update_statistics(encoder: nn.Module, batches: Iterable[Any]) -> None:
-    """Set batch-norm statistics from one pass over batches (:meth:`Method.look`), as random weights are scored."""
+    """Set batch-norm statistics from one pass over batches (:meth:`Method.look`), as for the untrained encoder."""
     norms = [m for m in encoder.modules() if isinstance(m, (BatchNorm, nn.modules.batchnorm._BatchNorm))]
     if not norms:
         return

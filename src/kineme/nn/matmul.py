@@ -1,4 +1,4 @@
-"""The matrix product with few rows, again and again with one weight: what a recurrence does in every frame."""
+"""The matmul with few rows, again and again with one weight: what a recurrence does in every frame."""
 
 from __future__ import annotations
 

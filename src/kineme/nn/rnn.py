@@ -1,4 +1,4 @@
-"""GRU and LSTM over whole sequences on a CPU, with a backward of their own: little but matrix products is left.
+"""GRU and LSTM over whole sequences on a CPU, with a backward of their own: little but matmuls is left.
 
 torch's own cells pay for the recurrence twice. Each frame multiplies some 64 rows by a large matrix, which the BLAS
 rearranges anew for every frame: here it is arranged once a sequence. And each frame adds a product to the gradient of

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from ..motion import layout as skeleton
-from ..motion import normalise
 from ..motion.layout import Layout
+from ..motion.normalise import describe
 from ..utils import registry, settings
 from ..utils.errors import InputError
 from ..utils.files import atomic_folder, sha256, write_json
@@ -42,7 +42,7 @@ def import_weights(
     coords: int = 3,
     stream: str = "joint",
     heads: int = 4,
-    how: str = "ntu",
+    normalise: str = "ntu",
 ) -> Path:
     """Turn a checkpoint that the authors of HaLP, CMD or HiCo distribute into a run, for ``evaluate`` and ``embed``.
 
@@ -60,7 +60,7 @@ def import_weights(
         coords: coordinates of a joint.
         stream: what a file with one encoder was trained on; the file does not say.
         heads: of a Transformer; the file does not say.
-        how: the normalisation of the training data (:mod:`kineme.normalise`).
+        normalise: the normalisation of the training data (:mod:`kineme.normalise`).
 
     Returns:
         The folder of the run; :func:`report` says what was mapped and what was left aside.
@@ -95,7 +95,8 @@ def import_weights(
     chosen = _recipe(kind, found.form, streams, coords, heads)
     encoder = recipe.build_method(chosen, joints, coords, persons, seed=0).encoder()
     before = {name: value.clone() for name, value in encoder.state_dict().items()}
-    # what random weights are scored with: the released statistics of the input norm are those of the training clips
+    # what the untrained encoder is scored with: the released statistics of the input norm are those of the
+    # training clips
     before |= {name: value for name, value in state.items() if ".norm.running_" in name}
     checkpoint.restore(encoder, state, file)
     imported = {
@@ -106,7 +107,7 @@ def import_weights(
         "mapped": len(state),
         "aside": found.aside | dict.fromkeys(rest, 1),
     }
-    normalised = {"normalise": normalise.describe(how, joints, coords)}
+    normalised = {"normalise": describe(normalise, joints, coords)}
     data = SimpleNamespace(layout=joints, coords=coords, persons=persons, hash=None, card=normalised)
     card = runs.card(chosen, data, [], None, 0, 0, "cpu") | {"status": "done", "clips": None, "imported": imported}
     with atomic_folder(out) as folder:

@@ -19,15 +19,17 @@ from torch import Tensor, nn
 from ..data import splits, store_writer
 from ..data import store as stores
 from ..data.store import Store
-from ..methods import At, generator
+from ..methods import StepContext, generator
 from ..nn.batch_norm import update_statistics
 from ..utils import distributed, registry
-from ..utils.distributed import World
+from ..utils import settings as plain
+from ..utils.distributed import ProcessGroup
 from ..utils.errors import InputError
 from ..utils.files import sha256, write_json
 from ..utils.progress import Bar
 from ..views.source import ClipLoader
-from . import checkpoint, recipe
+from . import checkpoint
+from . import recipe as recipes
 from . import run as runs
 from .optim import average_gradients, build_optimiser, learning_rate
 from .recipe import Recipe, build_method
@@ -44,8 +46,8 @@ def pretrain(
     epochs: int | None = None,
     seed: int = 0,
     split: str | None = None,
-    recipe_name: str | None = None,
-    overrides: Sequence[str] = (),
+    recipe: str | None = None,
+    settings: plain.Changes = (),
     layout: str | None = None,
     init: str | Path | None = None,
     resume: bool = False,
@@ -59,11 +61,11 @@ def pretrain(
         method: a name from ``kineme methods``.
         store: a store or its folder; several are joined on ``layout``.
         out: folder of the run; by default ``runs/METHOD-STORE-SEED``. An existing run is never overwritten.
-        epochs: overrides the recipe's.
+        epochs: in place of the recipe's.
         seed: decides initial weights, order and views; the same seed on the same machine gives the same weights.
         split: name of a split; only its training part is seen.
-        recipe_name: a recipe's name or file, or ``small`` / ``published``; None sizes the settings to the store.
-        overrides: ``"method.temperature=0.1"``-like assignments.
+        recipe: a recipe's name or file, or ``small`` / ``published``; None sizes the settings to the store.
+        settings: what is to differ from the recipe: ``{"method.temperature": 0.1, "loop": {"batch": 32}}``.
         layout: layout that several stores are mapped to.
         init: a finished run to begin with: weights, queues and optimisers are taken over where the names are the same,
             and epochs are counted from its beginning (HaLP begins with MoCo: spec halp.md, 5.2).
@@ -94,16 +96,16 @@ def pretrain(
         runs.claim(run, resume, here)
         data = _joined(opened, run, layout, here)
         rows = _rows(data, split)
-        overrides = [*overrides, *([f"loop.epochs={epochs}"] if epochs is not None else [])]
+        changes = plain.assignments(settings) | ({"loop.epochs": epochs} if epochs is not None else {})
         many = int(data.lengths[rows].sum()) if registry.entry("methods", method).unit == "frame" else len(rows)
-        chosen = recipe.load(method, many, recipe=recipe_name, overrides=overrides, gpu=device != "cpu")
+        chosen = recipes.load(method, many, recipe=recipe, settings=changes, gpu=device != "cpu")
         card = runs.card(chosen, data, opened, split, len(rows), seed, device)
         if init is not None:
             begun = runs.start(init, chosen)
             card["init"] = {"run": str(begun.path), "hash": sha256(begun.state), "epochs": begun.epochs}
     else:
         if (
-            overrides
+            settings
             or init is not None
             or epochs not in (None, card["recipe"]["loop"]["epochs"])
             or card["method"] != method
@@ -124,7 +126,7 @@ def pretrain(
             )
         data = _joined(opened, run, layout, here)
         rows = _rows(data, card["split"])
-        chosen = recipe.from_card(card)
+        chosen = recipes.from_card(card)
         if card["status"] == "done":
             return run
     training = Training(run, card, chosen, data, rows, seed, device, here, tensorboard, progress)
@@ -146,7 +148,7 @@ class Training:
         rows: Tensor,
         seed: int,
         device: str,
-        here: World,
+        here: ProcessGroup,
         tensorboard: bool,
         progress: bool,
     ):
@@ -204,8 +206,8 @@ class Training:
                 epoch, within = divmod(self.step, self.per_epoch)
                 if within == 0 or self.step == first:
                     order = self.items[torch.randperm(len(self.items), generator=generator(self.seed, "epoch", epoch))]
-                at = At(self.step, epoch, self.total, self.loop.epochs, self.here, self.seed)
-                logged = self._one(order[within * self.loop.batch :][: self.loop.batch], at)
+                step = StepContext(self.step, epoch, self.total, self.loop.epochs, self.here, self.seed)
+                logged = self._one(order[within * self.loop.batch :][: self.loop.batch], step)
                 for key, value in logged.items():
                     self.sums[key] = self.sums[key] + value if key in self.sums else value
                 self.step += 1
@@ -234,29 +236,29 @@ class Training:
             self.card.update(status="done", seconds=round(self.seconds, 2), steps=self.total)
             write_json(self.run / "card.json", self.card)
 
-    def _one(self, index: Tensor, at: At) -> dict[str, Tensor]:
+    def _one(self, index: Tensor, step: StepContext) -> dict[str, Tensor]:
         """One whole step of any method."""
         share = len(index) // self.here.size
         index = index[self.here.rank * share :][:share]
-        gen = generator(self.seed, "step", at.step, self.here.rank)
+        gen = generator(self.seed, "step", step.number, self.here.rank)
         torch.manual_seed(
             gen.initial_seed()
         )  # dropout draws from torch's own stream: seeded by step, it needs no saving
         views = self.method.views(self.source, index, gen)
         self.method.train()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.loop.precision == "bf16"):
-            losses, log = self.method.losses(views, at)
+            losses, log = self.method.losses(views, step)
         for i, (name, params) in enumerate(self.groups.items()):
             losses[name].backward(inputs=params, retain_graph=i + 1 < len(self.groups))
         average_gradients(self.groups, self.here)
         for name, optimiser in self.optimisers.items():
             for group in optimiser.param_groups:
-                group["lr"] = learning_rate(self.loop, at.step / self.per_epoch, at.epoch)
+                group["lr"] = learning_rate(self.loop, step.number / self.per_epoch, step.epoch)
             if self.loop.clip:
                 nn.utils.clip_grad_norm_(self.groups[name], self.loop.clip)
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
-        self.method.after_step(at)
+        self.method.after_step(step)
         return {**{name: loss.detach() for name, loss in losses.items()}, **log}
 
     def _epoch_line(self, epoch: int, seconds: float) -> dict[str, float]:
@@ -342,7 +344,7 @@ class Training:
                 file.truncate(card["log_bytes"])
 
 
-def _joined(opened: Sequence[Store], run: Path, layout: str | None, here: World) -> Store:
+def _joined(opened: Sequence[Store], run: Path, layout: str | None, here: ProcessGroup) -> Store:
     """The one store, or several joined on a layout inside the run's folder."""
     if len(opened) == 1 and layout in (None, opened[0].layout.name):
         return opened[0]

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import nn
 
-from ..utils.distributed import World
+from ..utils.distributed import ProcessGroup
 from .recipe import Loop
 
 
@@ -23,7 +23,7 @@ def learning_rate(loop: Loop, epoch: float, whole: int) -> float:
 
 
 @torch.no_grad()
-def average_gradients(groups: dict[str, list[nn.Parameter]], here: World) -> None:
+def average_gradients(groups: dict[str, list[nn.Parameter]], here: ProcessGroup) -> None:
     """One flat all-reduce over the gradients of all groups; nothing to do in a single process."""
     if here.size == 1:
         return

@@ -202,7 +202,7 @@ class Hierarchical(Form):
 
     def settings(self, coords: int) -> dict[str, Any]:
         sizes = {"granularities": self.granularities, "frames": self.space // coords}
-        return super().settings(coords) | sizes | {"masked": False}
+        return super().settings(coords) | sizes | {"mask_absent": False}
 
     def method(self, coords: int) -> dict[str, Any]:
         return super().method(coords) | {"faithful": True, "views": {"frames": self.space // coords}}

@@ -5,12 +5,12 @@ a store.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..utils import registry, settings
+from ..utils import registry
+from ..utils import settings as plain
 from ..utils.errors import InputError
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Loop:
     save_seconds: float = 20.0
 
     def __post_init__(self):
-        settings.positive(self, "loop", "epochs", "batch", "lr")
+        plain.positive(self, "loop", "epochs", "batch", "lr")
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def known() -> dict[str, Path]:
 
 
 def load(
-    method: str, clips: int, *, recipe: str | None = None, overrides: Sequence[str] = (), gpu: bool = False
+    method: str, clips: int, *, recipe: str | None = None, settings: plain.Changes = (), gpu: bool = False
 ) -> Recipe:
     """The settings of a training.
 
@@ -101,8 +101,8 @@ def load(
         clips: number of training clips; without a recipe the settings are sized to it.
         recipe: name or path of a recipe, or one of ``PRESETS``; None takes a preset by the number of clips. Presets
             are sized to the data.
-        overrides: ``"method.temperature=0.1"``-like assignments (tables ``method``, ``encoder``, ``loop``;
-            ``encoder.name`` chooses the encoder).
+        settings: what is to differ (tables ``method``, ``encoder``, ``loop``; ``encoder.name`` chooses the encoder):
+            ``{"method.temperature": 0.1}``, nested tables, or ``"method.temperature=0.1"``-like texts.
         gpu: whether a GPU is at hand; without one, or with few clips, the small preset is taken.
 
     Raises:
@@ -123,7 +123,7 @@ def load(
         low = cls.small if preset == "small" else {"loop": cls.loop}
         tables = {"method": dict(low.get("method", {})), "loop": dict(low.get("loop", {}))}
     tables.pop("reproduce", None)  # what `kineme reproduce` needs beside the training
-    tables = settings.override(tables, overrides)
+    tables = plain.override(tables, settings)
     for name in tables:
         if name not in ("method", "encoder", "loop"):
             raise InputError(
@@ -141,15 +141,15 @@ def load(
         method_table = cls.sized(method_table, clips)
         encoder_table = {**(encoder_cls.small if preset == "small" else {}), **encoder_table}
         loop_table.setdefault("batch", max(1, min(Loop.batch, clips // 2)))
-    loop = settings.make(Loop, loop_table, "loop")
+    loop = plain.make(Loop, loop_table, "loop")
     steps, least = {"small": (cls.small.get("steps", 1000), 10), "published": (cls.steps, 1)}.get(preset, (None, 1))
     if steps and "epochs" not in loop_table:
         loop = replace(loop, epochs=max(least, round(steps / max(1, clips // loop.batch))))
     return Recipe(
         method,
         encoder_name,
-        settings.as_dict(settings.make(cls.Settings, method_table, "method")),
-        settings.as_dict(settings.make(encoder_cls.Settings, encoder_table, "encoder")),
+        plain.as_dict(plain.make(cls.Settings, method_table, "method")),
+        plain.as_dict(plain.make(encoder_cls.Settings, encoder_table, "encoder")),
         loop,
         preset,
     )
@@ -158,7 +158,10 @@ def load(
 def from_card(card: dict[str, Any]) -> Recipe:
     """The recipe that a run's card records."""
     values = {f.name: card["recipe"][f.name] for f in fields(Recipe)}
-    return Recipe(**{**values, "loop": settings.make(Loop, values["loop"], "loop")})
+    for room, table in (("methods", "method"), ("encoders", "encoder")):
+        cls = registry.entry(room, values[f"{table}_name"]).Settings
+        values[table] = plain.as_dict(plain.make(cls, values[table], table, recorded=True))
+    return Recipe(**{**values, "loop": plain.make(Loop, values["loop"], "loop", recorded=True)})
 
 
 def build_method(chosen: Recipe, layout: Layout, coords: int, persons: int, seed: int) -> Method:
@@ -170,13 +173,11 @@ def build_method(chosen: Recipe, layout: Layout, coords: int, persons: int, seed
     from .. import encoders
 
     cls = registry.entry("methods", chosen.method_name)
-    encoder_settings = settings.make(
-        registry.entry("encoders", chosen.encoder_name).Settings, chosen.encoder, "encoder"
-    )
+    encoder_settings = plain.make(registry.entry("encoders", chosen.encoder_name).Settings, chosen.encoder, "encoder")
     layout, coords, _ = cls.sees(layout, coords, {})
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return cls(
-            settings.make(cls.Settings, chosen.method, "method"),
+            plain.make(cls.Settings, chosen.method, "method"),
             lambda: encoders.build(chosen.encoder_name, encoder_settings, layout, coords, persons),
         )

@@ -15,7 +15,7 @@ from ..data.store import Store
 from ..methods import CROP
 from ..nn import matmul
 from ..utils import distributed, registry
-from ..utils.distributed import World
+from ..utils.distributed import ProcessGroup
 from ..utils.errors import InputError
 from ..utils.files import read_json
 from . import recipe
@@ -57,7 +57,7 @@ def card(
         "torch": torch.__version__,
         "device": torch.cuda.get_device_name() if device != "cpu" else "cpu",
         "threads": torch.get_num_threads(),
-        "matrix_product": f"torch default; recurrences: {matmul.path() if device == 'cpu' else 'cuDNN'}",
+        "matmul": f"torch default; recurrences: {matmul.path() if device == 'cpu' else 'cuDNN'}",
         "processes": distributed.current().size,
     }
 
@@ -67,7 +67,7 @@ def recorded(run: Path) -> dict[str, Any] | None:
     return read_json(run / "card.json", "a run's card") if (run / "card.json").exists() else None
 
 
-def claim(run: Path, resume: bool, here: World) -> None:
+def claim(run: Path, resume: bool, here: ProcessGroup) -> None:
     """Refuse a folder that holds something, unless a run is to go on there.
 
     Raises:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class World:
+class ProcessGroup:
     """Rank and number of the processes that train together; with one, every verb returns its argument."""
 
     rank: int = 0
@@ -26,7 +26,7 @@ class World:
         dist.all_gather(parts, rows)
         return torch.cat(parts)
 
-    def gathered(self, rows: Tensor) -> Tensor:
+    def gather_with_grad(self, rows: Tensor) -> Tensor:
         """:meth:`gather` with gradient. Every process is to compute the same loss from the result: the gradients that
         they have for all rows are added up, so that their average over the processes is the loss' own gradient.
         """
@@ -48,14 +48,14 @@ class World:
         return max(flags)
 
 
-def current() -> World:
+def current() -> ProcessGroup:
     """The world of the running process group, or the world of one."""
     if dist.is_available() and dist.is_initialized():
-        return World(dist.get_rank(), dist.get_world_size())
-    return World()
+        return ProcessGroup(dist.get_rank(), dist.get_world_size())
+    return ProcessGroup()
 
 
-def start() -> World:
+def start() -> ProcessGroup:
     """Join the process group that ``torchrun`` prepared (environment variables); otherwise the world of one."""
     if "RANK" in os.environ and "WORLD_SIZE" in os.environ and not dist.is_initialized():
         cuda = torch.cuda.is_available()
@@ -106,6 +106,6 @@ class _Gathered(torch.autograd.Function):
         return grad[ctx.rank * ctx.rows : (ctx.rank + 1) * ctx.rows], None, None
 
 
-def summed(value: Tensor) -> Tensor:
+def all_reduce_sum(value: Tensor) -> Tensor:
     """Sum over the processes, with gradient."""
     return _Sum.apply(value) if current().size > 1 else value

@@ -13,17 +13,17 @@ class InputError(ValueError):
         where: the file, argument or place at fault, e.g. ``"walk.bvh, line 12"`` or ``"--split"``.
         found: what stands there.
         expected: what would have been right.
-        mend: what the reader of the message can do about it.
+        hint: what the reader of the message can do about it.
     """
 
-    def __init__(self, where: object, found: str, expected: str = "", mend: str = ""):
-        self.where, self.found, self.expected, self.mend = str(where), found, expected, mend
+    def __init__(self, where: object, found: str, expected: str = "", hint: str = ""):
+        self.where, self.found, self.expected, self.hint = str(where), found, expected, hint
         text = f"{where}: {found.rstrip('.')}."
         if expected:
             text += f" Expected {expected.rstrip('.')}."
-        if mend:
-            text += f" {mend}" if mend.endswith(("?", "!")) else f" {mend.rstrip('.')}."
+        if hint:
+            text += f" {hint}" if hint.endswith(("?", "!")) else f" {hint.rstrip('.')}."
         super().__init__(text)
 
     def __reduce__(self):  # exceptions travel between prepare's processes
-        return (InputError, (self.where, self.found, self.expected, self.mend))
+        return (InputError, (self.where, self.found, self.expected, self.hint))

@@ -11,7 +11,7 @@ import torch
 
 
 def describe() -> dict[str, str]:
-    """Torch build, threads, bf16, GPU, and the measured rate of fp32 and bf16 matrix products by each path."""
+    """Torch build, threads, bf16, GPU, and the measured rate of fp32 and bf16 matmuls by each path."""
     found = {
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -22,7 +22,7 @@ def describe() -> dict[str, str]:
     }
     rates = {name: gflops(multiply) for name, multiply in paths().items()}
     for name, rate in rates.items():
-        found[f"matrix product, {name}"] = f"{rate:.0f} GFLOP/s"
+        found[f"matmul, {name}"] = f"{rate:.0f} GFLOP/s"
     if "fp32, oneDNN" in rates and rates["fp32, oneDNN"] > 1.3 * rates["fp32, torch default"]:
         found["note"] = "oneDNN beats torch's default product here (usual on AMD processors)"
     return found

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from .errors import InputError
@@ -15,20 +15,28 @@ from .registry import did_you_mean
 T = TypeVar("T")
 
 
-def make(cls: type[T], values: Mapping[str, Any], where: str = "settings") -> T:
+def make(cls: type[T], values: Mapping[str, Any], where: str = "settings", *, recorded: bool = False) -> T:
     """Build a settings dataclass from plain containers.
+
+    Args:
+        cls: the dataclass. Where it has a class attribute ``RENAMED``, that maps names of earlier versions to today's.
+        values: by name.
+        where: what errors call the table.
+        recorded: the values come from a card that an earlier version may have written: former names are taken too.
 
     Raises:
         InputError: an unknown name, or a value of the wrong kind.
     """
     known = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
     hints = typing.get_type_hints(cls)
+    renamed: Mapping[str, str] = getattr(cls, "RENAMED", {})
+    if recorded:
+        values = {renamed.get(name, name): value for name, value in values.items()}
     for name in values:
         if name not in known:
-            raise InputError(
-                f"{where}.{name}", "no such setting", f"one of {', '.join(known)}", did_you_mean(name, known)
-            )
-    return cls(**{name: _convert(hints[name], value, f"{where}.{name}") for name, value in values.items()})
+            hint = f"It is now called {renamed[name]!r}" if name in renamed else did_you_mean(name, known)
+            raise InputError(f"{where}.{name}", "no such setting", f"one of {', '.join(known)}", hint)
+    return cls(**{n: _convert(hints[n], value, f"{where}.{n}", recorded) for n, value in values.items()})
 
 
 def positive(settings: Any, where: str, *names: str) -> None:
@@ -47,40 +55,75 @@ def as_dict(settings: Any) -> dict[str, Any]:
     return json.loads(json.dumps(dataclasses.asdict(settings)))
 
 
-def override(tables: Mapping[str, Any], assignments: typing.Sequence[str]) -> dict[str, Any]:
-    """Apply ``"method.views.shear=0.5"``-like assignments to nested tables; values are JSON, or a string as it stands.
+Changes = Mapping[str, Any] | Sequence[str]
+"""``{"method.temperature": 0.1}``, ``{"method": {"temperature": 0.1}}`` or ``["method.temperature=0.1"]``."""
+
+
+def override(tables: Mapping[str, Any], changes: Changes) -> dict[str, Any]:
+    """Change some values of nested tables.
+
+    Args:
+        tables: tables of plain values.
+        changes: dotted names or nested tables with their values, or the command line's ``NAME=VALUE`` texts, whose
+            values are JSON, or a string as it stands.
+
+    Returns:
+        A changed copy.
 
     Raises:
-        InputError: an assignment without ``=``, or one that puts a table's name where a value stands.
+        InputError: a text without ``=``, or one that puts a table's name where a value stands.
+
+    Example:
+        >>> override({"loop": {"lr": 0.1}}, {"loop.lr": 0.2, "method": {"dim": 8}})
+        {'loop': {'lr': 0.2}, 'method': {'dim': 8}}
     """
     result = json.loads(json.dumps(tables))
-    for text in assignments:
-        name, equals, value = text.partition("=")
-        if not equals or not name:
-            raise InputError(f"--set {text}", "no value", "NAME=VALUE, for example method.temperature=0.1")
-        *path, last = name.strip().split(".")
+    for name, value in assignments(changes).items():
+        *path, last = name.split(".")
         table = result
         for word in path:
             table = table.setdefault(word, {})
             if not isinstance(table, dict):
-                raise InputError(f"--set {text}", f"{word!r} is a value, not a table", "TABLE.NAME=VALUE")
-        try:
-            table[last] = json.loads(value)
-        except json.JSONDecodeError:
-            table[last] = value
+                raise InputError(f"--set {name}", f"{word!r} is a value, not a table", "TABLE.NAME=VALUE")
+        table[last] = value
     return result
 
 
-def _convert(kind: Any, value: Any, where: str) -> Any:
+def assignments(changes: Changes) -> dict[str, Any]:
+    """Changes in any of their forms as ``{dotted name: value}``.
+
+    Raises:
+        InputError: a text without ``=``.
+    """
+    found: dict[str, Any] = {}
+    if isinstance(changes, Mapping):
+        for name, value in changes.items():
+            if isinstance(value, Mapping):
+                found |= {f"{name}.{inner}": each for inner, each in assignments(value).items()}
+            else:
+                found[str(name)] = value
+        return found
+    for text in [changes] if isinstance(changes, str) else changes:
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip():
+            raise InputError(f"--set {text}", "no value", "NAME=VALUE, for example method.temperature=0.1")
+        try:
+            found[name.strip()] = json.loads(value)
+        except json.JSONDecodeError:
+            found[name.strip()] = value
+    return found
+
+
+def _convert(kind: Any, value: Any, where: str, recorded: bool = False) -> Any:
     origin = typing.get_origin(kind)
     if origin in (typing.Union, types.UnionType):
         if value is None or (value == "none" and str not in typing.get_args(kind)):
             return None
-        return _convert(next(k for k in typing.get_args(kind) if k is not type(None)), value, where)
+        return _convert(next(k for k in typing.get_args(kind) if k is not type(None)), value, where, recorded)
     if dataclasses.is_dataclass(kind):
         if not isinstance(value, Mapping):
             raise InputError(where, f"{value!r}", "a table of settings")
-        return make(kind, value, where)  # type: ignore[arg-type]
+        return make(kind, value, where, recorded=recorded)  # type: ignore[arg-type]
     if origin is tuple:
         inner = typing.get_args(kind)[0]
         items = value if isinstance(value, (list, tuple)) else [v for v in str(value).split(",") if v]

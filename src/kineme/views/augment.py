@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Generator, Tensor
@@ -35,27 +35,29 @@ class ViewSettings:
     Attributes:
         frames: T, every view is resized in time to this.
         crop_low, crop_high: the fraction of the clip that is kept is uniform between them.
-        least: but no fewer frames than this, where the clip has them.
+        min_frames: but no fewer frames than this, where the clip has them.
         shear: amplitude of the shear's off-diagonal entries; 0 = no shear.
-        corrupt: fraction of the joints that corruption touches (0.6: 15 of 25, 12 of 20). A view is either corrupted or
-            sheared, with equal probability; 0 = always sheared.
+        joint_jitter: fraction of the joints that corruption touches (0.6: 15 of 25, 12 of 20). A view is either
+            corrupted or sheared, with equal probability; 0 = always sheared.
         mirror: probability of exchanging left and right.
         rotate: largest angle (radians) about the store's up axis; for 2-D motion, in the image plane.
-        jitter: standard deviation of the noise added to every coordinate of the joints that are there.
+        noise: standard deviation of the noise added to every coordinate of the joints that are there.
 
     Raises:
         InputError: a value outside its range.
     """
 
+    RENAMED: ClassVar = {"least": "min_frames", "corrupt": "joint_jitter", "jitter": "noise"}
+
     frames: int = 64
     crop_low: float = 0.1
     crop_high: float = 1.0
-    least: int = 64
+    min_frames: int = 64
     shear: float = 1.0
-    corrupt: float = 0.6
+    joint_jitter: float = 0.6
     mirror: float = 0.0
     rotate: float = 0.0
-    jitter: float = 0.0
+    noise: float = 0.0
 
     def __post_init__(self):
         any_size = math.inf
@@ -63,12 +65,12 @@ class ViewSettings:
             "frames": (1, any_size),
             "crop_high": (0, 1),
             "crop_low": (0, self.crop_high),
-            "least": (1, any_size),
+            "min_frames": (1, any_size),
             "shear": (0, any_size),
-            "corrupt": (0, 1),
+            "joint_jitter": (0, 1),
             "mirror": (0, 1),
             "rotate": (0, any_size),
-            "jitter": (0, any_size),
+            "noise": (0, any_size),
         }
         for name, (low, high) in ranges.items():
             value = getattr(self, name)
@@ -102,31 +104,31 @@ class ViewDraw(NamedTuple):
 # ---- time
 
 
-def crop_length(lengths: Tensor, scale: Tensor, least: int = 64) -> Tensor:
-    """Frames kept of clips of n frames at the fraction s: min(max(floor(n s), least), n), spec HiCo 2.5.
+def crop_length(lengths: Tensor, scale: Tensor, min_frames: int = 64) -> Tensor:
+    """Frames kept of clips of n frames at the fraction s: min(max(floor(n s), min_frames), n), spec HiCo 2.5.
 
     Args:
         lengths: n, int64 ``[B]``.
         scale: s ``[B]``; the product is taken in float64.
-        least: no fewer frames than this, where the clip has them.
+        min_frames: no fewer frames than this, where the clip has them.
     """
-    return (lengths.double() * scale.double()).floor().long().clamp(min=least).minimum(lengths)
+    return (lengths.double() * scale.double()).floor().long().clamp(min=min_frames).minimum(lengths)
 
 
-def draw_crop(lengths: Tensor, gen: Generator, low: float = 0.1, high: float = 1.0, least: int = 64) -> Crop:
+def draw_crop(lengths: Tensor, gen: Generator, low: float = 0.1, high: float = 1.0, min_frames: int = 64) -> Crop:
     """Random stretches (spec HiCo 2.5): fraction uniform on [low, high), start uniform on the places where it fits.
 
     Args:
         lengths: int64 ``[B]`` frames of each clip.
         gen: generator on the CPU.
-        low, high, least: see :class:`ViewSettings`.
+        low, high, min_frames: see :class:`ViewSettings`.
     """
     scale, place = torch.rand(2, len(lengths), generator=gen, dtype=torch.float64)
-    return _crop(lengths, low + (high - low) * scale, place, least)
+    return _crop(lengths, low + (high - low) * scale, place, min_frames)
 
 
-def _crop(lengths: Tensor, scale: Tensor, place: Tensor, least: int) -> Crop:
-    length = crop_length(lengths, scale, least)
+def _crop(lengths: Tensor, scale: Tensor, place: Tensor, min_frames: int) -> Crop:
+    length = crop_length(lengths, scale, min_frames)
     return Crop((place * (lengths - length + 1)).long(), length)  # place < 1, so start <= n - length
 
 
@@ -152,7 +154,7 @@ def shears(offdiag: Tensor) -> Tensor:
     return matrix.view(size, coords, coords).mT
 
 
-def turns(angle: Tensor, coords: int, axis: int = 1) -> Tensor:
+def rotation_matrices(angle: Tensor, coords: int, axis: int = 1) -> Tensor:
     """Counter-clockwise rotations ``[B, C, C]`` by ``angle`` ``[B]`` radians about an axis, or in the plane (C = 2)."""
     axis = axis if coords == 3 else 2
     first, second = (axis + 1) % 3, (axis + 2) % 3  # `first` turns towards `second`
@@ -199,16 +201,18 @@ def mirror(batch: Batch, mirrored: Tensor, layout: Layout) -> Batch:
     flip[0] = -1
     chosen = mirrored[:, None, None, None]
     joints = _joints(batch.joints, layout.mirror) * flip
-    seen = _joints(batch.seen[..., None], layout.mirror)[..., 0]
+    seen = _joints(batch.confidence[..., None], layout.mirror)[..., 0]
     return replace(
-        batch, joints=torch.where(chosen[..., None], joints, batch.joints), seen=torch.where(chosen, seen, batch.seen)
+        batch,
+        joints=torch.where(chosen[..., None], joints, batch.joints),
+        confidence=torch.where(chosen, seen, batch.confidence),
     )
 
 
 @torch.no_grad()
-def jitter(batch: Batch, noise: Tensor) -> Batch:
+def add_noise(batch: Batch, noise: Tensor) -> Batch:
     """Add ``noise`` ``[B, T, M, V, C]`` to the joints that are there; missing joints and absent persons stay 0."""
-    return replace(batch, joints=torch.addcmul(batch.joints, noise, (batch.seen > 0).to(noise.dtype)[..., None]))
+    return replace(batch, joints=torch.addcmul(batch.joints, noise, (batch.confidence > 0).to(noise.dtype)[..., None]))
 
 
 def _joints(joints: Tensor, order: tuple[int, ...]) -> Tensor:
@@ -245,20 +249,20 @@ def draw_view(source: ClipLoader, index: Tensor, settings: ViewSettings, gen: Ge
     scale, place, side, angle, kind, zero, order, linear, offdiag = drawn.split(parts, 1)
 
     low, high = settings.crop_low, settings.crop_high
-    crop = _crop(source.lengths[index.cpu()], low + (high - low) * scale[:, 0], place[:, 0], settings.least)
+    crop = _crop(source.lengths[index.cpu()], low + (high - low) * scale[:, 0], place[:, 0], settings.min_frames)
     mirrored = side[:, 0] < settings.mirror if settings.mirror else None
     turn = (settings.rotate * (2 * angle[:, 0] - 1)).float() if settings.rotate else None
     matrix = touched = noise = None
     sheared = shears(settings.shear * (2 * offdiag - 1))
-    if many := round(settings.corrupt * joints):
+    if many := round(settings.joint_jitter * joints):
         corrupted = kind < 0.5
         spoilt = (2 * linear - 1).view(-1, coords, coords) * (zero < 0.5)[..., None]
         matrix = torch.where(corrupted[..., None], spoilt, sheared).float()
         touched = torch.zeros(size, joints, dtype=torch.bool).scatter_(1, order.topk(many).indices, True) | ~corrupted
     elif settings.shear:
         matrix = sheared.float()
-    if settings.jitter:
-        noise = torch.randn(size, settings.frames, source.persons, joints, coords, generator=gen).mul_(settings.jitter)
+    if settings.noise:
+        noise = torch.randn(size, settings.frames, source.persons, joints, coords, generator=gen).mul_(settings.noise)
     return ViewDraw(crop, settings.frames, mirrored, turn, matrix, touched, noise)
 
 
@@ -276,11 +280,11 @@ def apply_view(source: ClipLoader, index: Tensor, draw: ViewDraw) -> Batch:
     if mirrored is not None:
         batch = mirror(batch, mirrored, source.layout)
     if turn is not None:
-        around = turns(turn, source.coords, source.up)
+        around = rotation_matrices(turn, source.coords, source.up)
         batch.joints = transform(batch.joints, around, out=source.empty(*batch.joints.shape))
     if matrix is not None:
         batch.joints = transform(batch.joints, matrix, touched, out=source.empty(*batch.joints.shape))
-    return batch if noise is None else jitter(batch, noise)
+    return batch if noise is None else add_noise(batch, noise)
 
 
 def view(source: ClipLoader, index: Tensor, settings: ViewSettings, gen: Generator) -> Batch:

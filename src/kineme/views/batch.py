@@ -15,13 +15,13 @@ class Batch:
 
     Attributes:
         joints: float32 ``[B, T, M, V, C]``: clip, frame, person, joint, coordinate; 0 where a joint is missing.
-        seen: float32 ``[B, T, M, V]`` confidence; 0 = missing; an absent person is all 0.
+        confidence: float32 ``[B, T, M, V]``; 0 = missing; an absent person is all 0.
         index: int64 ``[B]`` rows of the clip table.
         frames: uint8 ``[B, T, 3, H, W]``, stores with video only.
     """
 
     joints: Tensor
-    seen: Tensor
+    confidence: Tensor
     index: Tensor
     frames: Tensor | None = None
 
@@ -39,4 +39,4 @@ class Batch:
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
         frames = None if self.frames is None else change(self.frames)
-        return Batch(change(self.joints), change(self.seen), change(self.index), frames)
+        return Batch(change(self.joints), change(self.confidence), change(self.index), frames)

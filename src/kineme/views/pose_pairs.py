@@ -91,7 +91,7 @@ class Pairs:
         elif self.sensor and (self.up not in ("+y", "-y") or bool((seen & (joints[..., 2] <= 0)).any())):
             raise InputError(
                 self.where,
-                "method.sensor for poses that lie before no sensor",
+                "method.p_recorded_view for poses that lie before no sensor",
                 "joints in the frame of a sensor: y up or down, z away from it",
                 "Prepare its recordings with --normalise none",
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Generator, Tensor
@@ -23,28 +23,41 @@ class CameraSettings:
         frame: ``body``, as released: the body is tilted about its own second ("elevation") and first axis ("roll"),
             then turned about the vertical. ``camera``: it is turned first; then elevation is the camera's height above
             the horizon and roll its turn about the optical axis.
-        near, far: the distance from the pelvis is uniform between them, in lengths of the trunk.
-        clear: the camera steps back until no joint is nearer to it than this, in lengths of the trunk. 0, as released:
-            a limb may reach behind the camera, and is then seen in the far distance.
-        hide: probability of every joint to be hidden.
+        distance_min, distance_max: the distance from the pelvis is uniform between them, in lengths of the trunk.
+        min_depth: the camera steps back until no joint is nearer to it than this, in lengths of the trunk. 0, as
+            released: a limb may reach behind the camera, and is then seen in the far distance.
+        joint_dropout: probability of every joint to be hidden.
 
     Raises:
         InputError: a value outside its range.
     """
 
+    RENAMED: ClassVar = {
+        "near": "distance_min",
+        "far": "distance_max",
+        "clear": "min_depth",
+        "hide": "joint_dropout",
+    }
+
     azimuth: float = 180.0
     elevation: float = 30.0
     roll: float = 30.0
     frame: Literal["body", "camera"] = "body"
-    near: float = 2.0
-    far: float = 2.0
-    clear: float = 0.5
-    hide: float = 0.0
+    distance_min: float = 2.0
+    distance_max: float = 2.0
+    min_depth: float = 0.5
+    joint_dropout: float = 0.0
 
     def __post_init__(self):
-        positive(self, "cameras", "near")
-        wanted = {"azimuth": (0, 180), "elevation": (0, 180), "roll": (0, 180), "clear": (0, self.near), "hide": (0, 1)}
-        wanted["far"] = (self.near, float("inf"))
+        positive(self, "cameras", "distance_min")
+        wanted = {
+            "azimuth": (0, 180),
+            "elevation": (0, 180),
+            "roll": (0, 180),
+            "min_depth": (0, self.distance_min),
+            "joint_dropout": (0, 1),
+        }
+        wanted["distance_max"] = (self.distance_min, float("inf"))
         for name, (low, high) in wanted.items():
             if not low <= getattr(self, name) <= high:
                 raise InputError(f"cameras.{name}", f"{getattr(self, name)}", f"{low} to {high}")
@@ -57,14 +70,14 @@ class Cameras(NamedTuple):
         angles: float32 ``[B, 3]`` azimuth, elevation, roll in radians.
         distance: float32 ``[B]`` in lengths of the trunk.
         hidden: bool ``[B, 13]``; None = nothing.
-        frame, clear: see :class:`CameraSettings`.
+        frame, min_depth: see :class:`CameraSettings`.
     """
 
     angles: Tensor
     distance: Tensor
     hidden: Tensor | None = None
     frame: str = "body"
-    clear: float = 0.0
+    min_depth: float = 0.0
 
     def to(self, device: torch.device) -> Cameras:
         """On another device."""
@@ -76,9 +89,9 @@ def draw_cameras(size: int, settings: CameraSettings, gen: Generator) -> Cameras
     """Draw one camera for each of ``size`` poses; ``gen`` on the CPU."""
     wide = [float(x) for x in torch.deg2rad(torch.tensor([settings.azimuth, settings.elevation, settings.roll]))]
     angles = camera.draw_angles(size, gen, tuple(-x for x in wide), tuple(wide))
-    distance = settings.near + (settings.far - settings.near) * torch.rand(size, generator=gen)
-    hidden = torch.rand(size, JOINTS, generator=gen) < settings.hide if settings.hide else None
-    return Cameras(angles, distance, hidden, settings.frame, settings.clear)
+    distance = settings.distance_min + (settings.distance_max - settings.distance_min) * torch.rand(size, generator=gen)
+    hidden = torch.rand(size, JOINTS, generator=gen) < settings.joint_dropout if settings.joint_dropout else None
+    return Cameras(angles, distance, hidden, settings.frame, settings.min_depth)
 
 
 def sweep(start: Tensor, end: Tensor, views: int) -> Tensor:
@@ -86,14 +99,18 @@ def sweep(start: Tensor, end: Tensor, views: int) -> Tensor:
     return torch.lerp(start, end, torch.linspace(0, 1, views, dtype=start.dtype, device=start.device)[:, None])
 
 
-def rotations(angles: Tensor, frame: str = "body") -> Tensor:
+def rotation_matrices(angles: Tensor, frame: str = "body") -> Tensor:
     """Matrices ``[..., 3, 3]`` of angles ``[..., 3]``, acting on columns of (right, away, up); see
     :class:`CameraSettings`.
     """
     if frame == "body":
         return camera.euler(angles)
     azimuth, elevation, roll = angles.unbind(-1)
-    return camera.turn(roll, "y") @ camera.turn(elevation, "x") @ camera.turn(azimuth, "z")
+    return (
+        camera.rotation_matrix(roll, "y")
+        @ camera.rotation_matrix(elevation, "x")
+        @ camera.rotation_matrix(azimuth, "z")
+    )
 
 
 def upright(points: Tensor, axis: int, sign: int = 1) -> Tensor:
@@ -115,10 +132,10 @@ def image(points: Tensor) -> Tensor:
 
 def project(points: Tensor, cameras: Cameras) -> Tensor:
     """What each camera sees of a normalised body: ``[B, V, 3]`` (right, away, up) -> ``[B, V, 2]`` (row, column)."""
-    turned = camera.rotate(points, rotations(cameras.angles.to(points), cameras.frame))
+    turned = camera.rotate(points, rotation_matrices(cameras.angles.to(points), cameras.frame))
     distance = cameras.distance.to(points)
-    if cameras.clear:
-        distance = torch.maximum(distance, cameras.clear - turned[..., 1].amin(-1))
+    if cameras.min_depth:
+        distance = torch.maximum(distance, cameras.min_depth - turned[..., 1].amin(-1))
     return camera.perspective(camera.default_camera(turned, distance[:, None]))
 
 

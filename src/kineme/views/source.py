@@ -28,7 +28,7 @@ class Clips(Protocol):
         """float32 ``[F, M, V, C]``: the frames of all clips, one clip after the other."""
 
     @property
-    def seen(self) -> np.ndarray:
+    def confidence(self) -> np.ndarray:
         """float32 ``[F, M, V]``."""
 
     @property
@@ -90,11 +90,11 @@ class ClipLoader:
         self.rows = torch.from_numpy(np.array(given, np.int64))
         if self.rows.ndim != 1 or ((self.rows < 0) | (self.rows >= clips)).any():
             raise InputError("rows", "rows that the store does not have", f"a list of numbers from 0 to {clips - 1}")
-        size = store.frames.nbytes + store.seen.nbytes
+        size = store.frames.nbytes + store.confidence.nbytes
         self.resident = size <= _free_memory(self.device) / RESIDENT_SHARE if resident is None else resident
         home = self.device if self.resident else torch.device("cpu")
         self._offsets = torch.from_numpy(np.array(store.offsets[:-1], np.int64)).to(home)
-        self._joints, self._seen = (_table(array, home, self.resident) for array in (store.frames, store.seen))
+        self._joints, self._seen = (_table(array, home, self.resident) for array in (store.frames, store.confidence))
         self._memory = BufferPool()
 
     def __len__(self) -> int:

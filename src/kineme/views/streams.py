@@ -25,7 +25,7 @@ def stream(batch: Batch, name: str, layout: Layout) -> Batch:
     Raises:
         InputError: an unknown name.
     """
-    joints, seen = batch.joints, batch.seen
+    joints, seen = batch.joints, batch.confidence
     if name == "joint":
         return batch
     if name == "bone":
@@ -34,12 +34,12 @@ def stream(batch: Batch, name: str, layout: Layout) -> Batch:
         return replace(
             batch,
             joints=torch.sub(joints, from_parent, out=from_parent),
-            seen=seen.minimum(_joints(seen[..., None], parents)[..., 0]),
+            confidence=seen.minimum(_joints(seen[..., None], parents)[..., 0]),
         )
     if name == "motion":
         motion, both = torch.empty_like(joints), seen.clone()
         torch.sub(joints[:, 1:], joints[:, :-1], out=motion[:, :-1])
         motion[:, -1] = 0
         torch.minimum(seen[:, 1:], seen[:, :-1], out=both[:, :-1])
-        return replace(batch, joints=motion, seen=both)
+        return replace(batch, joints=motion, confidence=both)
     raise InputError("stream", repr(name), ", ".join(STREAMS), did_you_mean(name, STREAMS))

@@ -60,7 +60,7 @@ def strip(motion: Motion, to: str | Path | Axes, frames: int = FRAMES, title: st
         _page([figures], [[]], [BLACK], to, title)
 
 
-def sheet(motions: Sequence[Motion], path: str | Path, titles: Sequence[str] = (), frames: int = FRAMES) -> None:
+def grid(motions: Sequence[Motion], path: str | Path, titles: Sequence[str] = (), frames: int = FRAMES) -> None:
     """Several movements, one strip under the other, each with its title (by default its label) to the left."""
     words = [[title] for title in titles or (str(motion.label or motion.source) for motion in motions)]
     _page([Figures(motion, frames) for motion in motions], words, [BLACK] * len(motions), path)

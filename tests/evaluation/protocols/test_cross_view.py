@@ -143,15 +143,15 @@ def test_the_kind_of_run_decides(store, fake_model):
     """Runs of clips: a linear probe beside reduced positions; runs of frames: a network beside keypoints."""
     clips = make_task(fake_model(shown()), store, SPLIT)
     frames = dataclasses.replace(clips, model=FrameModel(np.zeros((len(store.frames), 2))))
-    found = [cross_view.fill(Settings(), task).classifier for task in (clips, frames)]
+    found = [cross_view.resolve(Settings(), task).classifier for task in (clips, frames)]
     assert found == ["linear", "sequence"]
-    assert [cross_view.floor(Settings(classifier=each))[0] for each in (*found, "knn")] == [
+    assert [cross_view.baseline(Settings(classifier=each))[0] for each in (*found, "knn")] == [
         "reduced",
         "keypoints",
         "positions",
     ]
-    assert [cross_view.seeded(Settings(classifier=each)) for each in (*found, "knn")] == [False, True, False]
-    assert cross_view.seeded(Settings(classifier="knn", fraction=0.5))
+    assert [cross_view.is_stochastic(Settings(classifier=each)) for each in (*found, "knn")] == [False, True, False]
+    assert cross_view.is_stochastic(Settings(classifier="knn", fraction=0.5))
 
 
 def test_what_is_said(store, fake_model):
@@ -160,4 +160,4 @@ def test_what_is_said(store, fake_model):
     rows = run.evaluate(model, store, ["cross_view"], SPLIT)
     said = scores.verdicts(rows)
     assert {text.split(" on ")[0] for text in said} == {"cross_view mean", "cross_view held-out cameras"}
-    assert sum(row["who"] == "hand-made" for row in rows) == 2 + 3 * 4
+    assert sum(row["features"] == "hand-crafted" for row in rows) == 2 + 3 * 4

@@ -206,9 +206,9 @@ def test_a_model_that_does_not_tell_its_streams(contest):
 
 
 def test_seeds_and_floor():
-    assert not fusion.seeded(Settings())
-    assert fusion.seeded(Settings(probe="cmd"))
-    assert not hasattr(fusion, "floor")
+    assert not fusion.is_stochastic(Settings())
+    assert fusion.is_stochastic(Settings(probe="cmd"))
+    assert not hasattr(fusion, "baseline")
 
 
 @pytest.mark.parametrize(
@@ -228,20 +228,20 @@ def test_settings_that_cannot_be(contest, values, word):
 
 
 def test_rows_and_table(contest):
-    """Three streams beside random weights, without a floor, in a table whose sentences name every metric."""
+    """Three streams beside the untrained encoder, without a floor, in a table whose sentences name every metric."""
     given = contest(**three())
     given.model.before = contest(**{name: np.roll(each, 2, 0) for name, each in three().items()}).model
     split = SimpleNamespace(name="halves", train=given.train, test=given.test)
     rows = evaluate(given.model, given.store, ["fusion", "knn"], split, settings={"fusion": {"weights": (1, 1, 0)}})
     metrics = [f"{name} {what}" for what in ("accuracy", "1-NN") for name in (*NAMES, "fused")]
-    for who in ("learned", "random"):
-        assert [row["metric"] for row in rows if row["protocol"] == "fusion" and row["who"] == who] == metrics
-    assert {row["protocol"] for row in rows if row["who"] == "hand-made"} == {"knn"}
+    for who in ("trained", "untrained"):
+        assert [row["metric"] for row in rows if row["protocol"] == "fusion" and row["features"] == who] == metrics
+    assert {row["protocol"] for row in rows if row["features"] == "hand-crafted"} == {"knn"}
     assert {row["probe"] for row in rows} == {"logistic", "knn"}
     text = printed(rows)
     for metric in metrics:
         assert f"│ {metric} " in text
-        assert f"fusion {metric} on halves: learned" in text
+        assert f"fusion {metric} on halves: trained" in text
 
 
 def printed(rows: list[scores.Row], width: int = 140) -> str:
@@ -334,9 +334,9 @@ def test_every_protocol_scores_every_kind_of_model(store, protocol, hidden):
     if protocol in PER_FRAME:
         for model in (together, apart):
             with pytest.raises(InputError, match="code for each frame"):
-                evaluate(model, store, [protocol], "random", random=False)
+                evaluate(model, store, [protocol], "random", untrained=False)
         return
-    rows = [evaluate(model, store, [protocol], "random", random=False) for model in (together, together, apart)]
+    rows = [evaluate(model, store, [protocol], "random", untrained=False) for model in (together, together, apart)]
     assert rows[0]
     assert all(0 <= row["score"] <= 1 for row in rows[0])
     assert rows[0] == rows[1]
@@ -352,7 +352,7 @@ def runs(store, tmp_path_factory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("runs")
     tiny = [word for word in TINY if word != "--set"]
     for name in NAMES:
-        loop.pretrain("moco", store, folder / name, epochs=1, overrides=[*tiny, f"method.stream={name}"])
+        loop.pretrain("moco", store, folder / name, epochs=1, settings=[*tiny, f"method.stream={name}"])
     assert cli.main(["pretrain", "cmd", str(store.path), "--out", str(folder / "cmd"), "--epochs", "1", *TINY]) == 0
     return {name: folder / name for name in (*NAMES, "cmd")}
 
@@ -382,8 +382,8 @@ def test_separate_runs_and_one_of_three_streams(store, runs, tmp_path):
     found = [row for row in rows if row["protocol"] == "fusion"]
     assert {row["probe"] for row in found} == {"halp"}
     for run in (separate, str(runs["cmd"])):
-        for who in ("learned", "random"):
-            told = [row["metric"] for row in found if row["run"] == run and row["who"] == who]
+        for who in ("trained", "untrained"):
+            told = [row["metric"] for row in found if row["run"] == run and row["features"] == who]
             assert told == [f"{name} {what}" for what in ("accuracy", "1-NN") for name in (*NAMES, "fused")]
     assert "fused accuracy" in done.stdout
     assert "(spread " in done.stdout  # of two models

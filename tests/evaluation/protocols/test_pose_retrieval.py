@@ -183,8 +183,8 @@ def test_rows_of_one_command(stores):
         "random",
         settings={"pose_retrieval": {"gallery": 40, "cameras": {"elevation": 10}}},
     )
-    assert {(row["who"], row["metric"]) for row in rows} == {
+    assert {(row["features"], row["metric"]) for row in rows} == {
         (who, metric)
-        for who in ("learned", "random", "hand-made")
+        for who in ("trained", "untrained", "hand-crafted")
         for metric in ("hit@1 of 40", "hit@10 of 40", "near hit@1 of 40", "near hit@10 of 40")
     }

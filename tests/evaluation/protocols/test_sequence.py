@@ -180,7 +180,7 @@ def test_settings_that_cannot_be(store, values, word):
 def test_runs_with_one_vector_per_clip_are_refused(store, fake_model):
     model = fake_model(np.ones((48, 2)))
     with pytest.raises(InputError, match="one vector per clip"):
-        run.evaluate(model, store, ["sequence"], "random", random=False)
+        run.evaluate(model, store, ["sequence"], "random", untrained=False)
 
 
 def test_frames_are_encoded_once(store):
@@ -214,15 +214,15 @@ def test_beside_random_weights_and_keypoints(store):
     """One command: the run, its encoder before training, the keypoints, each under the same network."""
     model = FrameModel(drifting(store), before=FrameModel(np.zeros((len(store.frames), 4))))
     rows = run.evaluate(model, store, ["sequence"], "random", seeds=2, settings={"sequence": QUICK})
-    found = {(row["who"], row["metric"], row["seed"]) for row in rows}
+    found = {(row["features"], row["metric"], row["seed"]) for row in rows}
     assert found == {
         (who, metric, seed)
-        for who in ("learned", "random", "hand-made")
+        for who in ("trained", "untrained", "hand-crafted")
         for metric in ("top-1", "top-5")
         for seed in (0, 1)
     }
-    scores = {(row["who"], row["seed"]): row["score"] for row in rows if row["metric"] == "top-1"}
-    assert scores["learned", 0] > scores["random", 0]
+    scores = {(row["features"], row["seed"]): row["score"] for row in rows if row["metric"] == "top-1"}
+    assert scores["trained", 0] > scores["untrained", 0]
 
 
 def test_keypoints(store):

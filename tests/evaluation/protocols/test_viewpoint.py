@@ -58,9 +58,9 @@ def test_view_and_pose_code(flat):
 def test_frames_of_a_clip(flat, monkeypatch):
     """Evenly spread, of the clip itself; those without anybody are left out."""
     numbers = np.arange(len(flat.frames), dtype=np.float32)[:, None]
-    seen = np.array(flat.seen)
+    seen = np.array(flat.confidence)
     seen[flat.offsets[5] : flat.offsets[6]] = 0
-    monkeypatch.setattr(flat, "seen", seen)
+    monkeypatch.setattr(flat, "confidence", seen)
     task = make_task(FrameModel({"pose": numbers, "view": -numbers}), flat, SPLIT)
     side = viewpoint._recorded(task, np.array([4, 5, 6]), Settings(frames=3))
     assert side.names.tolist() == ["a"] * 3 + ["b"] * 3
@@ -108,9 +108,9 @@ def test_drawn_cameras(solid):
 
 def test_the_store_decides(flat, solid):
     tasks = [make_task(FrameModel(np.zeros((1, 1))), store, "random") for store in (flat, solid)]
-    kinds = [viewpoint.fill(Settings(), task) for task in tasks]
+    kinds = [viewpoint.resolve(Settings(), task) for task in tasks]
     assert [how.cameras for how in kinds] == ["recorded", "drawn"]
-    assert [viewpoint.seeded(how) for how in kinds] == [False, True]
+    assert [viewpoint.is_stochastic(how) for how in kinds] == [False, True]
     with pytest.raises(InputError, match="2-D poses"):
         viewpoint.score(tasks[0], Settings(cameras="drawn"))
 
@@ -121,10 +121,10 @@ def test_what_is_said(flat):
     said = scores.verdicts(run.evaluate(model, flat, ["viewpoint"], SPLIT))
     assert sum("viewpoint pose code" in text for text in said) == 1
     assert any(
-        "viewpoint pose code" in text and "the less the better, random weights 0.750, hand-made features" in text
+        "viewpoint pose code" in text and "lower is better, untrained encoder 0.750, hand-crafted features" in text
         for text in said
     )
-    assert any("viewpoint view code" in text and "0.250 above random weights" in text for text in said)
+    assert any("viewpoint view code" in text and "0.250 above the untrained encoder" in text for text in said)
     assert not any("chance on" in text for text in said)
 
 

@@ -116,7 +116,7 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--tensorboard", action="store_true", help="also write TensorBoard files")
     sub.set_defaults(resume_hint=_resume_hint)
 
-    sub = verb("evaluate", "Score runs on a store, beside random weights and hand-made features.", evaluate)
+    sub = verb("evaluate", "Score runs on a store, beside the untrained encoder and hand-made features.", evaluate)
     sub.add_argument("runs", metavar="RUN", nargs="+", help="a run, or several joined by commas that count as one")
     sub.add_argument("store", metavar="STORE")
     sub.add_argument("--protocols", default="knn,linear", help="comma-separated (default: %(default)s)")
@@ -186,7 +186,7 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--record", action="store_true", help="keep the ratios, to be compared with later")
     sub.add_argument("--quick", action="store_true", help="tiny sizes: shows that everything runs, measures nothing")
     sub.add_argument("--json", metavar="FILE", help="write the measured rows")
-    verb("doctor", "Say what this machine offers: torch, threads, bf16, matrix products, GPU.", doctor)
+    verb("doctor", "Say what this machine offers: torch, threads, bf16, matmuls, GPU.", doctor)
     return root
 
 
@@ -276,8 +276,8 @@ def pretrain(args: argparse.Namespace) -> None:
         epochs=args.epochs,
         seed=args.seed,
         split=args.split,
-        recipe_name=args.recipe,
-        overrides=args.set,
+        recipe=args.recipe,
+        settings=args.set,
         layout=args.layout,
         init=args.init,
         resume=args.resume,
@@ -364,7 +364,7 @@ def import_weights(args: argparse.Namespace) -> None:
         coords=args.coords,
         stream=args.stream,
         heads=args.heads,
-        how=args.normalise,
+        normalise=args.normalise,
     )
     print(weights.report(run))
     print(f"Run written to {run}. Next: kineme evaluate {run} STORE --split NAME")
@@ -380,7 +380,7 @@ def reproduce(args: argparse.Namespace) -> None:
         args.raw,
         args.out,
         seed=args.seed,
-        overrides=args.set,
+        settings=args.set,
         labels=args.labels,
         device=args.device,
         jobs=args.jobs or os.cpu_count() or 1,

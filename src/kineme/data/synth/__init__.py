@@ -192,7 +192,7 @@ def _within(**limits: tuple[float, float, float]) -> None:
 def _joints(made: np.ndarray, target: Layout) -> tuple[np.ndarray, np.ndarray]:
     """The layout's joints, taken or averaged from the body's points: known [V] 0 or 1, joints [n, T, M, V, 3].
 
-    One joint at a time instead of a matrix product: sums in a fixed order give the same bits for any n.
+    One joint at a time instead of a matmul: sums in a fixed order give the same bits for any n.
     """
     weights = joint_map(body(), target).weights
     n, persons, _, _, frames = made.shape

@@ -169,7 +169,7 @@ def carry(rotation: np.ndarray, vector) -> np.ndarray:
 
 
 def chain(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Matrix product of rotations [3, 3, n, T]."""
+    """Matmul of rotations [3, 3, n, T]."""
     return np.stack([carry(first, second[:, column]) for column in range(3)], 1)
 
 

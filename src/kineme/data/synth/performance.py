@@ -10,7 +10,7 @@ import numpy as np
 
 from .body import CHANNELS, INDEX, Person, ease
 
-DRAWS = 192  # random numbers set aside for one performance
+DRAWS = 192  # random numbers kept for one performance
 HABIT = 0.6  # what a subject keeps of every drawn value: z = 0.6 z_subject + 0.8 z_performance
 CIRCLE = np.float32(2 * np.pi)
 Pose = Mapping[str, Any]  # channel -> value; "m" and "o" -> the hand's (x, y, z)

@@ -106,7 +106,7 @@ def _usable(pairs: Pairs, numbers: Tensor, n: int, gen: Generator) -> Tensor:
 
 def _halves(views: Batch) -> tuple[Motion, Motion]:
     """Two views of n poses, ``[2 n, 1, 1, 13, 2]``, as two motions of n frames."""
-    joints, seen = views.joints[:, 0].numpy(), views.seen[:, 0].numpy()
+    joints, seen = views.joints[:, 0].numpy(), views.confidence[:, 0].numpy()
     half = len(views) // 2
     first, second = (
         Motion(joints[part], layout(keypoints.FLAT.layout), seen[part], up="-y")

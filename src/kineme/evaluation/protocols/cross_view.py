@@ -13,7 +13,7 @@ import torch
 from ...data.clip_table import text
 from ...data.store import Store
 from ...utils.errors import InputError
-from ..task import Task, per_frame
+from ..task import Task, has_frame_codes
 from . import knn, linear, sequence
 
 MEAN, HELD_OUT = "mean", "held-out cameras"
@@ -48,7 +48,7 @@ def score(task: Task, settings: Settings) -> dict[str, float]:
     Raises:
         InputError: fewer than two cameras; a camera whose training clips show a single class; see ``sequence``.
     """
-    how = fill(settings, task)
+    how = resolve(settings, task)
     task = sequence.narrowed(task, how)
     camera = cameras(task.store, how.column)
     names = {
@@ -84,27 +84,27 @@ def score(task: Task, settings: Settings) -> dict[str, float]:
     return {metric: float(share) for metric, share in found.items()}
 
 
-def fill(settings: Settings, task: Task) -> Settings:
+def resolve(settings: Settings, task: Task) -> Settings:
     """The classifier that suits the kind of run, where it was left open."""
     if settings.classifier != "auto":
         return settings
-    return dataclasses.replace(settings, classifier="sequence" if per_frame(task.model) else "linear")
+    return dataclasses.replace(settings, classifier="sequence" if has_frame_codes(task.model) else "linear")
 
 
-def seeded(settings: Settings) -> bool:
+def is_stochastic(settings: Settings) -> bool:
     """Networks draw weights and order; a share of the labels is drawn."""
     return settings.classifier not in ("linear", "knn") or settings.fraction != 1
 
 
-def floor(settings: Settings) -> tuple[str, Settings]:
+def baseline(settings: Settings) -> tuple[str, Settings]:
     """The hand-made features that suit the classifier, under the same one."""
     form = {"linear": "reduced", "knn": "positions"}.get(settings.classifier, "keypoints")
     return form, dataclasses.replace(settings, part="pose")
 
 
-def wants(metric: str) -> int:
+def higher_is_better(metric: str) -> bool | None:
     """What is said concerns the means."""
-    return int(metric in (MEAN, HELD_OUT))
+    return True if metric in (MEAN, HELD_OUT) else None
 
 
 def cameras(store: Store, columns: tuple[str, ...]) -> np.ndarray:

@@ -65,9 +65,9 @@ def score(task: Task, settings: Settings) -> dict[str, float]:
     return right
 
 
-def seeded(settings: Settings) -> bool:
+def is_stochastic(settings: Settings) -> bool:
     """Neighbours draw nothing; of the classifiers those that ``linear`` says."""
-    return linear.seeded(settings)
+    return linear.is_stochastic(settings)
 
 
 def checked(weights: Sequence[float], streams: Sequence[str]) -> np.ndarray:

@@ -26,12 +26,12 @@ def score(task: Task, settings: Settings) -> dict[str, float]:
     return {f"{k}-NN": float(np.mean(label == task.labels[task.test])) for k, label in found.items()}
 
 
-def seeded(settings: Settings) -> bool:
+def is_stochastic(settings: Settings) -> bool:
     """Nothing is drawn."""
     return False
 
 
-def floor(settings: Settings) -> tuple[str, Settings]:
+def baseline(settings: Settings) -> tuple[str, Settings]:
     """The stronger hand-made form for neighbours: unreduced positions."""
     return "positions", settings
 

@@ -79,12 +79,12 @@ def score(task: Task, settings: Settings) -> dict[str, float]:
     return {LAST: right[-1]} | ({BEST: max(right)} if faithful else {})
 
 
-def seeded(settings: Probe) -> bool:
+def is_stochastic(settings: Probe) -> bool:
     """Logistic regression draws nothing; the others draw weights, order and crops."""
     return settings.probe != "logistic"
 
 
-def floor(settings: Settings) -> tuple[str, Settings]:
+def baseline(settings: Settings) -> tuple[str, Settings]:
     """Reduced hand-made features, always under logistic regression with C = 0.05."""
     return "reduced", Settings()
 

@@ -16,7 +16,7 @@ from ...utils.errors import InputError
 from ...views import keypoints
 from ...views.random_cameras import CameraSettings
 from ...viz import strips
-from ..task import Task, coder
+from ..task import Task, require_frame_model
 from . import _camera_pairs
 
 
@@ -69,7 +69,7 @@ def score(task: Task, settings: Settings) -> dict[str, float]:
     return {name: float(np.mean([hits[name] for hits in each])) for name in each[0]}
 
 
-def floor(settings: Settings) -> tuple[str, Settings]:
+def baseline(settings: Settings) -> tuple[str, Settings]:
     """The normalised keypoints themselves in the place of the codes."""
     return "keypoints", settings
 
@@ -89,7 +89,7 @@ def retrieve(model: Any, store: Store, rows: np.ndarray, settings: Settings, see
     Raises:
         InputError: a run that has one vector per clip; no two cameras that saw the same poses.
     """
-    model = coder(model)
+    model = require_frame_model(model)
     gen, rows = torch.Generator().manual_seed(seed), np.asarray(rows, np.int64)
     if store.coords == 3:
         each = [_camera_pairs.draw(store, rows, settings.gallery, settings.cameras, gen)]
@@ -119,7 +119,7 @@ def picture(found: Found, path: str | Path, poses_shown: int = 10) -> None:
     best = found.nearest[:, 0].numpy()
     some = min(poses_shown, len(first))
     rows = [first, second.with_(joints=second.joints[best], confidence=second.confidence[best]), second]
-    strips.sheet([row.slice(0, some) for row in rows], path, ["query", "nearest", "truth"], some)
+    strips.grid([row.slice(0, some) for row in rows], path, ["query", "nearest", "truth"], some)
 
 
 def _nearest(shots: _camera_pairs.Shots, apart: Tensor, settings: Settings) -> Found:

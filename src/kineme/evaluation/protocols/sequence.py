@@ -119,7 +119,7 @@ def score(task: Task, settings: Settings) -> dict[str, float]:
     return {TOP1: right[-1][1], TOP5: right[-1][5]} | best
 
 
-def floor(settings: Settings) -> tuple[str, Settings]:
+def baseline(settings: Settings) -> tuple[str, Settings]:
     """The keypoints of every frame, normalised as the encoder's input, under the same network."""
     return "keypoints", dataclasses.replace(settings, part="pose")
 

@@ -12,7 +12,7 @@ import torch
 
 from ...utils.errors import InputError
 from ...views.random_cameras import CameraSettings
-from ..task import Task, coder
+from ..task import Task, require_frame_model
 from . import _camera_pairs, cross_view, linear
 
 CHANCE = "chance"
@@ -56,8 +56,8 @@ def score(task: Task, settings: Settings) -> dict[str, float]:
     Raises:
         InputError: a run with one vector per clip; no two cameras in training, or none of them on the test side.
     """
-    coder(task.model)
-    how = fill(settings, task)
+    require_frame_model(task.model)
+    how = resolve(settings, task)
     sides = [
         _drawn(task, rows, how, 2 * task.seed + k) if how.cameras == "drawn" else _recorded(task, rows, how)
         for k, rows in enumerate((task.train, task.test))
@@ -80,26 +80,26 @@ def score(task: Task, settings: Settings) -> dict[str, float]:
     return {metric: float(np.mean(known[label] == sides[1].names)) for metric, label in found.items()}
 
 
-def fill(settings: Settings, task: Task) -> Settings:
+def resolve(settings: Settings, task: Task) -> Settings:
     """Where the cameras come from, if that was left open."""
     if settings.cameras != "auto":
         return settings
     return dataclasses.replace(settings, cameras="drawn" if task.store.coords == 3 else "recorded")
 
 
-def seeded(settings: Settings) -> bool:
+def is_stochastic(settings: Settings) -> bool:
     """Poses and cameras are drawn; recorded ones are what they are."""
     return settings.cameras != "recorded"
 
 
-def floor(settings: Settings) -> tuple[str, Settings]:
+def baseline(settings: Settings) -> tuple[str, Settings]:
     """The normalised keypoints, beside both codes."""
     return "keypoints", settings
 
 
-def wants(metric: str) -> int:
+def higher_is_better(metric: str) -> bool | None:
     """A view code that knows the camera, a pose code that does not."""
-    return {"view code": 1, "pose code": -1}.get(metric, 0)
+    return {"view code": True, "pose code": False}.get(metric)
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def _recorded(task: Task, rows: np.ndarray, how: Settings) -> _Side:
     rows, camera = rows[camera != ""], camera[camera != ""]
     share = np.linspace(0, 1, how.frames + 2)[1:-1]
     place = (share * task.store.lengths[rows, None]).astype(np.int64)
-    shown = task.store.seen[(task.store.offsets[rows, None] + place).ravel(), 0].any(1)
+    shown = task.store.confidence[(task.store.offsets[rows, None] + place).ravel(), 0].any(1)
 
     def take(part: str) -> np.ndarray:
         found, offsets = task.codes(rows, part)
@@ -132,7 +132,7 @@ def _drawn(task: Task, rows: np.ndarray, how: Settings, seed: int) -> _Side:
     shots = _camera_pairs.draw(task.store, rows, how.poses, how.draw, torch.Generator().manual_seed(seed))
     assert shots.azimuth is not None
     sector = (shots.azimuth / (2 * torch.pi) * how.sectors + 0.5).floor().long() % how.sectors
-    model = coder(task.model)
+    model = require_frame_model(task.model)
     return _Side(
         np.array([f"sector {number}" for number in sector.tolist()], object),
         _each(lambda part: model.frames(shots.first, part=part)[0]),
