@@ -1,10 +1,14 @@
-"""The pages are true: their commands parse, their links lead somewhere, the Python of the first pages runs."""
+"""The pages are true: commands parse, links lead somewhere, the Python of the first pages runs, the picture is today's."""
 
 from __future__ import annotations
 
+import argparse
+import importlib.util
 import re
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -14,17 +18,43 @@ from kineme.data import synth
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
+each_page = pytest.mark.parametrize("page", PAGES, ids=NAMES)
+FENCE = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
+OLD_WORDS = (
+    r"hand-made", r"random weights", r"set[ _]aside", r"made motions", r"matrix product", r"slowly following",
+    r"\bfloors?\b(?! at y)", r"\bspoil", r"\bthe house\b", r"\brooms\b", r"\bby lot\b", r"data README", r"project's brief",
+    r"specification", r"\bspec \w+\.md", r"--mine\b", r"\btrainings\b", r"synth_\w+\.py", r"kineme/readers", r"kineme/evaluate/",
+    r"kineme\.evaluate\.\w", r"kineme\.embed\b", r"kineme\.train\b", r"test_house", r"`recipes/",
+)  # fmt: skip
 
 
 def blocks(page: Path, language: str = "") -> list[str]:
     """Contents of the fenced blocks of a page."""
-    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    return [text for _, kind, text in FENCE.findall(page.read_text(encoding="utf-8")) if kind == language]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def prose(page: Path) -> str:
+    """A page without its fenced blocks."""
+    return FENCE.sub("", page.read_text(encoding="utf-8"))
+
+
+def command_lines(page: Path) -> Iterator[str]:
+    """Every `kineme ...` of the fenced blocks, also in shell loops and over several lines."""
+    for kind in ("", "bash", "sh", "console"):
+        for block in blocks(page, kind):
+            for line in block.replace("\\\n", " ").splitlines():
+                line = re.sub(r"\$s\b", "0", line)
+                yield from re.findall(r"(?:^|\bdo |; )\s*((?:\.venv/bin/)?kineme [^;]*)", line)
+
+
+def subcommands() -> dict[str, argparse.ArgumentParser]:
+    groups = (a for a in cli.parser()._actions if isinstance(a, argparse._SubParsersAction))
+    return dict(next(groups).choices)
+
+
+@each_page
 def test_commands_parse(page, capsys):
-    lines = [line for block in blocks(page) for line in block.splitlines() if line.startswith("kineme ")]
-    for line in lines:
+    for line in command_lines(page):
         words = shlex.split(line, comments=True)[1:]
         if "[" not in line and "..." not in words:  # a pattern, not a command
             try:
@@ -33,16 +63,112 @@ def test_commands_parse(page, capsys):
                 pytest.fail(f"{line}\n{capsys.readouterr().err}")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+@each_page
+def test_commands_in_the_text_exist(page):
+    """`kineme NAME --flag`: that command has that flag, also where the rest is left out."""
+    known = subcommands()
+    for code in re.findall(r"`kineme ([^`\n]+)`", prose(page)):
+        name, *rest = code.split()
+        if not name.startswith("-"):
+            assert name in known, f"`kineme {code}`"
+            flags = {word for word in rest if word.startswith("--")}
+            assert flags <= set(known[name]._option_string_actions), f"`kineme {code}`"
+
+
+@each_page
 def test_links_lead_somewhere(page):
-    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
         if "://" not in target:
             path, _, anchor = target.partition("#")
             other = (page.parent / path).resolve() if path else page
             assert other.exists(), f"{page.name}: {target}"
             if anchor:
-                headings = re.findall(r"^#+ (.*)$", other.read_text(encoding="utf-8"), re.MULTILINE)
+                headings = re.findall(r"^#+ (.*)$", prose(other), re.MULTILINE)
                 assert anchor in {re.sub(r"[^\w -]", "", each.lower()).replace(" ", "-") for each in headings}, target
+
+
+@each_page
+def test_named_files_exist(page):
+    """Paths of this project, in code marks or blocks."""
+    text = page.read_text(encoding="utf-8")
+    for path in re.findall(r"(?<![\w/.-])((?:src|tests|bench|docs|scripts|examples)/[\w/.*-]*\w\.\w+|src/[\w/]+/)", text):
+        assert list(ROOT.glob(path.rstrip("/"))), f"{page.name} names {path}"
+
+
+@each_page
+def test_lines_are_short(page):
+    """100 columns, or one sentence to a line; tables and pictures aside."""
+    for block in FENCE.findall(page.read_text(encoding="utf-8")):
+        for line in block[2].splitlines():
+            assert len(line) <= 100, line
+    for line in prose(page).splitlines():
+        if len(line) > 100 and not line.lstrip().startswith(("|", "![")):
+            assert not re.search(r"[.!?:;]\)? +\S", line.strip()), line
+
+
+@each_page
+def test_tables_are_whole(page):
+    """Every row follows its heading without a gap and has as many cells."""
+    cells = 0
+    lines = prose(page).splitlines()
+    for before, line in zip(["", *lines], lines):
+        if not line.startswith("|"):
+            cells = 0
+            continue
+        found = len(re.findall(r"(?<!\\)\|", re.sub(r"`[^`]*`", "", line)))
+        if cells == 0:
+            assert not before.strip(), f"no blank line before: {line}"
+            following = lines[lines.index(line) + 1] if lines.index(line) + 1 < len(lines) else ""
+            assert re.fullmatch(r"\|(?: ?:?-+:? ?\|)+", following), f"a row without a heading: {line}"
+        assert cells in (0, found), line
+        cells = found
+
+
+@each_page
+def test_old_words_are_gone(page):
+    text = page.read_text(encoding="utf-8")
+    for word in OLD_WORDS:
+        found = re.search(word, text, re.IGNORECASE)
+        assert not found, f"{page.name}: {text[max(0, found.start() - 60) : found.end() + 60]!r}"
+
+
+def import_graph() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("import_graph", ROOT / "scripts" / "import_graph.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_import_graph_is_drawn_from_the_code():
+    graph = import_graph()
+    drawn = graph.svg(graph.order(), graph.imports())
+    assert graph.PICTURE.read_text(encoding="utf-8") == drawn, "run: python scripts/import_graph.py"
+    assert 'class="upward"' not in drawn
+
+
+def test_import_graph_finds_every_kind_of_import(tmp_path):
+    for name in ("a", "b", "c", "d"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").touch()
+    (tmp_path / "d" / "file.py").write_text("from .. import a\nfrom ..b.x import y\ndef f():\n    import kineme.c.z\n")
+    (tmp_path / "a" / "file.py").write_text("import numpy\nfrom b import c\nfrom . import d\n")  # none of the package
+    edges = import_graph().imports(tmp_path)
+    assert edges == {"a": set(), "b": set(), "c": set(), "d": {"a", "b", "c"}}
+    assert 'class="upward"' in import_graph().svg(["a", "d", "b", "c"], edges)
+
+
+def test_design_lists_the_files_that_are_there():
+    """The table of docs/design.md: every subpackage in order, with every file of its folder."""
+    text = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| \d+ \| `(\w+)/` \| ([^|]*) \| ([^|]*) \|$", text, re.MULTILINE)
+    assert [name for name, _, _ in rows] == import_graph().order()
+    for name, _, files in rows:
+        folder = ROOT / "src" / "kineme" / name
+        there = {path.stem for path in folder.rglob("*.py")} - {"__init__"}
+        named = set(re.findall(r"`(\w+)`", files))
+        assert there <= named, f"{name}: not in the table: {sorted(there - named)}"
+        folders = {path.name for path in folder.rglob("*") if path.is_dir()}
+        assert named <= there | folders, f"{name}: only in the table: {sorted(named - there - folders)}"
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/start.md"])
