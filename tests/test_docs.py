@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import importlib.util
 import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import get_type_hints
 
 import pytest
 
 from kineme.apps import cli
 from kineme.data import synth
+from kineme.training import recipe
+from kineme.utils import registry
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -62,6 +66,38 @@ def test_commands_parse(page, capsys):
                 cli.parser().parse_args(words)
             except SystemExit:
                 pytest.fail(f"{line}\n{capsys.readouterr().err}")
+
+
+@each_page
+def test_settings_of_commands_exist(page):
+    """`--set` of a pretraining names settings that its method, encoder and loop have."""
+    for line in command_lines(page):
+        words = shlex.split(line, comments=True)[1:]
+        if words[0] == "pretrain" and "[" not in line and "..." not in words:
+            args = cli.parser().parse_args(words)
+            recipe.load(args.method, 1000, recipe=args.recipe, settings=args.set)
+
+
+def setting_names(cls: type) -> set[str]:
+    """Names of a settings class, with those of the settings inside it."""
+    found = set()
+    for name, kind in get_type_hints(cls).items():
+        found |= {name} | (setting_names(kind) if dataclasses.is_dataclass(kind) else set())
+    return found
+
+
+@pytest.mark.parametrize("method", list(registry.names("methods")))
+def test_settings_of_method_pages_exist(method):
+    """The first column of a page's settings tables."""
+    text = (ROOT / "docs" / "methods" / f"{method}.md").read_text(encoding="utf-8")
+    tables = re.findall(r"^\*\*Settings.*?\n\n((?:\|[^\n]*\n)+)", text, re.MULTILINE | re.DOTALL)
+    cls = registry.entry("methods", method)
+    known = setting_names(cls.Settings) | setting_names(registry.entry("encoders", cls.encoder_name).Settings)
+    named = {
+        name for table in tables for row in table.splitlines() for name in re.findall(r"`([\w.]+)`", row.split("|")[1])
+    }
+    assert named
+    assert {name.split(".")[-1] for name in named} <= known
 
 
 @each_page
