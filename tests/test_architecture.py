@@ -48,7 +48,7 @@ INNER = {
     "data.synth": ["body", "performance", "actions", "stage", "sensor"],
     "evaluation.protocols": ["_camera_pairs", "knn", "linear", "fusion", "sequence", "cross_view", "viewpoint"],
 }
-LIGHT = ("torch", "sklearn", "pyarrow", "scipy", "matplotlib", "rich")
+LIGHT = ("numpy", "torch", "sklearn", "pyarrow", "scipy", "matplotlib", "rich")
 PLUGINS = {"io", "encoders", "methods", "evaluation.protocols", "apps.cli"}
 
 

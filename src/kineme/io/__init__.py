@@ -8,8 +8,8 @@ the description. It defines
   bytes. A file whose name is telling is claimed even if damaged, so that the reader can say what is wrong with it;
 * ``read(path, options) -> Iterator[Motion]``: its clips in file order. ``source`` is the file's name, with ``#k``
   behind it for clip k of a file that holds several (or the clip's own name where the format has one). Whatever is
-  wrong with the file is an :class:`~kineme.errors.InputError` that names it and the place in it; nothing is executed,
-  and no size that the file merely claims is allocated;
+  wrong with the file is an :class:`~kineme.utils.errors.InputError` that names it and the place in it; nothing is
+  executed, and no size that the file merely claims is allocated;
 
 and, where the format needs it,
 
@@ -18,17 +18,16 @@ and, where the format needs it,
   as well as files. For a folder ``head`` is empty; nothing inside one that is recognised is looked at on its own;
 * ``side(path, head) -> bool``: a file that belongs to the format but is no clip by itself (labels, a skeleton that the
   motion files share, split lists). ``prepare`` passes over it in silence; ``read`` finds its own with
-  :func:`kineme.readers.text.near`;
+  :func:`kineme.io._text.near`;
 * ``splits(path) -> dict``: the published splits that a file carries, as rules over columns of the clip table.
 
-Nothing else has to be told about a new reader: :func:`kineme.registry.names` finds it, and the test of bad input asks
-for one more entry in its table. Text formats find a fast scanner of numbers in :mod:`kineme.readers.text`.
+Nothing else has to be told about a new reader: :func:`kineme.utils.registry.names` finds it, and the test of bad input
+asks for one more entry in its table. Text formats find a fast scanner of numbers in :mod:`kineme.io._text`.
 """
 
 from __future__ import annotations
 
 import functools
-import importlib
 import itertools
 import os
 import stat
@@ -64,10 +63,14 @@ class Options:
             object.__setattr__(self, "labels", Path(self.labels))
 
 
-@functools.cache
 def readers() -> dict[str, Any]:
-    """The readers by name, imported (which needs numpy only)."""
-    return {name: importlib.import_module(f"{__name__}.{name}") for name in registry.names("io")}
+    """The readers by name, those of plug-ins among them, imported (which needs numpy only)."""
+    return _readers(tuple(registry.names("io")))
+
+
+@functools.cache  # asked for every file
+def _readers(names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: registry.load("io", name) for name in names}
 
 
 def detect(path: str | os.PathLike) -> str:

@@ -398,20 +398,17 @@ def _again(args: argparse.Namespace) -> str:
 
 
 def methods(args: argparse.Namespace) -> None:
-    from ...motion import layout
+    import tomllib
+
     from ...training import recipe
     from ...utils import registry
 
-    for title, room in (
-        ("methods", "methods"),
-        ("encoders", "encoders"),
-        ("formats", "io"),
-        ("protocols", "evaluation.protocols"),
-    ):
-        print(f"{title}:")
+    for room in ("methods", "encoders", "io", "evaluation.protocols"):
+        print(f"{registry.KINDS[room].word}s:")
         for name, text in registry.names(room).items():
             print(f"  {name:14} {text}")
-    print("layouts:\n  " + " ".join(layout.layouts()))
+    layouts = tomllib.loads((registry.ROOT / "motion" / "layouts.toml").read_text(encoding="utf-8"))  # without NumPy
+    print("layouts:\n  " + " ".join(layouts["layout"]))
     print("recipes:\n  " + " ".join(["small", "published", *recipe.known()]))
 
 
