@@ -37,7 +37,7 @@ def write(folder: Path, clips: int = 12, actions=("walk", "kick", "squat"), **op
 
 def own(folder: Path, out: Path) -> dict:
     """The result of a quick demo on one's own files."""
-    assert cli.main(["demo", "--quick", "--mine", str(folder), "--out", str(out)]) == 0
+    assert cli.main(["demo", "--quick", "--data", str(folder), "--out", str(out)]) == 0
     assert {path.name for path in (out / "pictures").iterdir()} == PICTURES
     return json.loads((out / "result.json").read_text())
 
@@ -159,14 +159,14 @@ def test_bad_input(tmp_path):
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "text.txt").write_text("no motion")
     out = ("--quick", "--out", tmp_path / "out")
-    assert "nowhere: no such file" in refused("--mine", "nowhere", *out)
-    assert "--seeds: 0 trainings" in refused("--seeds", "0", *out)
-    assert "text.txt" in refused("--mine", tmp_path / "notes", *out)
-    assert "a single clip" in refused("--mine", write(tmp_path / "mine", 1), "--quick", "--out", tmp_path / "other")
+    assert "nowhere: no such file" in refused("--data", "nowhere", *out)
+    assert "--seeds: 0 training runs" in refused("--seeds", "0", *out)
+    assert "text.txt" in refused("--data", tmp_path / "notes", *out)
+    assert "a single clip" in refused("--data", write(tmp_path / "mine", 1), "--quick", "--out", tmp_path / "other")
 
 
 def test_ctrl_c_keeps_what_is_finished(tmp_path):
-    process = start("demo", "--mine", write(tmp_path / "mine"), "--out", tmp_path / "out")
+    process = start("demo", "--data", write(tmp_path / "mine"), "--out", tmp_path / "out")
     log = tmp_path / "out" / "runs" / "seed-0" / "log.jsonl"
     deadline = time.monotonic() + 120
     while process.poll() is None and time.monotonic() < deadline and not (log.exists() and log.stat().st_size):

@@ -209,7 +209,7 @@ def state(run):
 
 def test_moco_then_halp(store, baseline, tmp_path):
     """Weights, queue, optimiser and epochs are taken over; a killed and resumed run ends in the same weights."""
-    run = loop.pretrain("halp", store, tmp_path / "halp", epochs=6, settings=HALP, init=baseline)
+    run = loop.pretrain("halp", store, tmp_path / "halp", epochs=6, settings=HALP, init_from=baseline)
     lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in lines] == [2, 3, 4, 5]
     assert lines[0]["halp"] != 0  # the queue was full of keys
@@ -223,7 +223,9 @@ def test_moco_then_halp(store, baseline, tmp_path):
 def test_without_positives_it_is_a_longer_moco(store, baseline, tmp_path):
     """With a constant rate, MoCo for 2 epochs and 2 more as HaLP with mu 0 is MoCo for 4."""
     whole = loop.pretrain("moco", store, tmp_path / "moco", epochs=4, settings=TINY)
-    parts = loop.pretrain("halp", store, tmp_path / "halp", epochs=4, settings=[*HALP, "method.mu=0"], init=baseline)
+    parts = loop.pretrain(
+        "halp", store, tmp_path / "halp", epochs=4, settings=[*HALP, "method.mu=0"], init_from=baseline
+    )
     wanted, found = state(whole), state(parts)
     for name, value in wanted.items():
         if name.startswith(("method/", "optimiser/")):
@@ -231,7 +233,7 @@ def test_without_positives_it_is_a_longer_moco(store, baseline, tmp_path):
 
 
 def test_resumed_in_the_middle(store, baseline, tmp_path, monkeypatch):
-    whole = loop.pretrain("halp", store, tmp_path / "whole", epochs=5, settings=HALP, init=baseline)
+    whole = loop.pretrain("halp", store, tmp_path / "whole", epochs=5, settings=HALP, init_from=baseline)
     one = loop.Training._one
     left = [7]
 
@@ -243,7 +245,7 @@ def test_resumed_in_the_middle(store, baseline, tmp_path, monkeypatch):
 
     monkeypatch.setattr(loop.Training, "_one", interrupted)
     with pytest.raises(RuntimeError):
-        loop.pretrain("halp", store, tmp_path / "cut", epochs=5, settings=HALP, init=baseline)
+        loop.pretrain("halp", store, tmp_path / "cut", epochs=5, settings=HALP, init_from=baseline)
     monkeypatch.undo()
     cut = loop.pretrain("halp", store, tmp_path / "cut", resume=True)
     assert all(torch.equal(state(cut)[name], value) for name, value in state(whole).items())
@@ -261,12 +263,12 @@ def test_resumed_in_the_middle(store, baseline, tmp_path, monkeypatch):
 )
 def test_what_cannot_begin_a_run(store, baseline, tmp_path, changed, epochs, word):
     with pytest.raises(InputError, match=re.escape(word)):
-        loop.pretrain("halp", store, tmp_path / "no", epochs=epochs, settings=[*HALP, *changed], init=baseline)
+        loop.pretrain("halp", store, tmp_path / "no", epochs=epochs, settings=[*HALP, *changed], init_from=baseline)
     assert not (tmp_path / "no").exists()
 
 
 def test_the_command_line_says_what_is_no_run(store, tmp_path):
-    words = ("pretrain", "halp", store.path, "--out", tmp_path / "no", "--init", store.path, "--epochs", 5)
+    words = ("pretrain", "halp", store.path, "--out", tmp_path / "no", "--init-from", store.path, "--epochs", 5)
     one_paragraph(kineme(*words, check=False), "swing", "a finished run")
 
 

@@ -34,13 +34,13 @@ from ..viz import plots, strips
 
 DEFAULT = "kineme-demo"
 
-# What is made: 16 actions of SUBJECTS people in front of CAMERAS. Half of the people and all cameras but one train.
+# What is made: 16 actions of SUBJECTS in front of CAMERAS. Half of the subjects and all cameras but one train.
 CLIPS, SUBJECTS, CAMERAS = 1536, 16, 3
 SENSOR: dict[str, Any] = {"noise": 1.0, "dropout": 0.02, "occlusion": 0.3}  # without it they would be too easy
 
 METHOD = "moco"
-# Where they are not those of `--recipe small`. Chosen on a set made from another seed; three trainings have to fit into
-# five minutes on two cores.
+# Where they are not those of `--recipe small`. Chosen on a set made from another seed; three training runs have to fit
+# into five minutes on two cores.
 SETTINGS = (
     "encoder.name=bidirectional",  # its average over time learns faster than the last frame of the published encoder
     "encoder.hidden=128",
@@ -51,7 +51,7 @@ SETTINGS = (
     "method.views.noise=0",  # noise is there already
     "loop.lr=0.003",  # a quarter of the preset's steps
 )
-BATCH, STEPS = 64, 500  # of one training, however many clips there are
+BATCH, STEPS = 64, 500  # of one training run, however many clips there are
 QUICK = ("encoder.hidden=16", "encoder.layers=1", "method.views.frames=8", "method.views.min_frames=8")
 QUICK_CLIPS, QUICK_SUBJECTS, QUICK_STEPS = 96, 2, 4
 
@@ -61,7 +61,7 @@ QUERIES, NEAREST = 3, 5  # clips that are asked for, clips that are drawn beneat
 SHOWN = ("walk", "jump", "wave", "punch", "kick", "throw", "pick_up", "squat")
 
 OWN = """\
-For your own motion files (`kineme methods` lists the formats; `kineme demo --mine my_motion/` does all at once):
+For your own motion files (`kineme methods` lists the formats; `kineme demo --data my_motion/` does all at once):
 
   kineme prepare my_motion/ my_store/
   kineme info my_store/
@@ -73,14 +73,14 @@ Without labels leave evaluate and --split away. `kineme info` lists the splits t
 cameras (xsub, xview) they say more than a random one."""
 
 
-def run(out: str | Path = DEFAULT, mine: str | Path | None = None, seeds: int = 3, quick: bool = False) -> Path:
+def run(out: str | Path = DEFAULT, data: str | Path | None = None, seeds: int = 3, quick: bool = False) -> Path:
     """The whole demo; it says what it does and ends with the commands for the user's own data.
 
     Args:
         out: folder to write. It must not exist; where the default one does, ``kineme-demo-2`` and so on is taken.
-        mine: folder or file of motion in known formats, in place of made motions. Labels are those of the files, else
+        data: folder or file of motion in known formats, in place of synthetic ones. Labels are those of the files, else
             the names of the folders that they lie in; without labels there are pictures but no scores.
-        seeds: how many trainings.
+        seeds: how many training runs.
         quick: seconds instead of minutes, one training; the scores mean nothing.
 
     Returns:
@@ -88,14 +88,14 @@ def run(out: str | Path = DEFAULT, mine: str | Path | None = None, seeds: int = 
         After Ctrl-C it holds what is finished.
 
     Raises:
-        InputError: the folder exists, ``seeds`` below 1, nothing in ``mine`` that can be used.
+        InputError: the folder exists, ``seeds`` below 1, nothing in ``data`` that can be used.
     """
     if seeds < 1:
-        raise InputError("--seeds", f"{seeds} trainings", "1 or more")
-    if mine is not None and not Path(mine).exists():
-        raise InputError(mine, "no such file or folder", "a folder of motion files")
+        raise InputError("--seeds", f"{seeds} training runs", "1 or more")
+    if data is not None and not Path(data).exists():
+        raise InputError(data, "no such file or folder", "a folder of motion files")
     demo = Demo(_free(Path(out)), 1 if quick else seeds, quick)
-    store = demo.made() if mine is None else demo.brought(Path(mine))
+    store = demo.made() if data is None else demo.brought(Path(data))
     demo.learn(store)
     return demo.out
 
@@ -105,7 +105,7 @@ class Demo:
 
     Args:
         out: folder to write.
-        seeds: how many trainings.
+        seeds: how many training runs.
         quick: as little as shows that everything works.
     """
 
@@ -113,7 +113,7 @@ class Demo:
         self.out, self.seeds, self.quick = out, seeds, quick
         self.begun = time.monotonic()
         self.seconds: dict[str, float] = {}
-        self.raw: dict[str, Motion] = {}  # made motions by the id of their clip, before they were normalised
+        self.raw: dict[str, Motion] = {}  # synthetic motions by the id of their clip, before they were normalised
         self.rows: list[scores.Row] = []
         self.note = "--quick: a few steps on a few clips. These scores mean nothing." if quick else ""
 
@@ -122,8 +122,8 @@ class Demo:
     def made(self) -> Store:
         """Make motions, write them as files, prepare these, draw some."""
         clips, subjects = (QUICK_CLIPS, QUICK_SUBJECTS) if self.quick else (CLIPS, SUBJECTS)
-        people = f"{len(synth.action_names(1))} actions, {subjects} people, {CAMERAS} cameras"
-        with self._step("make", f"Making {clips} motions: {people}"):
+        content = f"{len(synth.action_names(1))} actions, {subjects} subjects, {CAMERAS} cameras"
+        with self._step("make", f"Generating {clips} synthetic motions: {content}"):
             motions = list(synth.generate(clips, subjects=subjects, cameras=CAMERAS, **SENSOR))
             synth.write(self.out / "motion", motions)
         with self._step("prepare", f"Preparing them: {self.out}/store"):
@@ -134,18 +134,18 @@ class Demo:
         self._draw([motion for motion in clean if motion.label in SHOWN[:: 2 if self.quick else 1]], "without noise")
         return store
 
-    def brought(self, mine: Path) -> Store:
+    def brought(self, data: Path) -> Store:
         """Prepare the user's files, draw some."""
-        with self._step("prepare", f"Preparing {mine}: {self.out}/store", bar=True), Bar("prepare", 0) as bar:
+        with self._step("prepare", f"Preparing {data}: {self.out}/store", bar=True), Bar("prepare", 0) as bar:
             store = prepare.prepare(
-                mine,
+                data,
                 self.out / "store",
-                labels="folder" if _labelled_by_folders(mine) else None,
+                labels="folder" if _labelled_by_folders(data) else None,
                 progress=lambda done, total, note: bar.update(done, note, total),
             )
         print(prepare.report(store))
         if len(store) < 2:
-            raise InputError(mine, "a single clip", "two or more: an encoder learns from their differences")
+            raise InputError(data, "a single clip", "two or more: an encoder learns from their differences")
         first = np.unique(store.column("label").astype(str), return_index=True)[1]
         rows = first if len(first) > 1 else np.arange(len(store))
         chosen = rows[np.linspace(0, len(rows) - 1, min(len(SHOWN), len(rows))).astype(int)]
@@ -301,12 +301,12 @@ def _free(out: Path) -> Path:
     return free
 
 
-def _labelled_by_folders(mine: Path) -> bool:
+def _labelled_by_folders(data: Path) -> bool:
     """Whether files that carry no labels lie in several folders, whose names can be the labels."""
-    if not mine.is_dir():
+    if not data.is_dir():
         return False
-    paths = list(io.sources(mine))
-    if len({path.relative_to(mine).parts[0] for path in paths if path.parent != mine}) < 2:
+    paths = list(io.sources(data))
+    if len({path.relative_to(data).parts[0] for path in paths if path.parent != data}) < 2:
         return False
     for path in paths:
         with contextlib.suppress(InputError):  # prepare sets it aside and says why
@@ -317,7 +317,7 @@ def _labelled_by_folders(mine: Path) -> bool:
 def _tests(store: Store) -> tuple[str | None, list[Split]]:
     """The split whose training part is learned from, and those to score on; (None, []) where nothing can be scored.
 
-    Where there are several people and several cameras: other people before the same cameras, and before another one.
+    Where there are several subjects and cameras: other subjects before the same cameras, and before another one.
     """
     if _unscored(store):
         return None, []
@@ -375,6 +375,6 @@ def _verdict(rows: Sequence[scores.Row]) -> str:
         if who == scores.TRAINED
     ]
     won = sum(mine["mean"] - other["mean"] > max(mine["spread"], other["spread"]) for mine, other in pairs)
-    spread = "" if any(mine["n"] == 1 for mine, _ in pairs) else " by more than the spread of the trainings"
+    spread = "" if any(mine["n"] == 1 for mine, _ in pairs) else " by more than the spread of the training runs"
     said = f"{won} of {len(pairs)} scores are above those of the untrained encoder{spread}."
     return f"Learning won: {said}" if won == len(pairs) else f"Learning did NOT win everywhere: {said}"

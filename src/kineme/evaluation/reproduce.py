@@ -238,7 +238,7 @@ def _trained(stage: Stage, data: Store, split: str, seed: int, device: str | Non
             split=split,
             recipe=str(stage.file),
             settings=stage.changes,
-            init=stage.init,
+            init_from=stage.init,
             resume=True,
             device=device,
             progress=progress,

@@ -49,7 +49,7 @@ def pretrain(
     recipe: str | None = None,
     settings: plain.Changes = (),
     layout: str | None = None,
-    init: str | Path | None = None,
+    init_from: str | Path | None = None,
     resume: bool = False,
     device: str | None = None,
     tensorboard: bool = False,
@@ -67,7 +67,7 @@ def pretrain(
         recipe: a recipe's name or file, or ``small`` / ``published``; None sizes the settings to the store.
         settings: what is to differ from the recipe: ``{"method.temperature": 0.1, "loop": {"batch": 32}}``.
         layout: layout that several stores are mapped to.
-        init: a finished run to begin with: weights, queues and optimisers are taken over where the names are the same,
+        init_from: a finished run: weights, queues and optimisers are taken over where the names are the same,
             and epochs are counted from its beginning (HaLP begins with MoCo: spec halp.md, 5.2).
         resume: go on with a run that was interrupted, with its recorded settings; the result equals that of an
             uninterrupted run.
@@ -100,13 +100,13 @@ def pretrain(
         many = int(data.lengths[rows].sum()) if registry.entry("methods", method).unit == "frame" else len(rows)
         chosen = recipes.load(method, many, recipe=recipe, settings=changes, gpu=device != "cpu")
         card = runs.card(chosen, data, opened, split, len(rows), seed, device)
-        if init is not None:
-            begun = runs.start(init, chosen)
+        if init_from is not None:
+            begun = runs.start(init_from, chosen)
             card["init"] = {"run": str(begun.path), "hash": sha256(begun.state), "epochs": begun.epochs}
     else:
         if (
             settings
-            or init is not None
+            or init_from is not None
             or epochs not in (None, card["recipe"]["loop"]["epochs"])
             or card["method"] != method
             or card["seed"] != seed
@@ -115,7 +115,7 @@ def pretrain(
                 run,
                 "a run with other settings",
                 f"method {card['method']}, seed {card['seed']} and no settings",
-                "Resuming takes the recorded settings; leave --set, --epochs, --init away, or choose a new --out",
+                "Resuming takes the recorded settings; leave --set, --epochs, --init-from away, or choose a new --out",
             )
         if [s.hash for s in opened] != [s["hash"] for s in card["stores"]]:
             raise InputError(

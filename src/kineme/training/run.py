@@ -131,6 +131,6 @@ def start(path: str | Path, chosen: Recipe) -> Start:
             "loop.epochs",
             f"{chosen.loop.epochs}, but {path} has {begun.epochs} behind it",
             f"more than {begun.epochs}",
-            "With --init epochs are counted from the beginning of that run",
+            "With --init-from epochs are counted from the beginning of that run",
         )
     return begun

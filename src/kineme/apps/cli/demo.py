@@ -1,0 +1,26 @@
+"""Generate motion, pretrain, score and draw: five minutes, no data needed."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from . import _shared
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What the command takes."""
+    parser.add_argument("--out", default="kineme-demo", help="folder to write (default: %(default)s)")
+    parser.add_argument("--data", metavar="FOLDER", help="the same on your own motion files")
+    parser.add_argument("--seeds", type=int, default=3, help="how many training runs (default: %(default)s)")
+    parser.add_argument(
+        "--quick", action="store_true", help="a few seconds instead of minutes; the scores mean nothing"
+    )
+    _shared.add_renamed(parser, "--mine", "--data")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Run it."""
+    from .. import demo
+
+    demo.run(Path(args.out), data=args.data and Path(args.data), seeds=args.seeds, quick=args.quick)

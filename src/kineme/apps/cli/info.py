@@ -1,0 +1,43 @@
+"""Say what a store or a run holds."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from ...utils.errors import InputError
+from . import _shared
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What the command takes."""
+    parser.add_argument("path", metavar="STORE|RUN", help="its folder")
+    parser.add_argument(
+        "--verify", action="store_true", help="read every byte of a store and check it against the card"
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Print the card of a run, or what a store holds."""
+    from ...data import prepare, store
+    from ...utils.files import read_json
+
+    card = read_json(Path(args.path) / "card.json", "a store or a run")
+    kind = card.get("kind") if isinstance(card, dict) else None
+    if kind == "run":
+        for key in ("method", "encoder", "status", "clips", "split", "seed", "seconds", "torch", "device", "kineme"):
+            print(f"{key:10} {card.get(key)}")
+        for word, origin in card.get("plugins", {}).items():
+            print(f"{'plug-in':10} {word}: {origin.get('file') or origin.get('package')}")
+        print(f"{'layout':10} {card['layout']['name']}, {card['coords']} coordinates, up to {card['persons']} persons")
+        print(json.dumps({k: card["recipe"][k] for k in ("method", "encoder", "loop")}, indent=1))
+        return
+    if kind != "store":
+        raise InputError(args.path, f"a card of kind {kind!r}", "a store or a run")
+    data = store.open(args.path)
+    print(prepare.report(data))
+    _shared.print_store(data)
+    if args.verify:
+        data.verify()
+        print("verified: every byte as the card says")

@@ -1,0 +1,25 @@
+"""List methods, encoders, formats, protocols, layouts and recipes."""
+
+from __future__ import annotations
+
+import argparse
+import tomllib
+
+from ...utils import registry
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """It takes none."""
+
+
+def run(args: argparse.Namespace) -> None:
+    """Print every name with the first line of its file's docstring."""
+    from ...training import recipe
+
+    for subpackage in ("methods", "encoders", "io", "evaluation.protocols"):
+        print(f"{registry.KINDS[subpackage].word}s:")
+        for name, text in registry.names(subpackage).items():
+            print(f"  {name:14} {text}")
+    layouts = tomllib.loads((registry.ROOT / "motion" / "layouts.toml").read_text(encoding="utf-8"))  # without NumPy
+    print("layouts:\n  " + " ".join(layouts["layout"]))
+    print("recipes:\n  " + " ".join(dict.fromkeys((*recipe.PRESETS, *recipe.known()))))

@@ -1,0 +1,72 @@
+"""Train an encoder on a store, without labels."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+
+from . import _shared
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What the command takes."""
+    parser.add_argument("method", metavar="METHOD", help="see `kineme methods`")
+    parser.add_argument("stores", metavar="STORE", nargs="+", help="one, or several of one layout (or with --layout)")
+    parser.add_argument("--split", help="only the training part of this split is seen")
+    parser.add_argument("--out", metavar="RUN", help="folder to write (default: runs/METHOD-STORE-SEED)")
+    parser.add_argument(
+        "--recipe",
+        metavar="NAME|FILE",
+        help="settings; `small` and `published` are always there (default: sized to the store)",
+    )
+    _shared.add_set(parser, "NAME=VALUE", "method.temperature=0.1, encoder.hidden=256, loop.lr=0.05")
+    parser.add_argument("--epochs", type=int, help="how many (default: the recipe's)")
+    parser.add_argument("--seed", type=int, default=0, help="of weights, order and views (default: %(default)s)")
+    parser.add_argument("--layout", help="layout to which several stores are mapped")
+    _shared.add_device(parser)
+    parser.add_argument(
+        "--init-from",
+        metavar="RUN",
+        help="initialise weights, queues and optimisers from a finished run; its epochs count",
+    )
+    parser.add_argument("--resume", action="store_true", help="resume an interrupted run, bit for bit")
+    parser.add_argument("--tensorboard", action="store_true", help="also write TensorBoard files")
+    _shared.add_renamed(parser, "--init", "--init-from")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Train, and say how far the loss fell."""
+    from ...training import loop
+
+    out = loop.pretrain(
+        args.method,
+        args.stores,
+        args.out,
+        epochs=args.epochs,
+        seed=args.seed,
+        split=args.split,
+        recipe=args.recipe,
+        settings=args.set,
+        layout=args.layout,
+        init_from=args.init_from,
+        resume=args.resume,
+        device=args.device,
+        tensorboard=args.tensorboard,
+        progress=True,
+    )
+    if int(os.environ.get("RANK", 0)) == 0:
+        lines = (out / "log.jsonl").read_text(encoding="utf-8").splitlines()
+        if lines:
+            first, last = json.loads(lines[0]), json.loads(lines[-1])
+            print(f"loss {first['loss']:.4f} -> {last['loss']:.4f} over {len(lines)} epochs")
+        after = _shared.command_line(args, "evaluate", out, args.stores[0], "--split", args.split or "NAME")
+        print(f"Run written to {out}. Next: {after}")
+
+
+def resume_hint(args: argparse.Namespace) -> str:
+    """The command that resumes; settings are those of the run's card."""
+    out = args.out or f"runs/{args.method}-{'+'.join(Path(s).name for s in args.stores)}-{args.seed}"
+    words = (args.method, *args.stores, "--out", out, "--seed", args.seed, "--resume")
+    return _shared.command_line(args, "pretrain", *words)
