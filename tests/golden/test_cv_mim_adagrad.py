@@ -9,7 +9,7 @@ from kineme.training import optim, recipe
 
 def test_trajectory(golden):
     arrays = {name: torch.from_numpy(np.asarray(value)) for name, value in golden("cv_mim_adagrad").items()}
-    loop = recipe.Loop(**{**CVMIM.loop, "lr": float(arrays["lr"])})
+    loop = recipe.Loop(**{**recipe.preset(CVMIM, "published")["loop"], "lr": float(arrays["lr"])})
     weight = arrays["p0"].clone().requires_grad_()
     optimiser = optim.build_optimiser([weight], loop)
     assert optimiser.defaults["initial_accumulator_value"] == float(arrays["initial_accumulator"])

@@ -58,7 +58,7 @@ def test_steps(golden):
         np.testing.assert_allclose(float(losses["loss"].detach()) - term, arrays[f"s{k}_loss_ce"], atol=2e-4)
         np.testing.assert_allclose(float(losses["loss"].detach()), arrays[f"s{k}_loss_total"], atol=2e-4)
         np.testing.assert_allclose(raw.grad.numpy(), arrays[f"s{k}_grad_q_raw"], atol=1e-4)
-        kept = method.plan("joint", key, draw).kept
+        kept = method.bank("joint").plan(key, draw).kept
         np.testing.assert_array_equal(kept.numpy(), arrays[f"s{k}_good_mask"])
         assert float(log["kept"]) == np.float32(kept.float().mean())
 

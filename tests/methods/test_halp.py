@@ -131,17 +131,18 @@ def test_the_term_by_hand():
     run(halp, 5)
     query, key, at = unit(6, 6, seed=1), unit(6, 6, seed=2), StepContext(number=5)
     centres = halp.prototypes("joint")
-    plan = halp.plan("joint", key, halp.draw("joint", 6, at))
+    bank = halp.bank("joint")
+    plan = bank.plan(key, halp.draw("joint", 6, at))
     points = hallucination.positives(key, centres, plan)
     by_hand = -((query[:, None] * points).sum(2) * plan.kept).sum() / plan.kept.sum() / 0.07
-    term = halp.hallucinated("joint", query, key, plan, at)
+    term = halp.hallucinated(query, bank.pull(key, plan), plan, at)
     torch.testing.assert_close(term, by_hand, atol=1e-4, rtol=1e-5)
     assert abs(float(term)) <= 1 / 0.07
     none = plan._replace(kept=torch.zeros_like(plan.kept))
-    assert float(halp.hallucinated("joint", query, key, none, at)) == 0
+    assert float(halp.hallucinated(query, bank.pull(key, none), none, at)) == 0
     order = torch.tensor([3, 1, 0, 2, 5, 4])
     shuffled = hallucination.Plan(*(part[order] for part in plan))
-    torch.testing.assert_close(halp.hallucinated("joint", query[order], key[order], shuffled, at), term)
+    torch.testing.assert_close(halp.hallucinated(query[order], bank.pull(key[order], shuffled), shuffled, at), term)
 
 
 def test_draws_of_two_processes_are_those_of_one():

@@ -48,14 +48,14 @@ def vectors(method, rows=4, seed=0, granularities=3):
     """Raw projections, as a view gives them."""
     gen = torch.Generator().manual_seed(seed)
     dim = method.settings.dim
-    shapes = {name: (rows, granularities, dim) if name in ("clip", "part") else (rows, dim) for name in method.against}
+    shapes = {name: (rows, granularities, dim) if name in ("clip", "part") else (rows, dim) for name in method.queues}
     return {name: torch.randn(shape, generator=gen) for name, shape in shapes.items()}
 
 
 def objective(method, queries, keys):
     """Losses by name, of raw projections."""
     losses, log = method.objective(unit(queries), unit(keys), StepContext())
-    return losses["loss"], {name: float(log[f"loss {name}"]) for name in method.against}
+    return losses["loss"], {name: float(log[f"loss {name}"]) for name in method.queues}
 
 
 def train(method, steps, rows=4, lr=0.05):
@@ -156,7 +156,7 @@ def test_the_same_view_and_the_same_weights_agree():
     query, key = unit(method.query(view)), unit(method.key(view))
     torch.testing.assert_close((query["instance"] * key["instance"]).sum(1), torch.ones(4))
     _, log = method.losses((view, view), StepContext())
-    assert float(log["alignment"]) == pytest.approx(1, abs=1e-5)
+    assert float(log["alignment instance"]) == pytest.approx(1, abs=1e-5)
 
 
 # ---- the step
@@ -180,7 +180,7 @@ def test_everything_contrasted_has_length_one(faithful):
     method = build(faithful=faithful)
     for _ in train(method, 5):
         kept = [method.queue(name).keys for name in NAMES]
-        for each in (*kept, *method.keys.values(), *unit(method.query(clips())).values()):
+        for each in (*kept, *(method.queue(name).staged for name in NAMES), *unit(method.query(clips())).values()):
             torch.testing.assert_close(each.norm(dim=-1), torch.ones(each.shape[:-1]), atol=1e-5, rtol=0)
 
 
@@ -229,7 +229,8 @@ def test_released_queues_turn_back_too_early(rows, size, granularities):
     for step in range(3 * size // rows):
         keys = unit(vectors(method, rows, step, granularities))
         for each in (method, whole):
-            each.keys = keys
+            for kind in each.queues:
+                each.queue(kind).stage(keys[kind])
             each.after_step(StepContext())
         end = pointer + rows * granularities
         expected[pointer:end] = keys["clip"].flatten(0, 1)
@@ -303,8 +304,9 @@ def test_settings_that_make_no_sense_are_refused(wrong, word):
 
 def test_faithful_refuses_what_the_released_code_cannot_do():
     method = build(faithful=True, queue=10)
-    with pytest.raises(InputError, match="a multiple of the batch"):
-        method.losses((clips(), clips(seed=1)), StepContext())
+    method.losses((clips(), clips(seed=1)), StepContext())
+    with pytest.raises(InputError, match="a multiple of those of a batch"):
+        method.after_step(StepContext())
     shape = Hierarchical.Settings(hidden=8, granularities=2, frames=8, persons=2)
     with pytest.raises(InputError, match=r"encoder\.mask_absent"):
         HiCo(HiCo.Settings(faithful=True), lambda: encoders.build("hierarchical", shape, FREE, 3, 2))

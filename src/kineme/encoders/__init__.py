@@ -42,8 +42,6 @@ class Encoder(nn.Module):
 
     dim: int
     layout: Layout | None = None  # set by `build`
-    small: ClassVar[dict[str, Any]] = {}
-    """Settings of the preset for small sets and machines without a GPU."""
 
     def forward(self, batch: Batch) -> Features:
         """``Batch`` of ``[B, T, M, V, C]`` -> :class:`Features`."""

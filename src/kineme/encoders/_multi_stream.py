@@ -31,10 +31,7 @@ class MultiStream(Encoder):
         self.dim = sum(e.dim for e in encoders.values())
 
     def forward(self, batch: Batch) -> Features:
-        outs = {
-            name: encoder(stream(batch, name, self.layout))  # type: ignore[arg-type] # joints alone need no layout
-            for name, encoder in self.encoders.items()
-        }
+        outs = {name: encoder(stream(batch, name, self.layout)) for name, encoder in self.encoders.items()}
         if len(outs) == 1:
             return next(iter(outs.values()))
         clips = {name: out.clip for name, out in outs.items()}

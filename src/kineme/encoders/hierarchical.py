@@ -82,8 +82,6 @@ class Hierarchical(Encoder):
             if not 0 <= self.dropout < 1:
                 raise InputError("encoder.dropout", f"{self.dropout}", "0 or more, less than 1")
 
-    small = {"hidden": 128, "frames": 32}  # noqa: RUF012
-
     def __init__(self, settings: Settings, layout: Layout, coords: int):
         super().__init__()
         self.settings, self.persons = settings, settings.persons or 1

@@ -82,8 +82,6 @@ class PoseMLP(Encoder):
             if self.max_norm < 0:
                 raise InputError("encoder.max_norm", f"{self.max_norm}", "0 (off) or more")
 
-    small = {"width": 256}  # noqa: RUF012
-
     def __init__(self, settings: Settings, layout: Layout, coords: int):
         super().__init__()
         self.settings, self.coords, self.dim = settings, coords, settings.dim

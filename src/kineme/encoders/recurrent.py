@@ -42,8 +42,6 @@ class Recurrent(Encoder):
         def __post_init__(self):
             positive(self, "encoder", "hidden", "layers")
 
-    small = {"hidden": 128, "layers": 2}  # noqa: RUF012
-
     def __init__(self, settings: Settings, layout: Layout, coords: int):
         super().__init__()
         self.settings, self.persons = settings, settings.persons or 1

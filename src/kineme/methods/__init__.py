@@ -58,10 +58,10 @@ class Method(nn.Module):
     below. Attributes:
 
     * ``unit``: ``"clip"``, ``"frame"`` or ``"video"``: what one row of an index is;
-    * ``encoder_name``: the encoder taken when none is named;
-    * ``loop``: settings of the training loop in the paper, and ``steps``, its length, where the paper counts steps and
-      not epochs; ``small``: tables ``method`` and ``loop`` and the number of ``steps`` of the preset for small sets and
-      machines without a GPU.
+    * ``encoder_name``: the encoder taken when none is named.
+
+    How it is trained stands in ``training/recipes/NAME``: ``published.toml``, and ``small.toml`` for small sets and
+    machines without a GPU. Without these files (or those of the method that it derives from) the loop's defaults hold.
     """
 
     @dataclass(frozen=True)
@@ -72,14 +72,11 @@ class Method(nn.Module):
 
     unit: ClassVar[str] = "clip"
     encoder_name: ClassVar[str] = "recurrent"
-    loop: ClassVar[dict[str, Any]] = {}
-    steps: ClassVar[int | None] = None
-    small: ClassVar[dict[str, Any]] = {}
     settings: Any
 
     @classmethod
     def sized(cls, settings: dict[str, Any], clips: int) -> dict[str, Any]:
-        """Settings that a training without a recipe takes for so many training clips; by default those given."""
+        """Settings that a training run without a recipe takes for so many training clips; by default those given."""
         return settings
 
     @property

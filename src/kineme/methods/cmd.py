@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..nn.precision import full_precision
 from ..utils.errors import InputError
 from ..utils.settings import positive
 from ..views.augment import ViewSettings
@@ -25,7 +26,7 @@ def distil(
     teacher: float = 0.05,
     student: float = 0.1,
 ) -> Tensor:
-    """Cross-modal mutual distillation (Mao et al. 2022; spec ``halp.md``, section 6).
+    """Cross-modal mutual distillation (Mao et al. 2022).
 
     Every stream v is a teacher: its key's similarities to the entries of its queue, of which the ``top`` largest are
     kept (indices I), become ``p = softmax(k_v.Q_v[I] / teacher)``. Every other stream w is its student:
@@ -66,7 +67,7 @@ class CMD(MoCo):
 
     @dataclass(frozen=True)
     class Settings:
-        """Published values (spec ``halp.md``, section 7). ``top`` is half of the queue where it is left open."""
+        """Published values. ``top`` is half of the queue where it is left open."""
 
         dim: int = 128
         queue: int = 16384
@@ -87,6 +88,7 @@ class CMD(MoCo):
     def streams(self) -> tuple[str, ...]:
         return STREAMS
 
+    @full_precision
     def objective(
         self, queries: dict[str, Tensor], keys: dict[str, Tensor], step: StepContext
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:

@@ -173,16 +173,6 @@ class CVMIM(Method):
                 if not 0 <= value <= most:
                     raise InputError(f"method.{name}", f"{value}", f"0 to {most}" if name in high else "0 or more")
 
-    loop = {  # noqa: RUF012
-        "optimiser": "adagrad",
-        "lr": 0.02,
-        "weight_decay": 0.0,
-        "schedule": "constant",
-        "batch": 256,
-    }
-    steps = 200_000  # the release: 5,000,000
-    small = {"steps": 50_000, "loop": loop}  # noqa: RUF012
-
     def __init__(self, settings: Settings, new_encoder: NewEncoder):
         super().__init__()
         self.settings, self.net = settings, _checked(new_encoder(), settings)

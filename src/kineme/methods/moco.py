@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +12,9 @@ from torch import Tensor, nn
 from ..encoders import Encoder
 from ..encoders._multi_stream import MultiStream
 from ..nn.contrastive import infonce
-from ..nn.momentum import KeyQueue, follow, momentum_copy
+from ..nn.heads import ProjectionHead
+from ..nn.momentum import KeyQueue, MomentumEncoder
+from ..nn.precision import full_precision
 from ..utils.errors import InputError
 from ..utils.settings import positive
 from ..views.augment import ViewSettings, views
@@ -23,37 +25,34 @@ from . import Method, NewEncoder, StepContext
 
 
 class Branch(nn.Module):
-    """A query encoder with head, the key encoder that follows it, and the queue of keys: one stream's share of MoCo.
+    """MoCo of one stream: a query encoder with its head, the momentum encoder of both, and the queue of keys.
 
     Args:
-        encoder: the query encoder; the key encoder starts as its copy.
-        dim: size of the contrasted vectors.
-        queue: number of keys K.
-        temperature, momentum: T and m of the paper.
+        encoder: the query encoder; the momentum encoder starts as its copy.
+        settings: sizes, temperature and momentum.
     """
 
-    def __init__(self, encoder: Encoder, dim: int, queue: int, temperature: float, momentum: float):
+    def __init__(self, encoder: Encoder, settings: MoCo.Settings):
         super().__init__()
-        self.temperature, self.momentum = temperature, momentum
+        self.temperature = settings.temperature
         self.encoder = encoder
-        self.head = nn.Sequential(nn.Linear(encoder.dim, encoder.dim), nn.ReLU(), nn.Linear(encoder.dim, dim))
-        nn.init.xavier_uniform_(self.head[2].weight)  # type: ignore[arg-type] # as released: only the last layer, section 3
-        self.key_encoder, self.key_head = momentum_copy(self.encoder), momentum_copy(self.head)
-        self.queue = KeyQueue(queue, dim)
+        self.head = ProjectionHead(encoder.dim, encoder.dim, settings.dim, xavier=True)
+        self.key_encoder = MomentumEncoder(self.encoder, settings.momentum)
+        self.key_head = MomentumEncoder(self.head, settings.momentum)
+        self.queue = KeyQueue(settings.queue, settings.dim, divisible=settings.faithful)
 
     def query(self, view: Batch) -> Tensor:
-        """Unit vectors ``[B, dim]`` of the query encoder."""
+        """Unit vectors q ``[B, dim]``."""
         return F.normalize(self.head(self.encoder(view).clip).float(), dim=1)
 
-    @torch.no_grad()
     def key(self, view: Batch) -> Tensor:
-        """Follow the query encoder, then unit vectors ``[B, dim]`` of the key encoder; no gradient."""
-        follow(self.key_encoder, self.encoder, self.momentum)
-        follow(self.key_head, self.head, self.momentum)
+        """Momentum update, then unit vectors k ``[B, dim]``; no gradient."""
+        self.key_encoder.update()
+        self.key_head.update()
         return F.normalize(self.key_head(self.key_encoder(view).clip).float(), dim=1)
 
     def contrast(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
-        """InfoNCE of ``query`` with ``key`` as positive and the queue as negatives: losses ``[B]`` and hits ``[B]``."""
+        """InfoNCE with the key as positive and the queue as negatives: losses ``[B]``, top-1 correct ``[B]``."""
         return infonce(query, key, self.queue.keys, self.temperature)
 
     def trained(self) -> list[nn.Parameter]:
@@ -62,18 +61,18 @@ class Branch(nn.Module):
 
 
 class MoCo(Method):
-    """MoCo-v2 on skeleton sequences (He et al. 2020; Chen et al. 2020) as HaLP and CMD use it: spec ``halp.md``,
-    section 4.
+    """MoCo-v2 (He et al. 2020; Chen et al. 2020) on skeleton sequences, as HaLP (Shah et al. 2023) and CMD (Mao et al.
+    2022) build on it.
 
     ``L = mean_n -log( exp(q.k/T) / (exp(q.k/T) + sum_{u in Q} exp(q.u/T)) )`` with q from view 1 and the query
-    encoder, k from view 2 and the key encoder, Q the keys of earlier batches. One direction only: view 1 is always
-    the query.
+    encoder, k from view 2 and the momentum encoder, Q the keys of earlier batches (He et al., equation 1). One
+    direction only: view 1 is always the query.
     """
 
     @dataclass(frozen=True)
     class Settings:
-        """Published values (section 7); ``faithful`` also refuses a queue that the batch does not divide, as the
-        released code does.
+        """Published values; ``faithful`` also refuses a queue that the batch does not divide, as the authors' release
+        does.
         """
 
         dim: int = 128
@@ -89,43 +88,15 @@ class MoCo(Method):
             if not 0 <= self.momentum <= 1:
                 raise InputError("method.momentum", f"{self.momentum}", "a number from 0 to 1")
 
-    loop = {"optimiser": "sgd", "lr": 0.01, "epochs": 451, "milestones": [351]}  # noqa: RUF012
-    # some thousand steps, not some hundred thousand: a copy that follows faster, views that are less hard, AdamW
-    # (chosen on held-out subjects of N-UCLA: docs/results.md)
-    small = {  # noqa: RUF012
-        "steps": 2000,
-        "method": {
-            "temperature": 0.1,
-            "momentum": 0.99,
-            "views": {
-                "frames": 32,
-                "min_frames": 8,
-                "crop_low": 0.4,
-                "shear": 0.5,
-                "joint_jitter": 0.0,
-                "rotate": 0.5,
-                "mirror": 0.5,
-                "noise": 0.02,
-            },
-        },
-        "loop": {"optimiser": "adamw", "lr": 0.002, "schedule": "cosine"},
-    }
-
     def __init__(self, settings: Settings, new_encoder: NewEncoder):
         super().__init__()
         self.settings = settings
-        self.branches = nn.ModuleDict(
-            {
-                name: Branch(new_encoder(), settings.dim, settings.queue, settings.temperature, settings.momentum)
-                for name in self.streams
-            }
-        )
+        self.branches = nn.ModuleDict({name: Branch(new_encoder(), settings) for name in self.streams})
         self.layout = self.branch(self.streams[0]).encoder.layout
-        self.keys: dict[str, Tensor] = {}  # of the step under way
 
     @classmethod
-    def sized(cls, settings: dict, clips: int) -> dict:
-        """A queue of at most half of the training clips: a longer one holds the clip itself among the negatives."""
+    def sized(cls, settings: dict[str, Any], clips: int) -> dict[str, Any]:
+        """A queue of at most half of the training clips, so that few of the keys in it are of the clip itself."""
         return {"queue": max(1, min(cls.Settings.queue, clips // 2)), **settings}
 
     @property
@@ -134,7 +105,7 @@ class MoCo(Method):
         return (self.settings.stream,)
 
     def branch(self, name: str) -> Branch:
-        """The share of one stream."""
+        """MoCo of one stream."""
         branch = self.branches[name]
         assert isinstance(branch, Branch)
         return branch
@@ -144,49 +115,39 @@ class MoCo(Method):
         return views(source, index, self.settings.views, gen)
 
     def losses(self, views: tuple[Batch, ...], step: StepContext) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Query forward; momentum update; key forward; then :meth:`objective`."""
-        self._check(len(views[0]) * step.dist.size)
-        queries = {name: self.branch(name).query(self._stream(views[0], name)) for name in self.streams}
-        keys = {name: self.branch(name).key(self._stream(views[1], name)) for name in self.streams}
-        with torch.autocast(self.branch(self.streams[0]).queue.keys.device.type, enabled=False):  # losses stay fp32
-            return self.objective(queries, keys, step)
+        """Queries from view 1; momentum update and keys from view 2; then :meth:`objective`."""
+        queries = {name: self.branch(name).query(stream(views[0], name, self.layout)) for name in self.streams}
+        keys = {name: self.branch(name).key(stream(views[1], name, self.layout)) for name in self.streams}
+        return self.objective(queries, keys, step)
 
+    @full_precision
     def objective(
         self, queries: dict[str, Tensor], keys: dict[str, Tensor], step: StepContext
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """InfoNCE of every stream against its queue as it was before this batch, added; ``[B, dim]`` unit vectors."""
-        self.keys = keys
-        found = {name: self.branch(name).contrast(queries[name], keys[name]) for name in self.streams}
-        total = torch.stack([losses.mean() for losses, _ in found.values()]).sum()
+        losses, correct = {}, {}
+        for name in self.streams:
+            each, top1 = self.branch(name).contrast(queries[name], keys[name])
+            losses[name], correct[name] = each.mean(), top1.float().mean()
+            self.branch(name).queue.stage(keys[name])
         log = {
-            "accuracy": torch.stack([hits.float().mean() for _, hits in found.values()]).mean(),
-            "alignment": torch.stack([(queries[n].detach() * keys[n]).sum(1).mean() for n in found]).mean(),
+            "accuracy": torch.stack(list(correct.values())).mean(),
+            "alignment": torch.stack([(queries[n].detach() * keys[n]).sum(1).mean() for n in self.streams]).mean(),
         }
-        if len(found) > 1:
-            log |= {f"loss {name}": losses.detach().mean() for name, (losses, _) in found.items()}
-        return {"loss": total}, log
+        if len(losses) > 1:
+            log |= {f"loss {name}": loss.detach() for name, loss in losses.items()}
+        return {"loss": torch.stack(list(losses.values())).sum()}, log
 
     def groups(self) -> dict[str, list[nn.Parameter]]:
         return {"loss": [p for name in self.streams for p in self.branch(name).trained()]}
 
-    @torch.no_grad()
     def after_step(self, step: StepContext) -> None:
-        """Enqueue the keys of all processes, in rank order; every stream in step with the others."""
-        for name, keys in self.keys.items():
-            self.branch(name).queue.push(step.dist.gather(keys))
-        self.keys = {}
+        """Enqueue the keys of all processes."""
+        self.enqueue(step)
+
+    def enqueue(self, step: StepContext) -> int:
+        """Commit the staged keys of every stream, in step with each other; the number of clips that were enqueued."""
+        return max(self.branch(name).queue.commit(step.dist) for name in self.streams)
 
     def encoder(self) -> Encoder:
         return MultiStream({name: self.branch(name).encoder for name in self.streams}, self.layout)
-
-    def _stream(self, view: Batch, name: str) -> Batch:
-        return stream(view, name, self.layout)  # type: ignore[arg-type] # joints alone need no layout
-
-    def _check(self, batch: int) -> None:
-        if self.settings.faithful and self.settings.queue % batch:
-            raise InputError(
-                "method.queue",
-                f"{self.settings.queue} keys",
-                f"a multiple of the batch ({batch})",
-                "Without faithful any size will do",
-            )

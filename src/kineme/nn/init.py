@@ -18,3 +18,10 @@ def he_normal(module: nn.Module) -> None:
             for values, fan in ((weight, weight[0].numel()), (bias, len(bias))):
                 wide = (2 / fan) ** 0.5 / 0.87962566103423978  # so that the truncated one has deviation sqrt(2 / fan)
                 nn.init.trunc_normal_(values, 0.0, wide, -2 * wide, 2 * wide)
+
+
+def xavier_uniform(module: nn.Module) -> None:
+    """Weights of all linear layers in it by Glorot and Bengio (2010), uniform; biases stay as they are."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear):
+            nn.init.xavier_uniform_(layer.weight)

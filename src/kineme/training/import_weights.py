@@ -25,7 +25,7 @@ from ..utils.files import atomic_folder, sha256, write_json
 from . import checkpoint, recipe
 from . import run as runs
 from .published import KINDS, Form, Shape
-from .recipe import Loop, Recipe
+from .recipe import Loop, Recipe, preset
 
 STREAMS = ("joint", "motion", "bone")
 QUEUE = re.compile(r"(?:[cptsi]_)?queue(?:_motion|_bone)?")
@@ -293,7 +293,7 @@ def _recipe(kind: str, form: Form, streams: Mapping[str, str], coords: int, head
         form.encoder,
         settings.as_dict(settings.make(cls.Settings, method, "method")),
         settings.as_dict(settings.make(registry.entry("encoders", form.encoder).Settings, encoder, "encoder")),
-        settings.make(Loop, cls.loop, "loop"),
+        settings.make(Loop, preset(cls, "published").get("loop", {}), "loop"),
         "imported",
     )
 

@@ -88,7 +88,16 @@ def find(name: str) -> Path:
 
 def known() -> dict[str, Path]:
     """The recipes that come with Kineme."""
-    return {path.stem: path for path in sorted(RECIPES.glob("*/*.toml"))}
+    return {path.stem: path for path in sorted(RECIPES.glob("*/*.toml")) if path.stem not in PRESETS}
+
+
+def preset(cls: type, name: str, folder: Path = RECIPES) -> dict[str, Any]:
+    """The tables of a preset of a class: ``folder/FILE/name.toml`` of its own file or of one that it derives
+    from; empty where there is none.
+    """
+    files = (folder / base.__module__.rpartition(".")[2] / f"{name}.toml" for base in cls.__mro__)
+    found = next((file for file in files if file.is_file()), None)
+    return tomllib.loads(found.read_text(encoding="utf-8")) if found else {}
 
 
 def load(
@@ -117,11 +126,11 @@ def load(
             raise InputError(path, f"not readable as TOML ({error})", "tables [method], [encoder], [loop]") from None
         if tables.get("method", {}).get("name", method) != method:
             raise InputError(path, f"a recipe of method {tables['method']['name']!r}", f"one of {method!r}")
-        preset = path.stem
+        taken = path.stem
     else:
-        preset = recipe or ("small" if clips < SMALL or not gpu else "published")
-        low = cls.small if preset == "small" else {"loop": cls.loop}
-        tables = {"method": dict(low.get("method", {})), "loop": dict(low.get("loop", {}))}
+        taken = recipe or ("small" if clips < SMALL or not gpu else "published")
+        tables = preset(cls, taken)
+    steps = tables.pop("steps", 1000 if taken == "small" else None)
     tables.pop("reproduce", None)  # what `kineme reproduce` needs beside the training
     tables = plain.override(tables, settings)
     for name in tables:
@@ -137,21 +146,21 @@ def load(
     encoder_name = encoder_table.pop("name", cls.encoder_name)
     encoder_cls = registry.entry("encoders", encoder_name)
     loop_table = dict(tables.get("loop", {}))
-    if preset in PRESETS:
+    if taken in PRESETS:
         method_table = cls.sized(method_table, clips)
-        encoder_table = {**(encoder_cls.small if preset == "small" else {}), **encoder_table}
+        encoder_table = preset(encoder_cls, taken, RECIPES / "encoders") | encoder_table
         loop_table.setdefault("batch", max(1, min(Loop.batch, clips // 2)))
     loop = plain.make(Loop, loop_table, "loop")
-    steps, least = {"small": (cls.small.get("steps", 1000), 10), "published": (cls.steps, 1)}.get(preset, (None, 1))
     if steps and "epochs" not in loop_table:
-        loop = replace(loop, epochs=max(least, round(steps / max(1, clips // loop.batch))))
+        fewest = 10 if taken == "small" else 1
+        loop = replace(loop, epochs=max(fewest, round(steps / max(1, clips // loop.batch))))
     return Recipe(
         method,
         encoder_name,
         plain.as_dict(plain.make(cls.Settings, method_table, "method")),
         plain.as_dict(plain.make(encoder_cls.Settings, encoder_table, "encoder")),
         loop,
-        preset,
+        taken,
     )
 
 

@@ -16,8 +16,8 @@ STREAMS = ("joint", "bone", "motion")
 
 
 @torch.no_grad()
-def stream(batch: Batch, name: str, layout: Layout) -> Batch:
-    """A batch as another stream (spec HiCo 2.7), to be taken after augmentation.
+def stream(batch: Batch, name: str, layout: Layout | None) -> Batch:
+    """A batch as another stream (Dong et al. 2023), to be taken after augmentation.
 
     ``joint``: coordinates as they are. ``bone``: joint minus its parent, 0 where the tree begins. ``motion``: next
     frame minus this one, last frame 0. ``seen`` of a bone or a motion is that of the less certain of its two ends.
@@ -29,6 +29,8 @@ def stream(batch: Batch, name: str, layout: Layout) -> Batch:
     if name == "joint":
         return batch
     if name == "bone":
+        if layout is None:
+            raise InputError("stream", "bone, of joints without a layout", "a layout")
         parents = tuple(i if parent < 0 else parent for i, parent in enumerate(layout.parents))
         from_parent = _joints(joints, parents)
         return replace(
