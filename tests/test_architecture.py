@@ -40,7 +40,7 @@ ORDER = {
         "prototypes",
     ],
     "encoders": ["_multi_stream", "recurrent", "bidirectional", "hierarchical", "temporal", "pose_mlp"],
-    "methods": ["moco", "cmd", "halp", "hico", "cv_mim"],
+    "methods": ["moco", "cmd", "halp", "hico", "_cv_mim_variants", "cv_mim"],
     "training": ["recipe", "run", "checkpoint", "optim", "loop", "published", "import_weights"],
     "inference": ["model", "ensemble", "embed", "nearest"],
     "viz": ["stick_figure", "strips", "plots"],

@@ -52,7 +52,7 @@ def test_infonce(arrays):
     for (which,), wanted in cases(arrays, "infonce_"):
         indicator = arrays["indicator"] if which == "ind" else None
         temperature = float(which.removeprefix("T").replace("p", ".")) if which != "ind" else 1.0
-        close(mutual_information.infonce(arrays["local"], arrays["globl"], temperature, indicator), wanted)
+        close(mutual_information.local_global_infonce(arrays["local"], arrays["globl"], temperature, indicator), wanted)
 
 
 def test_log_likelihood_and_its_bound(arrays):

@@ -20,13 +20,14 @@ from kineme.data.store_writer import Writer
 from kineme.encoders.pose_mlp import PoseMLP
 from kineme.encoders.recurrent import Recurrent
 from kineme.methods import StepContext
-from kineme.methods.cv_mim import CVMIM, Estimator, Side, fuse, gathered
+from kineme.methods._cv_mim_variants import Estimator, Side
+from kineme.methods.cv_mim import CVMIM
 from kineme.motion import joint_map
 from kineme.motion.layout import layout
 from kineme.nn import mutual_information
 from kineme.training import loop, recipe
 from kineme.utils import settings
-from kineme.utils.distributed import ProcessGroup
+from kineme.utils.distributed import ProcessGroup, gather_together
 from kineme.utils.errors import InputError
 from kineme.views import keypoints
 from kineme.views.batch import Batch
@@ -146,12 +147,11 @@ def test_an_estimator_learns_and_its_bound_sees_it():
 
 
 def test_fusion():
-    """Spec, 7.11: the mean of equal codes is that code."""
+    """The mean of equal codes is that code."""
     x, y = torch.randn(2, 5, 4)
-    torch.testing.assert_close(fuse(x, x, "moe"), x)
-    torch.testing.assert_close(fuse(x, y, "poe"), x * y)
-    torch.testing.assert_close(fuse(x, y, "cat"), torch.cat([x, y], 1))
-    assert fuse(x, y, "none") is x
+    torch.testing.assert_close(build(fusion="moe").fuse(x, x), x)
+    torch.testing.assert_close(build(fusion="poe").fuse(x, y), x * y)
+    torch.testing.assert_close(build(fusion="cat").fuse(x, y), torch.cat([x, y], 1))
 
 
 def test_gaussian_codes_add_their_divergence():
@@ -468,7 +468,7 @@ def test_two_processes_equal_one_with_the_joint_batch(tmp_path):
 
 def test_gathering_in_one_process_changes_nothing():
     x, y = torch.randn(4, 3), torch.randn(4)
-    (one,), (two,) = gathered(ProcessGroup(), [x], [y])
+    (one,), (two,) = gather_together(ProcessGroup(), [x], [y])
     assert one is x
     assert two is y
 

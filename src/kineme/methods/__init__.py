@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -50,6 +50,29 @@ def generator(*words: object) -> torch.Generator:
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
 
 
+@dataclass(frozen=True)
+class Released:
+    """What the checkpoints of a method's authors hold, for :func:`kineme.import_weights`.
+
+    Attributes:
+        encoder: name of the encoder here, whose released form :mod:`kineme.training.published` knows.
+        streams: released name of a query encoder -> stream, where there are several.
+        every: whether every one of them has to be there; else all, or the first alone.
+        aside: pattern of the names beside the query encoders, which are not needed to embed.
+        together: settings of the method where the file has several encoders.
+    """
+
+    encoder: str
+    streams: Mapping[str, str]
+    every: bool
+    aside: str
+    together: Mapping[str, Any] = field(default_factory=dict)
+
+
+THREE_STREAMS = {"encoder_q": "joint", "encoder_q_motion": "motion", "encoder_q_bone": "bone"}
+"""Released names of the query encoders of the family of MoCo with three streams."""
+
+
 class Method(nn.Module):
     """Base of every method. All state is parameters and buffers, so that resuming needs no code of the method's own.
 
@@ -58,7 +81,8 @@ class Method(nn.Module):
     below. Attributes:
 
     * ``unit``: ``"clip"``, ``"frame"`` or ``"video"``: what one row of an index is;
-    * ``encoder_name``: the encoder taken when none is named.
+    * ``encoder_name``: the encoder taken when none is named;
+    * ``RELEASED``: what its authors' checkpoints hold, if they can be imported.
 
     How it is trained stands in ``training/recipes/NAME``: ``published.toml``, and ``small.toml`` for small sets and
     machines without a GPU. Without these files (or those of the method that it derives from) the loop's defaults hold.
@@ -72,6 +96,7 @@ class Method(nn.Module):
 
     unit: ClassVar[str] = "clip"
     encoder_name: ClassVar[str] = "recurrent"
+    RELEASED: ClassVar[Released | None] = None
     settings: Any
 
     @classmethod

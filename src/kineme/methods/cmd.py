@@ -12,10 +12,12 @@ from ..nn.precision import full_precision
 from ..utils.errors import InputError
 from ..utils.settings import positive
 from ..views.augment import ViewSettings
-from . import StepContext
+from . import THREE_STREAMS, Released, StepContext
 from .moco import MoCo
 
 STREAMS = ("joint", "motion", "bone")
+# what stands beside the query encoders in the authors' checkpoints
+ASIDE = r"(encoder_k(?:_motion|_bone)?)\..+|((?:queue|queue_ptr|prototypes)(?:_motion|_bone)?)"
 
 
 def distil(
@@ -64,6 +66,8 @@ def neighbours(top: int | None, queue: int) -> int:
 
 class CMD(MoCo):
     """MoCo on three streams, and each stream learns from the other two: ``L = sum_v L_CL^v + weight * L_CMD``."""
+
+    RELEASED = Released("recurrent", THREE_STREAMS, every=True, aside=ASIDE)
 
     @dataclass(frozen=True)
     class Settings:

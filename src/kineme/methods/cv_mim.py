@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-import math
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..encoders import Encoder
-from ..encoders.pose_mlp import Layer, PoseMLP, Residual, limit
+from ..encoders.pose_mlp import Residual, limit
 from ..motion import layout as skeleton
 from ..motion.layout import Layout
 from ..motion.normalise import describe
-from ..nn import mutual_information
 from ..nn.batch_norm import BatchNorm
-from ..nn.init import he_normal
-from ..utils.distributed import ProcessGroup
+from ..nn.init import he_normal, xavier_uniform
+from ..nn.mutual_information import (
+    club,
+    discriminator_loss,
+    fenchel,
+    generator_loss,
+    gradient_penalty,
+    log_likelihood,
+)
+from ..nn.precision import full_precision
+from ..utils.distributed import gather_together
 from ..utils.errors import InputError
 from ..views import keypoints
 from ..views.batch import Batch
@@ -29,6 +34,8 @@ from ..views.pose_pairs import Pairs
 from ..views.random_cameras import CameraSettings
 from ..views.source import ClipLoader
 from . import Method, NewEncoder, StepContext, generator
+from . import _cv_mim_variants as variants
+from ._cv_mim_variants import Decoder, Estimator, Gaussian, Side
 
 SIDE = "pose13"  # what the encoder is given: 2-D joints as a camera sees them
 SCAN = 1 << 16  # frames looked at in one go for who is seen
@@ -36,67 +43,8 @@ CALIBRATE = 64, 256  # batches, and frames in each, from which the untrained enc
 GROUPS = {"encoder": ("net", "sub", "decoder"), "estimator": ("intra", "inter"), "discriminator": ("discriminator",)}
 
 
-class Gaussian(NamedTuple):
-    """An estimate: ``mean`` and ``logvar``, ``[B, D]``."""
-
-    mean: Tensor
-    logvar: Tensor
-
-
-class Estimator(nn.Module):
-    """A diagonal Gaussian of one code given another, ``[B, D]`` (spec, 2.4)."""
-
-    def __init__(self, dim: int):
-        super().__init__()
-        self.mean, self.logvar = (
-            nn.Sequential(nn.Linear(dim, dim), BatchNorm(dim, eps=1e-3, momentum=0.01), nn.ELU(), nn.Linear(dim, dim))
-            for _ in range(2)
-        )
-        for net in (self.mean, self.logvar):
-            net[0].bias.requires_grad_(False)  # type: ignore[union-attr] # the norm takes it off again
-        _glorot(self)
-
-    def forward(self, *sides: Tensor) -> list[Gaussian]:
-        """An estimate from each side ``[B, D]``, each with batch statistics of its own."""
-        x = torch.stack(sides, 1)
-        mean, logvar = (out(act(norm(first(x), True))) for first, norm, act, out in (self.mean, self.logvar))
-        return [Gaussian(*both) for both in zip(mean.unbind(1), logvar.tanh().unbind(1))]
-
-
-class Decoder(nn.Module):
-    """The encoder's shape from both codes back to the joints, for the variant ``autoencoder``."""
-
-    def __init__(self, encoder: PoseMLP):
-        super().__init__()
-        self.first = Layer(encoder.codes_dim, encoder.settings)
-        self.rest = Residual(encoder.settings, encoder.inputs)
-        he_normal(self)
-
-    def forward(self, codes: Tensor) -> Tensor:
-        """Joints ``[B, inputs]`` of codes ``[B, 2 D]``."""
-        return self.rest(self.first(codes))
-
-
-class Side(NamedTuple):
-    """What is known of one side of all pairs.
-
-    Attributes:
-        pose, view: codes ``[B, D]``; the view code has no width under ``align``.
-        kl: ``[B]`` of Gaussian codes, else 0.
-        inputs: normalised joints ``[B, 26]``, and what the encoder sees beside them.
-        local: the sub-encoder's output ``[B, D]``, of twice the width for the fusion ``cat``, of none under
-            ``autoencoder``.
-    """
-
-    pose: Tensor
-    view: Tensor
-    kl: Tensor
-    inputs: Tensor
-    local: Tensor
-
-
 class CVMIM(Method):
-    """Cross-view mutual information maximisation (spec ``cv_mim.md``, sections 3 and 6).
+    """Cross-view mutual information maximisation (Zhao et al. 2021).
 
     An anchor a and a positive p are two cameras' views of one pose, each with codes z (pose) and v (view), and h, a
     second description of the same frame by the sub-encoder. With L the (negative) Jensen-Shannon lower bound over the
@@ -175,21 +123,22 @@ class CVMIM(Method):
 
     def __init__(self, settings: Settings, new_encoder: NewEncoder):
         super().__init__()
-        self.settings, self.net = settings, _checked(new_encoder(), settings)
-        self.fusion = "none" if settings.variant == "align" else settings.fusion
+        self.settings, self.net = settings, variants.checked(new_encoder(), settings)
         self.swap = (5.0 if settings.variant == "infomax" else 0.0) if settings.w_swap is None else settings.w_swap
         dim, wide = self.net.dim, self.net.codes_dim
         if settings.variant == "autoencoder":
             self.decoder = Decoder(self.net)
         else:
-            self.sub = Residual(self.net.settings, wide if self.fusion == "cat" else dim)
+            self.sub = Residual(
+                self.net.settings, wide if settings.fusion == "cat" and settings.variant != "align" else dim
+            )
             he_normal(self.sub)
         if settings.variant == "disentangle":
             self.intra, self.inter = Estimator(dim), Estimator(dim)
             self.discriminator = nn.Sequential(
                 nn.Linear(wide, wide), nn.ReLU(), nn.Linear(wide, dim), nn.ReLU(), nn.Linear(dim, 1)
             )
-            _glorot(self.discriminator)
+            xavier_uniform(self.discriminator, zero_bias=True)
         for norm in self.modules():
             if isinstance(norm, BatchNorm):
                 norm.biased = settings.faithful
@@ -262,20 +211,26 @@ class CVMIM(Method):
     # ---- what it minimises
 
     def losses(self, views: tuple[Batch, ...], step: StepContext) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Both sides through the encoder, each with batch statistics of its own; then :meth:`objective` on the
-        pairs of all processes, the same in each of them.
+        """Both sides through the encoder, each with batch statistics of its own; then :meth:`objective` on the pairs of
+        all processes, the same in each of them.
         """
         a, p = self.sides(*views[:2])
-        with torch.autocast(a.pose.device.type, enabled=False):  # losses stay fp32
-            if self.settings.variant == "autoencoder":
-                return self.reconstruction(a, p)
-            guesses = self.guesses(a, p) if self.settings.variant == "disentangle" else []
-            bodies = [view.joints.flatten(1) for view in views[2:]]
-            sides, said, bodies = gathered(step.dist, [*a, *p], [x for guess in guesses for x in guess], bodies)
-            a, p = Side(*sides[: len(a)]), Side(*sides[len(a) :])
-            guesses = [Gaussian(*pair) for pair in zip(said[::2], said[1::2])]
-            noise = torch.rand(2, len(a.pose), self.net.codes_dim, generator=step.generator("uniform"))
-            return self.objective(a, p, guesses, noise.to(a.pose.device), self.alike(a, p, *bodies))
+        return self.gathered_objective(a, p, [view.joints.flatten(1) for view in views[2:]], step)
+
+    @full_precision
+    def gathered_objective(
+        self, a: Side, p: Side, bodies: list[Tensor], step: StepContext
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Estimates here, then everything from all processes, and the noise of this step."""
+        if self.settings.variant == "autoencoder":
+            return variants.autoencoder(self, a, p)
+        guesses = self.guesses(a, p) if self.settings.variant == "disentangle" else []
+        estimates = [value for guess in guesses for value in guess]
+        sides, estimates, bodies = gather_together(step.dist, [*a, *p], estimates, bodies)
+        a, p = Side(*sides[: len(a)]), Side(*sides[len(a) :])
+        guesses = [Gaussian(*pair) for pair in zip(estimates[::2], estimates[1::2])]
+        noise = torch.rand(2, len(a.pose), self.net.codes_dim, generator=step.generator("uniform"))
+        return self.objective(a, p, guesses, noise.to(a.pose.device), self.alike(a, p, *bodies))
 
     def sides(self, *views: Batch) -> list[Side]:
         """Codes and local features of each view; the sub-encoder shares the encoder's first layer, dropout included."""
@@ -302,56 +257,54 @@ class CVMIM(Method):
             noise: ``[2, B, 2 D]`` on (0, 1).
             indicator: ``[B, B]``, 1 where another row is a positive too; None = the identity.
         """
-        s, losses = self.settings, {}
-        bound = partial(mutual_information.fenchel, divergence=s.divergence, indicator=indicator)
-        upper = partial(mutual_information.club, indicator=indicator)
-        aa, ap, pa, pp = (fuse(z.pose, v.view, self.fusion) for z in (a, p) for v in (a, p))
-        terms = {"representation": bound(a.local, aa) + bound(p.local, pp)}
+        if self.settings.variant != "disentangle":
+            return variants.OBJECTIVES[self.settings.variant](self, a, p, indicator)
+        L, U, F = self.lower(indicator), partial(club, indicator=indicator), self.fuse
+        va_of_za, vp_of_zp, vp_of_va, *va_of_vp = guesses
+        real = noise.flatten(0, 1).requires_grad_()
+        fake = torch.cat([torch.cat([side.pose, side.view], 1) for side in (a, p)]).sigmoid()
+        d_real, d_fake = self.discriminator(real), self.discriminator(fake)
+
+        terms = {"representation": L(a.local, F(a.pose, a.view)) + L(p.local, F(p.pose, p.view))}  # R
         if self.swap:
-            terms["swap"] = bound(a.local, pa) + bound(p.local, ap)
-        if s.variant != "infomax":
-            terms["cross"] = bound(a.pose, p.pose)
-        if s.variant == "disentangle":
-            fits = list(zip(guesses, (a.view, p.view, p.view, a.view)))
-            bounds, known = ([f(*guess, y) for guess, y in fits] for f in (upper, mutual_information.log_likelihood))
-            real = noise.flatten(0, 1).requires_grad_()
-            fake = torch.cat([torch.cat([side.pose, side.view], 1) for side in (a, p)]).sigmoid()
-            true, false = self.discriminator(real), self.discriminator(fake)
-            penalty = mutual_information.gradient_penalty(real, true) + mutual_information.gradient_penalty(fake, false)
-            # a mean over both sides, twice, is the sum of two means
-            terms["prior"] = 2 * mutual_information.generator_loss(false)
-            terms["intra"], terms["inter"] = bounds[0] + bounds[1], 2 * torch.stack(bounds[2:]).mean()
-            losses["estimator"] = -(known[0] + known[1] + 2 * torch.stack(known[2:]).mean())
-            losses["discriminator"] = 2 * mutual_information.discriminator_loss(true, false, penalty)
-        return self._total(a, p, terms, losses)
+            terms["swap"] = L(a.local, F(p.pose, a.view)) + L(p.local, F(a.pose, p.view))
+        terms["cross"] = L(a.pose, p.pose)  # V
+        terms["prior"] = 2 * generator_loss(d_fake)  # S: a mean over both sides, twice, is the sum of two means
+        terms["intra"] = U(*va_of_za, a.view) + U(*vp_of_zp, p.view)  # I
+        crossed = [(vp_of_va, p.view), *((guess, a.view) for guess in va_of_vp)]  # J; released: one direction only
+        terms["inter"] = 2 * torch.stack([U(*guess, view) for guess, view in crossed]).mean()
 
-    def reconstruction(self, a: Side, p: Side) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """The variant ``autoencoder``: mean squared errors of both sides, each decoded from its own view code with its
-        own and with the other's pose code.
-        """
-        pairs = [(z, v) for z in (a, p) for v in (a, p)]
-        made = self.decoder(torch.cat([torch.cat([z.pose, v.view], 1) for z, v in pairs]))
-        error = 4 * F.mse_loss(made, torch.cat([v.inputs for _, v in pairs]))  # the sum of four
-        return self._total(a, p, {"reconstruction": error}, {})
+        fit = log_likelihood(*va_of_za, a.view) + log_likelihood(*vp_of_zp, p.view)
+        fit = fit + 2 * torch.stack([log_likelihood(*guess, view) for guess, view in crossed]).mean()
+        penalty = gradient_penalty(real, d_real) + gradient_penalty(fake, d_fake)
+        others = {"estimator": -fit, "discriminator": 2 * discriminator_loss(d_real, d_fake, penalty)}
+        return self.weighted(a, p, terms, others)
 
-    def _total(
-        self, a: Side, p: Side, terms: dict[str, Tensor], losses: dict[str, Tensor]
+    def lower(self, indicator: Tensor | None) -> Callable[[Tensor, Tensor], Tensor]:
+        """L: the negative lower bound of mutual information, of the divergence that is set."""
+        return partial(fenchel, divergence=self.settings.divergence, indicator=indicator)
+
+    def fuse(self, pose: Tensor, view: Tensor) -> Tensor:
+        """F: one description of a frame from its two codes ``[B, D]``, of twice the width for ``cat``."""
+        fusion = self.settings.fusion
+        if fusion == "cat":
+            return torch.cat([pose, view], -1)
+        return pose * view if fusion == "poe" else 0.5 * (pose + view)
+
+    def weighted(
+        self, a: Side, p: Side, terms: dict[str, Tensor], others: dict[str, Tensor]
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """The encoder's loss from its terms, beside those of the other groups; unweighted terms for the log."""
         s = self.settings
-        weights = {
-            "cross": s.w_cross,
-            "prior": s.w_prior,
-            "intra": s.w_disentangle,
-            "inter": s.w_disentangle,
-            "swap": self.swap,
-        }
+        w = {"cross": s.w_cross, "prior": s.w_prior, "swap": self.swap, "kl": s.w_kl}
+        w |= {"intra": s.w_disentangle, "inter": s.w_disentangle}
         if self.net.settings.embedder == "gaussian":
-            terms["kl"], weights["kl"] = a.kl.mean() + p.kl.mean(), s.w_kl
-        total = torch.stack([weights.get(name, 1.0) * term for name, term in terms.items()]).sum()
+            terms["kl"] = a.kl.mean() + p.kl.mean()
+        total = torch.stack([w.get(name, 1.0) * term for name, term in terms.items()]).sum()
         log = {name: term.detach() for name, term in terms.items()}
         nearest = (a.pose @ p.pose.T).detach().argmax(1)
         log["accuracy"] = (nearest == torch.arange(len(nearest), device=nearest.device)).float().mean()
-        return {"encoder": total, **losses}, log
+        return {"encoder": total, **others}, log
 
     @torch.no_grad()
     def alike(self, a: Side, p: Side, bodies: Tensor | None = None) -> Tensor | None:
@@ -391,43 +344,3 @@ class CVMIM(Method):
 
     def encoder(self) -> Encoder:
         return self.net
-
-
-def fuse(pose: Tensor, view: Tensor, how: str) -> Tensor:
-    """One description of a frame from its two codes ``[B, D]``: ``moe`` mean, ``poe`` product, ``cat`` ``[B, 2 D]``,
-    ``none`` the pose code.
-    """
-    if how == "cat":
-        return torch.cat([pose, view], -1)
-    if how == "none":
-        return pose
-    return pose * view if how == "poe" else 0.5 * (pose + view)
-
-
-def gathered(world: ProcessGroup, *groups: Sequence[Tensor]) -> list[list[Tensor]]:
-    """Rows ``[B, ...]`` of all processes with gradient, all tensors of all groups in one go."""
-    if world.size == 1:
-        return [list(group) for group in groups]
-    rows = [x for group in groups for x in group]
-    widths = [math.prod(x.shape[1:]) for x in rows]
-    flat = world.gather_with_grad(torch.cat([x.reshape(len(x), wide) for x, wide in zip(rows, widths)], 1))
-    parts = iter(part.reshape(len(flat), *x.shape[1:]) for part, x in zip(flat.split(widths, 1), rows))
-    return [[next(parts) for _ in group] for group in groups]
-
-
-def _checked(encoder: Encoder, s: CVMIM.Settings) -> PoseMLP:
-    if not isinstance(encoder, PoseMLP):
-        raise InputError("encoder.name", type(encoder).__name__.lower(), "pose_mlp, for what it contrasts")
-    if encoder.settings.view == (s.variant == "align"):
-        wanted = "false: align has one code" if s.variant == "align" else f"true: {s.variant} has two codes"
-        raise InputError("encoder.view", f"{encoder.settings.view}".lower(), wanted)
-    if s.w_kl != 1 and encoder.settings.embedder == "point":
-        warnings.warn("method.w_kl acts on Gaussian codes only (encoder.embedder=gaussian)", stacklevel=3)
-    return encoder
-
-
-def _glorot(module: nn.Module) -> None:
-    for layer in module.modules():
-        if isinstance(layer, nn.Linear):
-            nn.init.xavier_uniform_(layer.weight)
-            nn.init.zeros_(layer.bias)

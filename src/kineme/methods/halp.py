@@ -14,8 +14,8 @@ from ..nn.prototypes import PrototypeBank, Start, described
 from ..nn.spherical_kmeans import draw_seeds
 from ..utils.errors import InputError
 from ..utils.settings import positive
-from . import NewEncoder, StepContext
-from .cmd import STREAMS, distil, neighbours
+from . import THREE_STREAMS, NewEncoder, Released, StepContext
+from .cmd import ASIDE, STREAMS, distil, neighbours
 from .moco import MoCo
 
 
@@ -31,6 +31,8 @@ class HaLP(MoCo):
     There is no denominator and no negative: the pull is linear in q. With ``cmd`` there are three streams, each with
     its own prototypes, and ``L = sum_v L_CL^v + L_CMD + mu sum_v L_HaLP^v``.
     """
+
+    RELEASED = Released("recurrent", THREE_STREAMS, every=False, aside=ASIDE, together={"cmd": True})
 
     @dataclass(frozen=True)
     class Settings(MoCo.Settings):

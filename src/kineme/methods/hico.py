@@ -23,7 +23,7 @@ from ..views.augment import views
 from ..views.batch import Batch
 from ..views.source import ClipLoader
 from ..views.streams import stream
-from . import Method, NewEncoder, StepContext
+from . import Method, NewEncoder, Released, StepContext
 from .moco import MoCo
 
 LEVELS = {  # level -> the kinds of vectors that it contrasts
@@ -94,6 +94,9 @@ class HiCo(Method):
     """
 
     encoder_name = "hierarchical"
+    RELEASED = Released(
+        "hierarchical", {"encoder_q": "joint"}, every=True, aside=r"(encoder_k)\..+|([cptsi]_queue(?:_ptr)?)"
+    )
 
     @dataclass(frozen=True)
     class Settings(MoCo.Settings):

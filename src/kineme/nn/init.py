@@ -20,8 +20,10 @@ def he_normal(module: nn.Module) -> None:
                 nn.init.trunc_normal_(values, 0.0, wide, -2 * wide, 2 * wide)
 
 
-def xavier_uniform(module: nn.Module) -> None:
-    """Weights of all linear layers in it by Glorot and Bengio (2010), uniform; biases stay as they are."""
+def xavier_uniform(module: nn.Module, *, zero_bias: bool = False) -> None:
+    """Weights of all linear layers in it by Glorot and Bengio (2010), uniform; biases stay as they are, or become 0."""
     for layer in module.modules():
         if isinstance(layer, nn.Linear):
             nn.init.xavier_uniform_(layer.weight)
+            if zero_bias:
+                nn.init.zeros_(layer.bias)

@@ -58,7 +58,9 @@ def fenchel(local: Tensor, globl: Tensor, divergence: str = "JSD", indicator: Te
     return _weighted(far, 1 - indicator) - _weighted(near, indicator)
 
 
-def infonce(local: Tensor, globl: Tensor, temperature: float = 1.0, indicator: Tensor | None = None) -> Tensor:
+def local_global_infonce(
+    local: Tensor, globl: Tensor, temperature: float = 1.0, indicator: Tensor | None = None
+) -> Tensor:
     """InfoNCE of every (local, global) pair of a row against that global and the locals of all other rows.
 
     Args:

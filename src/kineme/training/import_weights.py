@@ -24,7 +24,7 @@ from ..utils.errors import InputError
 from ..utils.files import atomic_folder, sha256, write_json
 from . import checkpoint, recipe
 from . import run as runs
-from .published import KINDS, Form, Shape
+from .published import Form, Shape, form_of, kinds
 from .recipe import Loop, Recipe, preset
 
 STREAMS = ("joint", "motion", "bone")
@@ -54,7 +54,7 @@ def import_weights(
 
     Args:
         file: the checkpoint.
-        kind: ``halp`` (one stream, or three: HaLP with CMD), ``cmd`` (three streams) or ``hico`` (one).
+        kind: the method whose authors wrote the file: one that defines ``RELEASED``.
         out: folder of the run, by default ``runs/KIND-FILE``; an existing run is never overwritten.
         layout: joints of the input.
         coords: coordinates of a joint.
@@ -71,14 +71,14 @@ def import_weights(
     """
     file, joints = Path(file), skeleton.layout(layout) if isinstance(layout, str) else layout
     out = Path(out) if out is not None else Path("runs") / f"{kind}-{file.name.split('.')[0]}"
-    for name, word, known in (("kind", kind, tuple(KINDS)), ("stream", stream, STREAMS)):
+    for name, word, known in (("kind", kind, tuple(kinds())), ("stream", stream, STREAMS)):
         if word not in known:
             raise InputError(name, repr(word), f"one of {', '.join(known)}", registry.did_you_mean(word, known))
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(out, "exists already", "a new folder", "Name another with --out; runs are never overwritten")
     arrays, rest = read(file)
     found = _sorted(file, arrays, kind)
-    streams = {name: KINDS[kind].streams[name] if len(found.encoders) > 1 else stream for name in found.encoders}
+    streams = {name: kinds()[kind].streams[name] if len(found.encoders) > 1 else stream for name in found.encoders}
     persons = found.form.persons(len(joints), coords)
     if not persons:
         raise InputError(
@@ -222,13 +222,13 @@ class _Sorted:
 
 def _sorted(file: Path, arrays: dict[str, Tensor], kind: str) -> _Sorted:
     """Sort names into their rooms and check every name and shape of the query encoders."""
-    known = KINDS[kind]
+    known = kinds()[kind]
     rooms: dict[str, dict[str, Tensor]] = {}
     aside: Counter[str] = Counter()
     unknown = []
     for name, value in arrays.items():
         room, _, rest = name.partition(".")
-        left = known.aside.fullmatch(name)
+        left = re.fullmatch(known.aside, name)
         if room in known.streams and rest:
             rooms.setdefault(room, {})[rest] = value
         elif left:
@@ -250,11 +250,13 @@ def _sorted(file: Path, arrays: dict[str, Tensor], kind: str) -> _Sorted:
         ]
     if missing or unknown or shapes:
         parts = (("missing", missing), ("unknown", unknown), ("of another shape", shapes))
+        alike = (name for name, other in kinds().items() if other.encoder == known.encoder and not other.every)
+        single = next(alike, None) if known.every else None
         raise InputError(
             file,
             "names that do not fit (" + "; ".join(f"{what}: {_some(names)}" for what, names in parts if names) + ")",
             f"{'three encoders' if len(wanted) > 1 else 'one encoder'} as {kind} has, each name with its shape",
-            "A file with one encoder is imported with --as halp" if kind == "cmd" and len(rooms) == 1 else "",
+            f"A file with one encoder is imported with --as {single}" if single and len(rooms) == 1 else "",
         )
     encoders: dict[str, dict[str, Tensor]] = {room: {} for room in wanted}
     for room in wanted:
@@ -271,13 +273,13 @@ def _sorted(file: Path, arrays: dict[str, Tensor], kind: str) -> _Sorted:
 
 def _form(file: Path, arrays: dict[str, Tensor], rooms: dict[str, dict[str, Tensor]], kind: str) -> Form:
     queues = [len(value) for name, value in arrays.items() if value.dim() == 2 and QUEUE.fullmatch(name)]
-    if form := KINDS[kind].form.guess(rooms, queues):
+    if form := form_of(kinds()[kind]).guess(rooms, queues):
         return form
-    others = [other for other, known in KINDS.items() if known.form.guess(rooms, queues)]
+    others = [other for other, known in kinds().items() if form_of(known).guess(rooms, queues)]
     raise InputError(
         file,
         f"no query encoder of {kind} in it",
-        f"{KINDS[kind].form.example} and so on",
+        f"{form_of(kinds()[kind]).example} and so on",
         f"Its names are those of {' or '.join(others)}: name that with --as" if others else "",
     )
 
@@ -287,7 +289,7 @@ def _recipe(kind: str, form: Form, streams: Mapping[str, str], coords: int, head
     cls = registry.entry("methods", kind)
     encoder = form.settings(coords) | ({} if form.gates else {"heads": heads})
     method = form.method(coords)
-    method |= KINDS[kind].together if len(streams) > 1 else {"stream": next(iter(streams.values()))}
+    method |= kinds()[kind].together if len(streams) > 1 else {"stream": next(iter(streams.values()))}
     return Recipe(
         kind,
         form.encoder,

@@ -6,12 +6,14 @@ import re
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 from torch import Tensor
 
 from ..encoders import hierarchical, recurrent
+from ..methods import Released
+from ..utils import registry
 
 Shape = tuple[int | None, ...]  # None: only this array tells, any size
 Rooms = Mapping[str, Mapping[str, Tensor]]  # released name of an encoder -> its arrays
@@ -211,32 +213,15 @@ class Hierarchical(Form):
         return hierarchical.from_released(own)
 
 
-@dataclass(frozen=True)
-class Kind:
-    """What the files of one publication hold.
-
-    Attributes:
-        form: of each encoder.
-        streams: released name of a query encoder -> stream, where there are several.
-        every: whether every one of them has to be there; else all, or the first alone.
-        aside: names beside the query encoders.
-        together: settings of the method that has several.
-    """
-
-    form: type[Form]
-    streams: Mapping[str, str]
-    every: bool
-    aside: re.Pattern[str]
-    together: Mapping[str, Any] = field(default_factory=dict)
+def kinds() -> dict[str, Released]:
+    """Methods whose authors' checkpoints can be imported, and what these hold."""
+    found = {name: registry.entry("methods", name).RELEASED for name in registry.names("methods")}
+    return {name: released for name, released in found.items() if released is not None}
 
 
-_THREE = {"encoder_q": "joint", "encoder_q_motion": "motion", "encoder_q_bone": "bone"}
-_ASIDE = re.compile(r"(encoder_k(?:_motion|_bone)?)\..+|((?:queue|queue_ptr|prototypes)(?:_motion|_bone)?)")
-KINDS = {
-    "halp": Kind(Recurrent, _THREE, False, _ASIDE, {"cmd": True}),
-    "cmd": Kind(Recurrent, _THREE, True, _ASIDE),
-    "hico": Kind(Hierarchical, {"encoder_q": "joint"}, True, re.compile(r"(encoder_k)\..+|([cptsi]_queue(?:_ptr)?)")),
-}
+def form_of(released: Released) -> type[Form]:
+    """The released form of an encoder."""
+    return next(form for form in Form.__subclasses__() if form.encoder == released.encoder)
 
 
 def commonest(values: Iterable[Any]) -> Any:

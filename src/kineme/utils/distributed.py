@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -46,6 +48,18 @@ class ProcessGroup:
         flags: list[bool] = [False] * self.size
         dist.all_gather_object(flags, flag)
         return max(flags)
+
+
+def gather_together(group: ProcessGroup, *groups: Sequence[Tensor]) -> list[list[Tensor]]:
+    """Rows ``[B, ...]`` of all processes with gradient, all tensors of all groups in one
+    collective."""
+    if group.size == 1:
+        return [list(tensors) for tensors in groups]
+    rows = [x for tensors in groups for x in tensors]
+    widths = [math.prod(x.shape[1:]) for x in rows]
+    flat = group.gather_with_grad(torch.cat([x.reshape(len(x), wide) for x, wide in zip(rows, widths)], 1))
+    parts = iter(part.reshape(len(flat), *x.shape[1:]) for part, x in zip(flat.split(widths, 1), rows))
+    return [[next(parts) for _ in tensors] for tensors in groups]
 
 
 def current() -> ProcessGroup:
