@@ -38,7 +38,7 @@ JOINT = (
     "orientationZ",
     "trackingState",
 )
-# The parent of every joint, numbered from 1 (spec HiCo 2.7).
+# The parent of every joint, numbered from 1 (Dong et al. 2023).
 PARENTS = (2, 21, 21, 3, 21, 5, 6, 7, 21, 9, 10, 11, 1, 13, 14, 15, 1, 17, 18, 19, 21, 23, 8, 25, 12)
 
 
@@ -46,7 +46,7 @@ PARENTS = (2, 21, 21, 3, 21, 5, 6, 7, 21, 9, 10, 11, 1, 13, 14, 15, 1, 17, 18, 1
 
 
 def parse_skeleton(path: str | Path) -> list[list[dict]]:
-    """Dictionaries for every frame, body and joint of a file, read line by line (spec HiCo 2.2).
+    """Dictionaries for every frame, body and joint of a file, read line by line (Dong et al. 2023).
 
     Returns:
         For each frame its bodies; a body has its ten values by name, and ``joints``: a list of dictionaries.
@@ -67,7 +67,7 @@ def parse_skeleton(path: str | Path) -> list[list[dict]]:
 
 
 def skeleton_array(frames: list[list[dict]], slots: int = 4, joints: int = 25) -> np.ndarray:
-    """Coordinates by slot, float32 ``[slots, T, joints, 3]``, absent = 0 (spec HiCo 2.3, item 1)."""
+    """Coordinates by slot, float32 ``[slots, T, joints, 3]``, absent = 0 (Dong et al. 2023, item 1)."""
     data = np.zeros((slots, len(frames), joints, 3), np.float32)
     for t, bodies in enumerate(frames):
         for slot, body in enumerate(bodies[:slots]):
@@ -85,7 +85,7 @@ def read_skeleton(path: str | Path) -> np.ndarray:
 
 
 def select_bodies(slots: np.ndarray, keep: int = 2) -> np.ndarray:
-    """The bodies of most energy (spec HiCo 2.3, items 2 and 3): ``[S, T, V, 3]`` -> ``[keep, T, V, 3]``."""
+    """The bodies of most energy (Dong et al. 2023, items 2 and 3): ``[S, T, V, 3]`` -> ``[keep, T, V, 3]``."""
     energy = []
     for body in slots:
         there = np.array([frame.sum() != 0 for frame in body])
@@ -95,7 +95,7 @@ def select_bodies(slots: np.ndarray, keep: int = 2) -> np.ndarray:
 
 
 def normalise(bodies: np.ndarray, length: int = 300) -> np.ndarray:
-    """Null frames, centring and both rotations of one sample (spec HiCo 2.4).
+    """Null frames, centring and both rotations of one sample (Dong et al. 2023).
 
     Args:
         bodies: float32 ``[M, T, 25, 3]``, T at most ``length``.
@@ -171,7 +171,7 @@ def _rotation(vector: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Draw:
-    """What is random about one view (spec HiCo 2.5 and 3).
+    """What is random about one view (Dong et al. 2023).
 
     Attributes:
         start, length: the frames that are kept.
@@ -188,7 +188,7 @@ class Draw:
 
 
 def draw_view(num_frame: int, rng: np.random.Generator, joints: int = 25, corrupted: int = 15) -> Draw:
-    """Random crop, and with equal probability a shear or a corruption of joints (spec HiCo 2.5 and 3)."""
+    """Random crop, and with equal probability a shear or a corruption of joints (Dong et al. 2023)."""
     length = min(max(int(np.floor(num_frame * rng.uniform(0.1, 1.0))), 64), num_frame)
     start = int(rng.integers(0, num_frame - length + 1))
     if rng.random() >= 0.5:
@@ -201,7 +201,7 @@ def draw_view(num_frame: int, rng: np.random.Generator, joints: int = 25, corrup
 
 
 def view(sequence: np.ndarray, draw: Draw, stream: str = "joint", frames: int = 64) -> np.ndarray:
-    """One augmented view of a stored sample: crop and resize, shear or corruption, stream (spec HiCo 2.5, 3, 2.7).
+    """One augmented view of a stored sample: crop and resize, shear or corruption, stream (Dong et al. 2023, 3, 2.7).
 
     Args:
         sequence: float32 ``[3, 300, 25, 2]``.
@@ -221,7 +221,7 @@ def view(sequence: np.ndarray, draw: Draw, stream: str = "joint", frames: int = 
 def hico_item(
     sequence: np.ndarray, num_frame: int, rng: np.random.Generator, stream: str = "joint"
 ) -> tuple[np.ndarray, ...]:
-    """What a HiCo loader gives for one sample: two views, each time-major and space-major (spec HiCo 2.5, 2.7, 3).
+    """What a HiCo loader gives for one sample: two views, each time-major and space-major (Dong et al. 2023, 2.7, 3).
 
     Returns:
         float32 ``[64, 150]``, ``[50, 192]`` of the query view, then of the key view.
@@ -237,7 +237,7 @@ def halp_item(sequence: np.ndarray, num_frame: int, rng: np.random.Generator) ->
 
 
 def crop_resize(sequence: np.ndarray, start: int, length: int, frames: int = 64) -> np.ndarray:
-    """Frames ``start .. start + length - 1``, resized linearly with half-pixel centres (spec HiCo 2.5)."""
+    """Frames ``start .. start + length - 1``, resized linearly with half-pixel centres (Dong et al. 2023)."""
     crop = sequence[:, start : start + length]
     place = np.clip((np.arange(frames) + 0.5) * (length / frames) - 0.5, 0, length - 1)
     before = place.astype(np.int64)
@@ -247,12 +247,12 @@ def crop_resize(sequence: np.ndarray, start: int, length: int, frames: int = 64)
 
 
 def shear(data: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """The matrix times every joint (spec HiCo 3)."""
+    """The matrix times every joint (Dong et al. 2023)."""
     return np.dot(data.transpose(1, 2, 3, 0), matrix.T).transpose(3, 0, 1, 2).astype(np.float32)
 
 
 def corrupt(data: np.ndarray, joints: np.ndarray, matrix: np.ndarray | None) -> np.ndarray:
-    """Some joints set to zero, or multiplied by the matrix as row vectors (spec HiCo 3)."""
+    """Some joints set to zero, or multiplied by the matrix as row vectors (Dong et al. 2023)."""
     data = data.copy()
     if matrix is None:
         data[:, :, joints] = 0
@@ -262,7 +262,7 @@ def corrupt(data: np.ndarray, joints: np.ndarray, matrix: np.ndarray | None) -> 
 
 
 def to_stream(data: np.ndarray, stream: str) -> np.ndarray:
-    """Joints, bones pair by pair, or forward differences with a zero last frame (spec HiCo 2.7)."""
+    """Joints, bones pair by pair, or forward differences with a zero last frame (Dong et al. 2023)."""
     if stream == "joint":
         return data
     made = np.zeros_like(data)
@@ -275,10 +275,10 @@ def to_stream(data: np.ndarray, stream: str) -> np.ndarray:
 
 
 def time_major(data: np.ndarray) -> np.ndarray:
-    """``[3, T, V, M]`` -> ``[T, M * V * 3]``: person slowest, axis fastest (spec HiCo 2.7)."""
+    """``[3, T, V, M]`` -> ``[T, M * V * 3]``: person slowest, axis fastest (Dong et al. 2023)."""
     return np.ascontiguousarray(data.transpose(1, 3, 2, 0)).reshape(data.shape[1], -1)
 
 
 def space_major(data: np.ndarray) -> np.ndarray:
-    """``[3, T, V, M]`` -> ``[M * V, T * 3]``: inside a row frame slowest, axis fastest (spec HiCo 2.7)."""
+    """``[3, T, V, M]`` -> ``[M * V, T * 3]``: inside a row frame slowest, axis fastest (Dong et al. 2023)."""
     return np.ascontiguousarray(data.transpose(3, 2, 1, 0)).reshape(data.shape[2] * data.shape[3], -1)

@@ -1,6 +1,6 @@
 """Plain reference for HaLP's positives and prototypes, for ``kineme bench`` to measure against.
 
-The released code (spec HaLP 5.1, 5.3 to 5.6) lays every positive out as a vector of its own, with a copy of the table
+The released code (Shah et al. 2023) lays every positive out as a vector of its own, with a copy of the table
 of prototypes for each, and clusters on the host with a general Riemannian k-means, cluster by cluster.
 """
 

@@ -1,6 +1,6 @@
 """Plain reference implementation of one MoCo pretraining step, for ``kineme bench`` to measure against.
 
-It does what spec HaLP 3 and 4 say that the released step does, in plain torch: the recurrent encoder is fed one frame
+It does what the released step does (Shah et al. 2023), in plain torch: the recurrent encoder is fed one frame
 at a time and carries the hidden state of both directions; the queue is stored ``[C, K]`` and cloned for the product;
 positive and negatives are joined into one table of logits for a cross entropy. Module names are those of the published
 weights.
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-# The parent of every joint, numbered from 1 (spec HiCo 2.7).
+# The parent of every joint, numbered from 1 (Dong et al. 2023).
 PARENTS = (2, 21, 21, 3, 21, 5, 6, 7, 21, 9, 10, 11, 1, 13, 14, 15, 1, 17, 18, 19, 21, 23, 8, 25, 12)
 
 

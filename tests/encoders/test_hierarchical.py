@@ -1,4 +1,4 @@
-"""The hierarchical encoder: its sizes, what it must not depend on (spec hico.md, section 9), and its options."""
+"""The hierarchical encoder: its sizes, what it must not depend on, and its options."""
 
 from __future__ import annotations
 

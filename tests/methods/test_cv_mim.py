@@ -1,4 +1,4 @@
-"""CV-MIM: invariants of spec cv_mim.md, section 7, its variants, two processes, and the words that train with it."""
+"""CV-MIM: invariants, its variants, two processes, and the words that train with it."""
 
 from __future__ import annotations
 
@@ -350,7 +350,7 @@ SMALL = ["encoder.width=16", "encoder.dim=8", "loop.batch=32", "loop.save_second
 
 
 def test_trained_resumed_and_embedded(store, tmp_path, monkeypatch):
-    """Cut in the middle of an epoch, a run ends with the same weights and the same log (spec, 7.15)."""
+    """Cut in the middle of an epoch, a run ends with the same weights and the same log."""
     whole = kineme.pretrain("cv_mim", store, tmp_path / "whole", epochs=2, settings=SMALL)
     one, count = loop.Training._one, 0
 

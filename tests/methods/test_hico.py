@@ -1,4 +1,4 @@
-"""HiCo: the invariants of spec hico.md, section 9, its queues of any size, and the words that train with it."""
+"""HiCo: its invariants, its queues of any size, and the words that train with it."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def test_euler_is_a_rotation_and_composes_its_factors(a):
 
 
 def test_euler_of_the_specification():
-    """spec/cv_mim.md 7.2: azimuth 90, elevation -90, roll 180 degrees."""
+    """azimuth 90, elevation -90, roll 180 degrees."""
     turned = camera.euler(np.radians([[90.0, -90, 180]]))[0]
     np.testing.assert_allclose(turned, [[0, 1, 0], [0, 0, 1], [1, 0, 0]], atol=1e-12)
     np.testing.assert_allclose(camera.euler(np.zeros((1, 3)))[0], np.eye(3))
@@ -118,7 +118,7 @@ def test_angles_are_drawn_within_their_ranges(make):
 
 
 def test_perspective_of_the_specification():
-    """spec/cv_mim.md 7.3: (1, 2, 3) turned by 90, -90, 180 degrees, seen from distance 2."""
+    """(1, 2, 3) turned by 90, -90, 180 degrees, seen from distance 2."""
     turned = camera.rotate(np.array([[[1.0, 2, 3]]]), camera.euler(np.radians([[90.0, -90, 180]])))
     np.testing.assert_allclose(camera.perspective(camera.default_camera(turned))[0, 0], [-1 / 5, 2 / 5], atol=1e-12)
     assert np.isfinite(camera.perspective(np.array([[1.0, 1.0, 0.0]]))).all()

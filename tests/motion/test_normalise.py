@@ -79,7 +79,7 @@ def distances(joints):
     return np.linalg.norm(flat[:, :, None] - flat[:, None], axis=-1)
 
 
-# ---- the published preprocessing (spec HiCo 2.3, 2.4; invariants 17 and 18 of section 9)
+# ---- the published preprocessing (Dong et al. 2023, 2.4; invariants 17 and 18 of section 9)
 
 
 @settings(max_examples=25, deadline=None)

@@ -1,4 +1,4 @@
-"""Great circles, hallucinated positives and k-means: the invariants of spec halp.md, section 11."""
+"""Great circles, hallucinated positives and k-means: their invariants."""
 
 from __future__ import annotations
 

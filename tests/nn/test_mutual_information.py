@@ -1,4 +1,4 @@
-"""Bounds of mutual information: against slow hand-written forms, and the invariants of spec cv_mim.md, section 7."""
+"""Bounds of mutual information: against slow hand-written forms, and their invariants."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Views: crops, spatial augmentations, streams (spec HiCo 2.5-2.7, 3 and invariants 13-16)."""
+"""Views: crops, spatial augmentations, streams (Dong et al. 2023-2.7, 3 and invariants 13-16)."""
 
 import math
 from types import SimpleNamespace

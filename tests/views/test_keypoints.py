@@ -1,4 +1,4 @@
-"""CV-MIM's poses: invariants 1 to 4 of spec cv_mim.md, section 7, and that cameras see bodies, not mirror images."""
+"""CV-MIM's poses: geometry, and that cameras see bodies, not mirror images."""
 
 from __future__ import annotations
 

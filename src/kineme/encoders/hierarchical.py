@@ -24,7 +24,7 @@ KERNEL = 5  # tokens that the down-sampling looks at
 
 
 class Hierarchical(Encoder):
-    """Two branches over the same clip (Dong et al. 2023; spec ``hico.md``, section 4): ``time``, one token per frame,
+    """Two branches over the same clip (Dong et al. 2023): ``time``, one token per frame,
     and ``space``, one token per joint of a person with its whole trajectory. See :class:`Branch`.
 
     ``Features.clip`` is ``[B, 2 G d]``, ``[v_T, v_S]``, not normalised; ``Features.frame`` is ``[B, frames, d]``, the
@@ -150,7 +150,7 @@ class Hierarchical(Encoder):
 
 
 class Branch(nn.Module):
-    """One token sequence at G granularities (spec ``hico.md``, section 4).
+    """One token sequence at G granularities (Dong et al. 2023).
 
     ``x_0 = embedding(tokens)``, ``x_g = down(x_{g-1})``, ``v_g = max over tokens of sequence(x_g)``; the same ``down``
     and ``sequence`` at every granularity.
@@ -206,7 +206,7 @@ def _sequence(s: Hierarchical.Settings) -> nn.Module:
 
 
 def joint_tokens(joints: Tensor) -> Tensor:
-    """``[B, T, M, V, C]`` -> ``[B, M * V, T * C]``, a joint's trajectory in each row (space-major, spec 2.7)."""
+    """``[B, T, M, V, C]`` -> ``[B, M * V, T * C]``, a joint's trajectory in each row (space-major, Dong et al. 2023)."""
     return joints.permute(0, 2, 3, 1, 4).flatten(3).flatten(1, 2)
 
 

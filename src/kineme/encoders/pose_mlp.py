@@ -37,7 +37,7 @@ class Codes(NamedTuple):
 
 class PoseMLP(Encoder):
     """13 joints of person 0, normalised frame by frame, through a linear layer, residual blocks and a linear head whose
-    output is cut into pose code and view code (Zhao et al. 2021; spec ``cv_mim.md``, section 2.1).
+    output is cut into pose code and view code (Zhao et al. 2021).
 
     Joints are taken from any layout by name; a missing joint stands at the origin. In 2-D they are (x, y), y downwards.
     ``Features.frame [B, T, dim]`` are the pose codes, 0 where nobody is seen; ``Features.clip [B, dim]`` is their mean

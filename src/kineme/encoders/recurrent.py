@@ -24,7 +24,7 @@ class Recurrent(Encoder):
     is the clip's vector.
 
     The published "bidirectional GRU" is fed frame by frame with the hidden state of both directions carried on, so
-    both directions run forward in time (spec ``halp.md``, section 3). Here each is one whole-sequence call; values
+    both directions run forward in time (Shah et al. 2023). Here each is one whole-sequence call; values
     equal the frame-by-frame ones to 1e-6. Every output is causal.
 
     ``Features.clip`` is ``[B, 2 * hidden]`` (last frame), ``Features.frame`` is ``[B, T, 2 * hidden]``.

@@ -19,7 +19,7 @@ from .recurrent import flatten
 class Temporal(Encoder):
     """The joints of every frame through convolutions over time; a clip's vector is the mean over its steps.
 
-    As CV-MIM's baseline on raw keypoints has it, without the layer of classes (spec ``cv_mim.md``, section 4).
+    As CV-MIM's baseline on raw keypoints has it, without the layer of classes (Zhao et al. 2021).
     ``Features.clip`` is ``[B, 4 * width]``, ``Features.frame`` ``[B, ceil(T / stride), 4 * width]``.
     """
 

@@ -184,7 +184,7 @@ def _filled(joints: np.ndarray, seen: np.ndarray, first: np.ndarray, end: np.nda
 
 class Keypoints:
     """Stands in the place of a model whose unit is the frame: the 13 joints of person 0, normalised frame by frame as
-    CV-MIM's encoder does (spec cv_mim.md, section 1.1), missing ones at the origin; 26 numbers in 2-D, 39 in 3-D.
+    CV-MIM's encoder does (Zhao et al. 2021), missing ones at the origin; 26 numbers in 2-D, 39 in 3-D.
     """
 
     card: ClassVar[dict[str, str]] = {"unit": "frame"}

@@ -30,7 +30,7 @@ from ..views.batch import Batch
 from ..views.source import ClipLoader
 
 RandomCrop = tuple[float, float, int]
-"""(lowest, highest fraction of the clip, seed): crops for probes that train on random ones (spec halp.md, section 8).
+"""(lowest, highest fraction of the clip, seed): crops for probes that train on random ones (Shah et al. 2023).
 """
 
 

@@ -17,7 +17,7 @@ from ..views.augment import centre_crop
 from ..views.batch import Batch
 from ..views.source import ClipLoader
 
-CROP = 0.95  # centre crop by which clips are embedded (spec hico.md, 2.6)
+CROP = 0.95  # centre crop by which clips are embedded (Dong et al. 2023)
 LOOK = 256  # clips at a time in `look`
 
 

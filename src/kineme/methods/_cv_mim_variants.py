@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -15,9 +15,6 @@ from ..encoders.pose_mlp import Layer, PoseMLP, Residual
 from ..nn.batch_norm import BatchNorm
 from ..nn.init import he_normal, xavier_uniform
 from ..utils.errors import InputError
-
-if TYPE_CHECKING:
-    from .cv_mim import CVMIM
 
 Losses = tuple[dict[str, Tensor], dict[str, Tensor]]
 
@@ -81,7 +78,7 @@ class Side(NamedTuple):
     local: Tensor
 
 
-def infomax(method: CVMIM, a: Side, p: Side, indicator: Tensor | None) -> Losses:
+def infomax(method: Any, a: Side, p: Side, indicator: Tensor | None) -> Losses:
     """``R + w_swap (L(h_a, F(z_p, v_a)) + L(h_p, F(z_a, v_p)))``: no bound across views, no upper bounds, no prior."""
     lower, fuse = method.lower(indicator), method.fuse
     terms = {"representation": lower(a.local, fuse(a.pose, a.view)) + lower(p.local, fuse(p.pose, p.view))}
@@ -90,7 +87,7 @@ def infomax(method: CVMIM, a: Side, p: Side, indicator: Tensor | None) -> Losses
     return method.weighted(a, p, terms, {})
 
 
-def align(method: CVMIM, a: Side, p: Side, indicator: Tensor | None) -> Losses:
+def align(method: Any, a: Side, p: Side, indicator: Tensor | None) -> Losses:
     """``L(h_a, z_a) + L(h_p, z_p) + w_cross L(z_a, z_p)``: there is no view code."""
     lower = method.lower(indicator)
     terms = {"representation": lower(a.local, a.pose) + lower(p.local, p.pose)}
@@ -100,7 +97,7 @@ def align(method: CVMIM, a: Side, p: Side, indicator: Tensor | None) -> Losses:
     return method.weighted(a, p, terms, {})
 
 
-def autoencoder(method: CVMIM, a: Side, p: Side) -> Losses:
+def autoencoder(method: Any, a: Side, p: Side) -> Losses:
     """Mean squared errors of both sides, each decoded from its own view code with its own and the other's pose code."""
     pairs = [(z, v) for z in (a, p) for v in (a, p)]
     made = method.decoder(torch.cat([torch.cat([z.pose, v.view], 1) for z, v in pairs]))
@@ -111,7 +108,7 @@ def autoencoder(method: CVMIM, a: Side, p: Side) -> Losses:
 OBJECTIVES: dict[str, Callable[[Any, Side, Side, Tensor | None], Losses]] = {"infomax": infomax, "align": align}
 
 
-def checked(encoder: Encoder, s: CVMIM.Settings) -> PoseMLP:
+def checked(encoder: Encoder, s: Any) -> PoseMLP:
     """The encoder, if a variant can be trained with it.
 
     Raises:

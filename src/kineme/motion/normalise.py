@@ -128,7 +128,7 @@ def apply(
 
 
 def body_energy(slots: np.ndarray) -> np.ndarray:
-    """How much each body moves: std(x) + std(y) + std(z) over its joints in all frames where it is (spec HiCo 2.3).
+    """How much each body moves: std(x) + std(y) + std(z) over its joints in all frames where it is (Dong et al. 2023).
 
     Args:
         slots: ``[S, T, V, 3]``; a body is absent from a frame if the sum of its coordinates there is 0.
@@ -148,7 +148,7 @@ def body_energy(slots: np.ndarray) -> np.ndarray:
 
 
 def select_bodies(slots: np.ndarray, keep: int = 2) -> tuple[np.ndarray, np.ndarray]:
-    """The bodies of most energy among the first four slots, most energetic first (spec HiCo 2.3).
+    """The bodies of most energy among the first four slots, most energetic first (Dong et al. 2023).
 
     Args:
         slots: float32 ``[S, T, V, 3]``, one entry for each place in the frames' list of bodies, absent = 0.
@@ -162,7 +162,7 @@ def select_bodies(slots: np.ndarray, keep: int = 2) -> tuple[np.ndarray, np.ndar
 
 
 def ntu_preprocess(joints: np.ndarray, pad_to: int | None = None, axes: Axes = NTU25) -> np.ndarray:
-    """Null frames, centring and two rotations as published for NTU RGB+D (spec HiCo 2.4).
+    """Null frames, centring and two rotations as published for NTU RGB+D (Dong et al. 2023).
 
     a. A person who is absent from frame 0 has its empty frames taken out; what comes after a person's last frame is
        filled by repeating its frames from the first. Empty frames in between stay.
@@ -188,7 +188,7 @@ def ntu_preprocess(joints: np.ndarray, pad_to: int | None = None, axes: Axes = N
 def rotation_between(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     """Matrix ``[3, 3]``, float64, of the smallest rotation that turns one direction into another (Rodrigues).
 
-    As published (spec HiCo 2.4) it is the identity where the cross product is below 1e-6 in L1: for parallel,
+    As published (Dong et al. 2023) it is the identity where the cross product is below 1e-6 in L1: for parallel,
     opposite and zero vectors.
     """
     (a, b, c), (d, e, f) = (map(float, vector) for vector in (source, target))

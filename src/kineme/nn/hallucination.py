@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 EDGE = 1e-6  # cosines nearer to -1 or 1 have no great circle of their own
-FIXED = 1000.0  # the value of lambda that stands for "a hundredth before the limit" (spec halp.md, 5.4)
+FIXED = 1000.0  # the value of lambda that stands for "a hundredth before the limit" (Shah et al. 2023)
 RELEASED = 1e-8  # added to denominators by the released code
 
 # ---- great circles
@@ -19,7 +19,7 @@ def limit(near: Tensor, far: Tensor, between: Tensor, faithful: bool = False) ->
     """How far a point may go towards another prototype before that becomes as near as its own: t_max in [0, 1].
 
     ``t_max = atan2(a sin(O), (1 - c) + a cos(O)) / O`` with ``a = z.(p0 - ps)``, ``c = p0.ps``, ``O = arccos(z.ps)``
-    (spec halp.md, 5.3). 0 where anchor and target coincide or are opposite.
+    (Shah et al. 2023). 0 where anchor and target coincide or are opposite.
 
     Args:
         near: z.p0, cosine of anchor and its own prototype, any shape.
@@ -39,7 +39,7 @@ def limit(near: Tensor, far: Tensor, between: Tensor, faithful: bool = False) ->
 
 
 def mixture(omega: Tensor, t: Tensor, faithful: bool = False) -> tuple[Tensor, Tensor]:
-    """Weights (alpha, beta) of anchor and target at ``t``: ``g(t) = alpha z + beta ps`` (spec halp.md, 5.3)."""
+    """Weights (alpha, beta) of anchor and target at ``t``: ``g(t) = alpha z + beta ps`` (Shah et al. 2023)."""
     sine = omega.sin() + (RELEASED if faithful else 0.0)
     return ((1 - t) * omega).sin() / sine, (t * omega).sin() / sine
 
@@ -89,7 +89,7 @@ class Plan(NamedTuple):
 
 
 def draw(rows: int, count: int, candidates: int, lam: float, gen: torch.Generator) -> Draw:
-    """Draw ``count`` targets for each of ``rows`` anchors, with replacement, and their hardness (spec halp.md, 5.4).
+    """Draw ``count`` targets for each of ``rows`` anchors, with replacement, and their hardness (Shah et al. 2023).
 
     Args:
         candidates: how many candidates an anchor has.

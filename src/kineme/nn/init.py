@@ -10,7 +10,7 @@ from torch import Tensor, nn
 def he_normal(module: nn.Module) -> None:
     """Weights and biases of all convolutions and linear layers: Keras' he-normal, truncated at two deviations.
 
-    The fan of a weight is its inputs times its kernel; that of a bias is its own size (spec, section 2.1).
+    The fan of a weight is its inputs times its kernel; that of a bias is its own size (Zhao et al. 2021).
     """
     for layer in module.modules():
         weight, bias = getattr(layer, "weight", None), getattr(layer, "bias", None)

@@ -1,6 +1,6 @@
 """Bounds of mutual information between two sets of codes, and the adversarial prior of CV-MIM.
 
-Source: spec ``cv_mim.md``, sections 3.1 to 3.3. Positives are codes of the same row; with an ``indicator [B, B]``
+Source: Zhao et al. 2021. Positives are codes of the same row; with an ``indicator [B, B]``
 (1 = positive, 0 = negative, or anything between) they may be others as well. Sums over a batch know nothing of other
 processes: gather first (:meth:`kineme.world.World.gathered`).
 """

@@ -55,7 +55,7 @@ def kmeans(
     rounds: int = 100,
 ) -> tuple[Tensor, Tensor]:
     """Spherical k-means: nearest centre by arc length, then the mean of each cluster on the sphere, until the centres
-    move by less than ``tolerance`` on average or ``rounds`` are over (spec halp.md, 5.1).
+    move by less than ``tolerance`` on average or ``rounds`` are over (Shah et al. 2023).
 
     Intrinsic means are reached in two stages: with normalised means until these rest, since they are near and cheap,
     then by Karcher's iteration, one step in each round.

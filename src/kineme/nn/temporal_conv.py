@@ -44,7 +44,7 @@ class Classifier(nn.Module):
             x: ``[B, T, D]``; or ``[N, D]``, the frames of all clips one after the other.
             lengths: int64 ``[B]``, from 1 up, on the CPU: frames of each clip. Every clip is then seen as if it were
                 alone: what stands behind its last frame has no influence on anything. Without them all T frames count,
-                as in the released code, where padding enters the mean (spec, section 6).
+                as in the released code, where padding enters the mean (Zhao et al. 2021).
         """
         if lengths is None:
             steps, _ = self.net(x, None)

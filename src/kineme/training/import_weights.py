@@ -48,7 +48,7 @@ def import_weights(
 
     The file is a ``torch.save`` of ``{epoch, state_dict, optimizer}`` or of a bare ``state_dict``. The weights are
     those of the query encoders ``encoder_q.``, and with three streams ``encoder_q_motion.`` and ``encoder_q_bone.``
-    (anshulbshah/HaLP, maoyunyao/CMD, HuiGuanLab/HiCo; spec ``halp.md``, section 3, ``hico.md``, section 4), with or
+    (anshulbshah/HaLP, maoyunyao/CMD, HuiGuanLab/HiCo), with or
     without ``module.`` before every name. Hidden size, layers, cell, persons, and HiCo's granularities and frames come
     from the arrays.
 

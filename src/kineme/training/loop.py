@@ -68,7 +68,7 @@ def pretrain(
         settings: what is to differ from the recipe: ``{"method.temperature": 0.1, "loop": {"batch": 32}}``.
         layout: layout that several stores are mapped to.
         init_from: a finished run: weights, queues and optimisers are taken over where the names are the same,
-            and epochs are counted from its beginning (HaLP begins with MoCo: spec halp.md, 5.2).
+            and epochs are counted from its beginning (HaLP begins with MoCo: Shah et al. 2023).
         resume: go on with a run that was interrupted, with its recorded settings; the result equals that of an
             uninterrupted run.
         device: ``"cpu"``, ``"cuda"``; by default CUDA where there is one.

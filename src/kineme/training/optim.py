@@ -36,7 +36,7 @@ def average_gradients(groups: dict[str, list[nn.Parameter]], here: ProcessGroup)
 def build_optimiser(params: list[nn.Parameter], loop: Loop) -> torch.optim.Optimizer:
     if loop.optimiser == "sgd":
         return torch.optim.SGD(params, lr=loop.lr, momentum=loop.momentum, weight_decay=loop.weight_decay, fused=True)
-    if loop.optimiser == "adagrad":  # Keras' beginning, not torch's (spec cv_mim.md, 3.5)
+    if loop.optimiser == "adagrad":  # Keras' beginning, not torch's (Zhao et al. 2021)
         return torch.optim.Adagrad(
             params, lr=loop.lr, weight_decay=loop.weight_decay, initial_accumulator_value=0.1, eps=1e-7, fused=True
         )

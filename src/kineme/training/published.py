@@ -86,7 +86,7 @@ class Form(ABC):
 
 @dataclass(frozen=True)
 class Recurrent(Form):
-    """Two stacks of GRUs or LSTMs and a head of one or two layers (spec ``halp.md``, section 3).
+    """Two stacks of GRUs or LSTMs and a head of one or two layers (Shah et al. 2023).
 
     Attributes:
         word: what the file calls the cell.
@@ -143,7 +143,7 @@ class Recurrent(Form):
 
 @dataclass(frozen=True)
 class Hierarchical(Form):
-    """Branches for time and space and five projectors (spec ``hico.md``, section 4).
+    """Branches for time and space and five projectors (Dong et al. 2023).
 
     Attributes:
         space: numbers in a token of that branch; ``inputs`` are those of the branch time.

@@ -30,7 +30,7 @@ class Crop(NamedTuple):
 
 @dataclass(frozen=True)
 class ViewSettings:
-    """How views are drawn; the defaults are the published view of HiCo, HaLP and CMD (spec HiCo 2.5 and 3).
+    """How views are drawn; the defaults are the published view of HiCo, HaLP and CMD (Dong et al. 2023).
 
     Attributes:
         frames: T, every view is resized in time to this.
@@ -105,7 +105,7 @@ class ViewDraw(NamedTuple):
 
 
 def crop_length(lengths: Tensor, scale: Tensor, min_frames: int = 64) -> Tensor:
-    """Frames kept of clips of n frames at the fraction s: min(max(floor(n s), min_frames), n), spec HiCo 2.5.
+    """Frames kept of clips of n frames at the fraction s: min(max(floor(n s), min_frames), n), Dong et al. 2023.
 
     Args:
         lengths: n, int64 ``[B]``.
@@ -116,7 +116,7 @@ def crop_length(lengths: Tensor, scale: Tensor, min_frames: int = 64) -> Tensor:
 
 
 def draw_crop(lengths: Tensor, gen: Generator, low: float = 0.1, high: float = 1.0, min_frames: int = 64) -> Crop:
-    """Random stretches (spec HiCo 2.5): fraction uniform on [low, high), start uniform on the places where it fits.
+    """Random stretches (Dong et al. 2023): fraction uniform on [low, high), start uniform on the places where it fits.
 
     Args:
         lengths: int64 ``[B]`` frames of each clip.
@@ -133,7 +133,7 @@ def _crop(lengths: Tensor, scale: Tensor, place: Tensor, min_frames: int) -> Cro
 
 
 def centre_crop(lengths: Tensor, ratio: float = 0.95) -> Crop:
-    """The middle of each clip, for all evaluation: int((1 - ratio) n / 2) frames go at both ends (spec HiCo 2.6)."""
+    """The middle of each clip, for all evaluation: int((1 - ratio) n / 2) frames go at both ends (Dong et al. 2023)."""
     start = ((1 - ratio) * lengths.double() / 2).long()
     return Crop(start, lengths - 2 * start)
 
@@ -142,7 +142,7 @@ def centre_crop(lengths: Tensor, ratio: float = 0.95) -> Crop:
 
 
 def shears(offdiag: Tensor) -> Tensor:
-    """Matrices ``[B, C, C]`` of the shears ``S x`` with unit diagonal (spec HiCo 3): that is, the transposes of S.
+    """Matrices ``[B, C, C]`` of the shears ``S x`` with unit diagonal (Dong et al. 2023): that is, the transposes of S.
 
     Args:
         offdiag: ``[B, C (C - 1)]``, the other entries of S, row by row; C is 2 or 3.

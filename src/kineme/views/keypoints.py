@@ -2,7 +2,7 @@
 
 Public points are (x, y) with y downwards (image columns and rows), or (x, y, z) with a named vertical axis. The release
 counts (row, column), and in 3-D (right, away from the camera, up): :func:`upright` and :func:`image` convert, nothing
-else has to. Profiles and distances do not depend on the order of the axes. Source: spec ``cv_mim.md``, section 1.
+else has to. Profiles and distances do not depend on the order of the axes. Source: Zhao et al. 2021.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Pairs of views of one pose: what random cameras see of it, or what synchronous ones recorded.
 
-Source: spec ``cv_mim.md``, section 1.4.
+Source: Zhao et al. 2021.
 """
 
 from __future__ import annotations

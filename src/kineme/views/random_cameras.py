@@ -16,7 +16,7 @@ from .keypoints import JOINTS, Profile, normalise, pick
 
 @dataclass(frozen=True)
 class CameraSettings:
-    """How the cameras of CV-MIM are drawn; the defaults are the published ones (spec, 1.3).
+    """How the cameras of CV-MIM are drawn; the defaults are the published ones (Zhao et al. 2021).
 
     Attributes:
         azimuth, elevation, roll: degrees, uniform to either side.
@@ -140,7 +140,7 @@ def project(points: Tensor, cameras: Cameras) -> Tensor:
 
 
 def look(points: Tensor, profile: Profile, cameras: Cameras, axis: int, sign: int = 1) -> Tensor:
-    """The 13 joints of the 2-D profile as random cameras see them: normalised in 3-D, turned, projected (spec, 1.3).
+    """The 13 joints of the 2-D profile as random cameras see them: normalised in 3-D, turned, projected (Zhao et al. 2021).
 
     Args:
         points: ``[B, V, 3]`` public, in the profile's layout.

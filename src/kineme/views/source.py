@@ -109,7 +109,7 @@ class ClipLoader:
             index: int64 ``[B]`` rows of the clip table, of any clip of the store.
             start, length: int64 ``[B]``: frames ``start .. start + length - 1`` of the clip.
             frames: T, frames of the result: linear interpolation, half-pixel convention, ends held, no low-pass filter
-                (spec HiCo 2.5; as ``torch.nn.functional.interpolate(mode="linear", align_corners=False)``).
+                (Dong et al. 2023; as ``torch.nn.functional.interpolate(mode="linear", align_corners=False)``).
 
         Raises:
             InputError: a stretch that leaves its clip. Only arguments on the CPU are looked at; elsewhere it would mean

@@ -39,8 +39,7 @@ class Shots(NamedTuple):
 
 
 def draw(store: Store, rows: np.ndarray, n: int, cameras: random_cameras.CameraSettings, gen: Generator) -> Shots:
-    """Up to ``n`` different 3-D poses of person 0 out of the clips ``rows``, two cameras drawn for each (spec
-    cv_mim.md, section 1.3).
+    """Up to ``n`` different 3-D poses of person 0 out of the clips ``rows``, two cameras drawn for each (Zhao et al. 2021).
 
     Raises:
         InputError: fewer than two poses with shoulders and hips; nobody knows which axis is up.

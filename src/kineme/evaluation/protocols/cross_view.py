@@ -37,8 +37,7 @@ class Settings(sequence.Training):
 
 
 def score(task: Task, settings: Settings) -> dict[str, float]:
-    """Train once for each camera on its training clips alone, test on the test clips of all cameras (spec cv_mim.md,
-    section 4.1).
+    """Train once for each camera on its training clips alone, test on the test clips of all cameras (Zhao et al. 2021).
 
     Returns:
         ``mean``: share of test clips that are right, over all trainings; ``held-out cameras``: the same of test clips

@@ -21,7 +21,7 @@ class Settings(linear.Probe):
 
     Attributes:
         weights: one number for each stream, in the streams' order; none: equal ones. Later papers in HiCo's line take
-            0.6 for joint and bone, 0.4 for motion (spec hico.md, section 6).
+            0.6 for joint and bone, 0.4 for motion (Dong et al. 2023).
         k: how many neighbours vote; one figure for each number.
     """
 
@@ -33,7 +33,7 @@ def score(task: Task, settings: Settings) -> dict[str, float]:
     """Share of test clips that get their own label: by a classifier of each stream and by the weighted mean of their
     class scores; by the nearest training clips in each stream and by the weighted mean of the streams' cosines.
 
-    The class scores are the outputs of the linear layer, as CMD's model averages them (spec halp.md, section 8). Mean
+    The class scores are the outputs of the linear layer, as CMD's model averages them (Shah et al. 2023). Mean
     log-probabilities give the same labels: they differ from these by one number for all classes of a clip.
 
     The streams of one run are embedded together, so that the probes with random crops see the same crops of a clip.

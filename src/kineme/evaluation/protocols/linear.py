@@ -23,7 +23,7 @@ class Probe:
 
     Attributes:
         probe: ``logistic``: multinomial logistic regression on features standardised by the training side, converged.
-            ``halp``, ``cmd``, ``hico``: the published SGD settings (spec halp.md, section 8; hico.md, section 6).
+            ``halp``, ``cmd``, ``hico``: the published SGD settings (Shah et al. 2023; Dong et al. 2023).
         C: inverse strength of the L2 penalty of ``logistic``, in scikit-learn's meaning.
         views: random crops of each training clip, embedded once, of which ``halp`` and ``cmd`` take one in every epoch.
         lr: learning rate in place of the published one (HaLP has 0.001 for PKU-MMD II).

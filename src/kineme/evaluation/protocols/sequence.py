@@ -25,7 +25,7 @@ TESTED = 256  # test clips at a time
 
 @dataclass(frozen=True)
 class Training:
-    """What the classifier is given and how it is trained (spec cv_mim.md, section 4).
+    """What the classifier is given and how it is trained (Zhao et al. 2021).
 
     Attributes:
         net: ``convnet``, ``resnet`` or ``restcn``.
