@@ -1,8 +1,7 @@
 """Plain reference implementations of the data side, for ``kineme bench`` to measure against.
 
-Each does what the specifications say that the released preprocessing or loader does, the way it does it: one file, one
-sample, one frame, one joint at a time. Nothing is slower than that on purpose. The training step is in
-``reference_step.py``.
+Each does what the released preprocessing or loader does, the way it does it: one file, one sample, one frame, one joint
+at a time. Nothing is slower than that on purpose. The training step is in ``reference_step.py``.
 """
 
 from __future__ import annotations
@@ -232,7 +231,7 @@ def hico_item(
 
 
 def halp_item(sequence: np.ndarray, num_frame: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """What a HaLP or CMD loader gives for one sample: two views of the joints ``[3, 64, 25, 2]`` (spec HaLP 2)."""
+    """What a HaLP or CMD loader gives for one sample: two views of the joints ``[3, 64, 25, 2]``."""
     return view(sequence, draw_view(num_frame, rng)), view(sequence, draw_view(num_frame, rng))
 
 

@@ -1,6 +1,6 @@
 """Plain reference implementation of one HiCo pretraining step, for ``kineme bench`` to measure against.
 
-It does what Dong et al. 2023 and 5 say that the released step does, in plain torch: one granularity after the other, the
+It does what the released step does (Dong et al. 2023), in plain torch: one granularity after the other, the
 depth-wise convolution between two transpositions, the five queues stored ``[C, K]`` and cloned for the products,
 positives and negatives joined into one table of logits, clip and part losses as the log of a masked softmax, every
 queue written on its own with a pointer that turns back at K. Module names are those of the published weights.
@@ -166,8 +166,8 @@ def _sequence(cell: str, hidden: int, heads: int, dropout: float) -> nn.Module:
 
 
 def step(model: HiCo, sgd: torch.optim.Optimizer, query: View, key: View) -> tuple[list[float], float]:
-    """One training step (Dong et al. 2023); the five losses and the share of instance positives that come first, as logged
-    at every step.
+    """One training step (Dong et al. 2023); the five losses and the share of instance positives that come first, as
+    logged at every step.
     """
     losses, logits = model(query, key)
     loss = (losses[0] + losses[1]) + (losses[2] + losses[3]) + losses[4]

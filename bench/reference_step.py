@@ -17,7 +17,7 @@ PARENTS = (2, 21, 21, 3, 21, 5, 6, 7, 21, 9, 10, 11, 1, 13, 14, 15, 1, 17, 18, 1
 
 
 class FrameByFrame(nn.Module):
-    """The recurrent encoder as released (spec HaLP 3): what it computes are two causal stacks."""
+    """The recurrent encoder as released: what it computes are two causal stacks."""
 
     def __init__(self, inputs: int, hidden: int, layers: int, out: int):
         super().__init__()
@@ -39,7 +39,7 @@ class FrameByFrame(nn.Module):
 
 
 def flatten(x: Tensor, stream: str = "joint") -> Tensor:
-    """Stream, then ``[B, 3, T, V, M]`` -> ``[B, T, V * 3 * M]``, person fastest (spec HaLP 2)."""
+    """Stream, then ``[B, 3, T, V, M]`` -> ``[B, T, V * 3 * M]``, person fastest."""
     made = torch.zeros_like(x)
     if stream == "motion":
         made[:, :, :-1] = x[:, :, 1:] - x[:, :, :-1]
@@ -52,7 +52,7 @@ def flatten(x: Tensor, stream: str = "joint") -> Tensor:
 
 
 class Moco(nn.Module):
-    """Query and key encoder and a key queue (spec HaLP 4). Defaults are the published size."""
+    """Query and key encoder and a key queue. Defaults are the published size."""
 
     queue: Tensor
     queue_ptr: Tensor
@@ -98,14 +98,14 @@ class Moco(nn.Module):
 
 
 def optimiser(model: Moco, lr: float = 0.01, momentum: float = 0.9, decay: float = 1e-4) -> torch.optim.SGD:
-    """SGD over the query encoder with the published settings (spec HaLP 7)."""
+    """SGD over the query encoder with the published settings."""
     return torch.optim.SGD(model.encoder_q.parameters(), lr, momentum=momentum, weight_decay=decay)
 
 
 def step(
     model: Moco, sgd: torch.optim.Optimizer, query: Tensor, key: Tensor, stream: str = "joint"
 ) -> tuple[float, float]:
-    """One training step (spec HaLP 4); the loss and the share of positives that come first, as logged at every step.
+    """One training step; the loss and the share of positives that come first, as logged at every step.
 
     Args:
         query, key: the two views ``[B, 3, T, V, M]``.

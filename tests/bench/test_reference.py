@@ -1,4 +1,4 @@
-"""The plain references of the benchmark compute what the specification says, and what the package computes."""
+"""The plain references of the benchmark compute what the papers say, and what the package computes."""
 
 import importlib.util
 import itertools

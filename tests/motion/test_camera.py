@@ -35,7 +35,7 @@ def test_euler_is_a_rotation_and_composes_its_factors(a):
     np.testing.assert_allclose(camera.euler(torch.tensor(a)).numpy(), r, atol=1e-12)
 
 
-def test_euler_of_the_specification():
+def test_euler_as_published():
     """azimuth 90, elevation -90, roll 180 degrees."""
     turned = camera.euler(np.radians([[90.0, -90, 180]]))[0]
     np.testing.assert_allclose(turned, [[0, 1, 0], [0, 0, 1], [1, 0, 0]], atol=1e-12)
@@ -117,7 +117,7 @@ def test_angles_are_drawn_within_their_ranges(make):
     assert np.abs(drawn - np.asarray(camera.draw_angles(4000, make(2)))).max() > 0.1
 
 
-def test_perspective_of_the_specification():
+def test_perspective_as_published():
     """(1, 2, 3) turned by 90, -90, 180 degrees, seen from distance 2."""
     turned = camera.rotate(np.array([[[1.0, 2, 3]]]), camera.euler(np.radians([[90.0, -90, 180]])))
     np.testing.assert_allclose(camera.perspective(camera.default_camera(turned))[0, 0], [-1 / 5, 2 / 5], atol=1e-12)

@@ -80,7 +80,7 @@ def test_no_room_between_two_equally_near_prototypes():
 
 
 def test_the_corner_of_the_arctangent():
-    """The example of the specification: the released form turns round, ours does not."""
+    """The released form turns round, ours does not."""
     near, far, between = (torch.tensor([x]).double() for x in (0.1, -0.9, 0.343))
     assert float(hallucination.limit(near, far, between, faithful=True)) < 0
     assert 0 < float(hallucination.limit(near, far, between)) < 1

@@ -73,7 +73,7 @@ def random_batch(size=3, time=8, persons=2, bones=NTU, coords=3) -> Batch:
 
 
 @given(st.integers(1, 10_000), st.floats(0, 1), st.integers(1, 200))
-def test_the_crop_length_is_the_one_of_the_specification(n, scale, min_frames):
+def test_the_crop_length_is_the_published_one(n, scale, min_frames):
     assert crop_length(torch.tensor([n]), torch.tensor([scale], dtype=torch.float64), min_frames).item() == min(
         max(math.floor(n * scale), min_frames), n
     )
@@ -108,7 +108,7 @@ def test_random_crops_are_uniform_in_fraction_and_place():
 
 
 @given(st.integers(1, 100_000), st.floats(0.05, 1))
-def test_the_centre_crop_is_the_one_of_the_specification(n, ratio):
+def test_the_centre_crop_is_the_published_one(n, ratio):
     start, length = centre_crop(torch.tensor([n]), ratio)
     assert start.item() == int((1 - ratio) * n / 2)
     assert length.item() == n - 2 * start.item()

@@ -206,7 +206,7 @@ def _sequence(s: Hierarchical.Settings) -> nn.Module:
 
 
 def joint_tokens(joints: Tensor) -> Tensor:
-    """``[B, T, M, V, C]`` -> ``[B, M * V, T * C]``, a joint's trajectory in each row (space-major, Dong et al. 2023)."""
+    """``[B, T, M, V, C]`` -> ``[B, M * V, T * C]``, a joint's trajectory in each row (space-major)."""
     return joints.permute(0, 2, 3, 1, 4).flatten(3).flatten(1, 2)
 
 

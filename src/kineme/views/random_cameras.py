@@ -140,7 +140,7 @@ def project(points: Tensor, cameras: Cameras) -> Tensor:
 
 
 def look(points: Tensor, profile: Profile, cameras: Cameras, axis: int, sign: int = 1) -> Tensor:
-    """The 13 joints of the 2-D profile as random cameras see them: normalised in 3-D, turned, projected (Zhao et al. 2021).
+    """The 13 joints of the 2-D profile as random cameras see them: normalised in 3-D, rotated, projected.
 
     Args:
         points: ``[B, V, 3]`` public, in the profile's layout.

@@ -39,7 +39,7 @@ class Shots(NamedTuple):
 
 
 def draw(store: Store, rows: np.ndarray, n: int, cameras: random_cameras.CameraSettings, gen: Generator) -> Shots:
-    """Up to ``n`` different 3-D poses of person 0 out of the clips ``rows``, two cameras drawn for each (Zhao et al. 2021).
+    """Up to ``n`` different 3-D poses of person 0 out of the clips ``rows``, two cameras drawn for each.
 
     Raises:
         InputError: fewer than two poses with shoulders and hips; nobody knows which axis is up.
