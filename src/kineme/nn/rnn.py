@@ -2,8 +2,9 @@
 
 torch's own cells pay for the recurrence twice. Each frame multiplies some 64 rows by a large matrix, which the BLAS
 rearranges anew for every frame: here it is arranged once a sequence. And each frame adds a product to the gradient of
-the weights: here the gates are kept, and every weight's gradient is one product over all frames. Sequences of
-several lengths go through together: the shorter ones are further rows in the first frames, and nothing is padded. ``docs/performance.md`` has the figures.
+the weights: here the gates are kept, and every weight's gradient is one product over all frames. Sequences of several
+lengths go through together: the shorter ones are further rows in the first frames, and nothing is padded.
+``docs/performance.md`` has the figures.
 
 In here the rows of a layer lie frame by frame, so that a frame is one piece of memory; see :class:`Rows`.
 """
