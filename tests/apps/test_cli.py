@@ -102,6 +102,20 @@ def test_an_unknown_command_is_refused_with_those_that_exist():
     assert "prepare" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["prepare", "a", "b", "--normalize", "ntu"], "--normalize: no such option. Did you mean '--normalise'?"),
+        (["info", "a", "--verfy=1"], "--verfy=1: no such option. Did you mean '--verify'?"),
+        (["embed", "a", "b", "--out", "c", "--qqq"], "--qqq: no such option. See kineme embed --help."),
+        (["info", "a", "b"], "b: one word too many. See kineme info --help."),
+    ],
+)
+def test_unknown_options_are_refused_by_the_nearest_one(words, said, capsys):
+    assert main(words) == 2
+    assert capsys.readouterr().err == f"kineme: {said}\n"
+
+
 def test_choices_are_listed_by_the_function_that_checks_them(store, run, tmp_path):
     evaluate = ["evaluate", run, store.path, "--split", "random", "--protocols", "linear"]
     one_paragraph(kineme(*evaluate, "--probe", "guess", check=False), "guess", "logistic")

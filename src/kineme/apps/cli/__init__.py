@@ -88,7 +88,12 @@ class _Command(argparse.ArgumentParser):
 
     def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]
         self.fill()
-        return super().parse_known_args(args, namespace)
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            what = "no such option" if unknown[0].startswith("-") else "one word too many"
+            near = registry.did_you_mean(unknown[0].partition("=")[0], self._option_string_actions)
+            raise InputError(unknown[0], what, hint=near or f"See {self.prog} --help")
+        return found, unknown
 
 
 def _plugins(argv: Sequence[str] | None) -> tuple[list[str], list[str]]:
