@@ -30,7 +30,7 @@ from ..io import ntu
 from ..motion import joint_map
 from ..motion import layout as skeleton
 from ..motion import normalise as norms
-from ..utils import files
+from ..utils import files, registry
 from ..utils.errors import InputError
 from . import labels as tables
 from . import store as stores
@@ -227,7 +227,10 @@ def _plan(
             "motion files",
         )
     asked = {**dataclasses.asdict(options), "root": None}
-    facts = [[str(path), *(_listing(path) if path.is_dir() else _listing(path.parent, path.stem))] for path in beside]
+    facts: list[list[Any]] = [
+        [str(path), *(_listing(path) if path.is_dir() else _listing(path.parent, path.stem))] for path in beside
+    ]
+    facts += [[name, origin] for name in registry.names("io") if (origin := registry.origin("io", name))]
     key = files.sha256(json.dumps([__version__, stores.FORMAT, asked, units, listing, facts]).encode())
     return _Plan(src, dest, partial, options, units, skipped, shards, key)
 
@@ -369,7 +372,8 @@ def _run(plan: _Plan, jobs: int) -> Generator[int, None, None]:
             shard(plan.shards[i], plan.options, _folder(plan, i))
             yield i
         return
-    pool = ProcessPoolExecutor(min(jobs, len(todo)), multiprocessing.get_context("spawn"), _worker)
+    workers, plugins = min(jobs, len(todo)), registry.plugins("io")
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _worker, (plugins,))
     try:
         futures = {pool.submit(shard, plan.shards[i], plan.options, _folder(plan, i)): i for i in todo}
         for future in as_completed(futures):
@@ -396,9 +400,13 @@ def _usable(folder: Path) -> bool:
     return False
 
 
-def _worker() -> None:
-    """A process of the pool: Ctrl-C is its parent's business, and it does not outlive its parent."""
+def _worker(plugins: Sequence[str]) -> None:
+    """A process of the pool: Ctrl-C is its parent's business, it does not outlive its parent, and it knows the plug-ins
+    of its parent.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for path in plugins:
+        registry.add_plugin(path)
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=lambda: (wait([parent.sentinel]), os._exit(1)), daemon=True).start()

@@ -165,10 +165,22 @@ def load(
 
 
 def from_card(card: dict[str, Any]) -> Recipe:
-    """The recipe that a run's card records."""
+    """The recipe that a run's card records.
+
+    Raises:
+        InputError: the method or encoder is a plug-in that is not there.
+    """
     values = {f.name: card["recipe"][f.name] for f in fields(Recipe)}
     for room, table in (("methods", "method"), ("encoders", "encoder")):
-        cls = registry.entry(room, values[f"{table}_name"]).Settings
+        name, origin = values[f"{table}_name"], card.get("plugins", {}).get(table, {})
+        if name not in registry.names(room):
+            hint = f"Give it with --plugin {origin.get('file', f'{name}.py')}"
+            if "package" in origin:
+                hint = f"Install {origin['package']}"
+            raise InputError(
+                f"the {table} {name!r} of this run", "not known here", "the plug-in that it came from", hint
+            )
+        cls = registry.entry(room, name).Settings
         values[table] = plain.as_dict(plain.make(cls, values[table], table, recorded=True))
     return Recipe(**{**values, "loop": plain.make(Loop, values["loop"], "loop", recorded=True)})
 

@@ -34,6 +34,8 @@ def card(
     """
     views, method = chosen.method.get("views"), registry.entry("methods", chosen.method_name)
     layout, coords, normalise = method.sees(data.layout, data.coords, data.card["normalise"])
+    chosen_names = {"method": ("methods", chosen.method_name), "encoder": ("encoders", chosen.encoder_name)}
+    plugins = {word: origin for word, named in chosen_names.items() if (origin := registry.origin(*named))}
     return {
         "kind": "run",
         "format": 1,
@@ -41,6 +43,7 @@ def card(
         "status": "running",
         "method": chosen.method_name,
         "encoder": chosen.encoder_name,
+        **({"plugins": plugins} if plugins else {}),  # what has to be there when the run is opened again
         "unit": method.unit,
         "seed": seed,
         "recipe": json.loads(json.dumps(dataclasses.asdict(chosen))),
