@@ -146,9 +146,7 @@ class Bench:
         ]
         chosen = recipe.load(method, len(self.store), recipe="published", settings=[*settings, *more])
         rows = torch.arange(len(self.store))
-        return loop.Training(
-            self.folder, {}, chosen, self.store, rows, 0, "cpu", distributed.ProcessGroup(), False, False
-        )
+        return loop.Training(self.folder, {"seed": 0}, chosen, self.store, rows, "cpu", distributed.ProcessGroup())
 
 
 # ---- the parts
@@ -445,7 +443,7 @@ PARTS: dict[str, Callable[[Bench], Iterator[Case]]] = {
 def step_of(training: loop.Training, views: tuple[Batch, ...]) -> Callable[[], dict[str, Tensor]]:
     """The step of the training loop, whole but for its views, which are given."""
     training.method.views = lambda *_: views  # type: ignore[method-assign]
-    return functools.partial(training._one, torch.arange(len(views[0])), StepContext())
+    return functools.partial(training.train_step, torch.arange(len(views[0])), StepContext())
 
 
 def released(batch: Batch) -> Tensor:

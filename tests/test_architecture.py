@@ -41,7 +41,7 @@ ORDER = {
     ],
     "encoders": ["_multi_stream", "recurrent", "bidirectional", "hierarchical", "temporal", "pose_mlp"],
     "methods": ["moco", "cmd", "halp", "hico", "_cv_mim_variants", "cv_mim"],
-    "training": ["recipe", "run", "checkpoint", "optim", "loop", "published", "import_weights"],
+    "training": ["recipe", "run", "checkpoint", "optim", "log", "loop", "published", "import_weights"],
     "inference": ["model", "ensemble", "embed", "nearest"],
     "viz": ["stick_figure", "strips", "plots"],
     "evaluation": ["task", "baselines", "protocols", "scores", "run", "reproduce"],

@@ -352,7 +352,7 @@ SMALL = ["encoder.width=16", "encoder.dim=8", "loop.batch=32", "loop.save_second
 def test_trained_resumed_and_embedded(store, tmp_path, monkeypatch):
     """Cut in the middle of an epoch, a run ends with the same weights and the same log."""
     whole = kineme.pretrain("cv_mim", store, tmp_path / "whole", epochs=2, settings=SMALL)
-    one, count = loop.Training._one, 0
+    one, count = loop.Training.train_step, 0
 
     def stop_at_ninth(self, index, at):
         nonlocal count
@@ -361,7 +361,7 @@ def test_trained_resumed_and_embedded(store, tmp_path, monkeypatch):
             signal.raise_signal(signal.SIGINT)
         return one(self, index, at)
 
-    monkeypatch.setattr(loop.Training, "_one", stop_at_ninth)
+    monkeypatch.setattr(loop.Training, "train_step", stop_at_ninth)
     with pytest.raises(KeyboardInterrupt):
         kineme.pretrain("cv_mim", store, tmp_path / "cut", epochs=2, settings=SMALL)
     monkeypatch.undo()

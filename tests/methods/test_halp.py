@@ -235,7 +235,7 @@ def test_without_positives_it_is_a_longer_moco(store, baseline, tmp_path):
 
 def test_resumed_in_the_middle(store, baseline, tmp_path, monkeypatch):
     whole = loop.pretrain("halp", store, tmp_path / "whole", epochs=5, settings=HALP, init_from=baseline)
-    one = loop.Training._one
+    one = loop.Training.train_step
     left = [7]
 
     def interrupted(self, index, at):
@@ -244,7 +244,7 @@ def test_resumed_in_the_middle(store, baseline, tmp_path, monkeypatch):
             raise RuntimeError("power cut")
         return one(self, index, at)
 
-    monkeypatch.setattr(loop.Training, "_one", interrupted)
+    monkeypatch.setattr(loop.Training, "train_step", interrupted)
     with pytest.raises(RuntimeError):
         loop.pretrain("halp", store, tmp_path / "cut", epochs=5, settings=HALP, init_from=baseline)
     monkeypatch.undo()

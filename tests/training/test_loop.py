@@ -116,7 +116,7 @@ def test_ctrl_c_leaves_a_resumable_run_and_says_how(store, tmp_path):
 def test_interrupted_in_the_middle_of_an_epoch(store, tmp_path, monkeypatch):
     """A state between two epochs' ends carries the epoch's running sums, so that the log is the same too."""
     whole = kineme.pretrain("moco", store, tmp_path / "whole", epochs=3, settings=overrides())
-    one = loop.Training._one
+    one = loop.Training.train_step
     count = 0
 
     def stop_at_seventh(self, index, at):
@@ -126,7 +126,7 @@ def test_interrupted_in_the_middle_of_an_epoch(store, tmp_path, monkeypatch):
             signal.raise_signal(signal.SIGINT)
         return one(self, index, at)
 
-    monkeypatch.setattr(loop.Training, "_one", stop_at_seventh)
+    monkeypatch.setattr(loop.Training, "train_step", stop_at_seventh)
     with pytest.raises(KeyboardInterrupt):
         kineme.pretrain("moco", store, tmp_path / "cut", epochs=3, settings=overrides())
     monkeypatch.undo()
@@ -151,7 +151,7 @@ def test_every_optimiser_and_precision_trains_and_resumes(store, tmp_path, optim
         "loop.lr=0.01",
     )
     whole = kineme.pretrain("moco", store, tmp_path / "whole", epochs=3, settings=more)
-    monkeypatch.setattr(loop.Training, "_epoch_line", _interrupting(loop.Training._epoch_line))
+    monkeypatch.setattr(loop.Training, "end_epoch", _interrupting(loop.Training.end_epoch))
     with pytest.raises(KeyboardInterrupt):
         kineme.pretrain("moco", store, tmp_path / "cut", epochs=3, settings=more)
     monkeypatch.undo()
@@ -159,9 +159,9 @@ def test_every_optimiser_and_precision_trains_and_resumes(store, tmp_path, optim
 
 
 def _interrupting(line):
-    def wrapped(self, epoch, seconds):
+    def wrapped(self, epoch, bar):
         signal.raise_signal(signal.SIGINT)
-        return line(self, epoch, seconds)
+        return line(self, epoch, bar)
 
     return wrapped
 
@@ -297,10 +297,8 @@ def test_a_long_training_names_the_small_preset(store, tmp_path, capsys):
     assert "left (25 steps of 8 clips)" in said
     assert "--recipe small" not in said
     chosen = recipe.load("moco", 40, recipe="published", settings=overrides("loop.epochs=100000000"))
-    card = {"method": "moco", "recipe": {"preset": chosen.preset}}
-    training = loop.Training(
-        tmp_path, card, chosen, store, torch.arange(40), 0, "cpu", ProcessGroup(), tensorboard=False, progress=True
-    )
+    card = {"method": "moco", "seed": 0, "recipe": {"preset": chosen.preset}}
+    training = loop.Training(tmp_path, card, chosen, store, torch.arange(40), "cpu", ProcessGroup(), progress=True)
     training._announce(loop.Bar("pretrain", 1), 0.01)
     said = capsys.readouterr().err
     assert " h left" in said

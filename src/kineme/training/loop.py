@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import copy
-import json
-import math
 import shutil
-import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,11 +23,12 @@ from ..utils import settings as plain
 from ..utils.distributed import ProcessGroup
 from ..utils.errors import InputError
 from ..utils.files import sha256, write_json
-from ..utils.progress import Bar
+from ..utils.progress import Bar, duration, interruptible
 from ..views.source import ClipLoader
 from . import checkpoint
 from . import recipe as recipes
 from . import run as runs
+from .log import EpochLog
 from .optim import average_gradients, build_optimiser, learning_rate
 from .recipe import Recipe, build_method
 
@@ -87,163 +85,109 @@ def pretrain(
         s if isinstance(s, Store) else stores.open(s)
         for s in ([store] if isinstance(store, (str, Path, Store)) else store)
     ]
-    name = "+".join(s.path.name for s in opened)
-    run = Path(out) if out is not None else Path("runs") / f"{method}-{name}-{seed}"
+    run = Path(out) if out is not None else Path("runs") / f"{method}-{'+'.join(s.path.name for s in opened)}-{seed}"
     device = device or (f"cuda:{torch.cuda.current_device()}" if torch.cuda.is_available() else "cpu")
+    changes = plain.assignments(settings) | ({"loop.epochs": epochs} if epochs is not None else {})
 
     card = runs.recorded(run) if resume else None
-    if card is None:
+    if card is not None:
+        runs.check_resumed(run, card, opened, method, seed, bool(settings), epochs, init_from)
+        if card["status"] == "done":
+            return run
+        chosen, data = recipes.from_card(card), _joined(opened, run, layout, here)
+        rows = _rows(data, card["split"])
+    else:
         runs.claim(run, resume, here)
         data = _joined(opened, run, layout, here)
         rows = _rows(data, split)
-        changes = plain.assignments(settings) | ({"loop.epochs": epochs} if epochs is not None else {})
-        many = int(data.lengths[rows].sum()) if registry.entry("methods", method).unit == "frame" else len(rows)
-        chosen = recipes.load(method, many, recipe=recipe, settings=changes, gpu=device != "cpu")
+        items = int(data.lengths[rows].sum()) if registry.entry("methods", method).unit == "frame" else len(rows)
+        chosen = recipes.load(method, items, recipe=recipe, settings=changes, gpu=device != "cpu")
         card = runs.card(chosen, data, opened, split, len(rows), seed, device)
         if init_from is not None:
-            begun = runs.start(init_from, chosen)
-            card["init"] = {"run": str(begun.path), "hash": sha256(begun.state), "epochs": begun.epochs}
-    else:
-        if (
-            settings
-            or init_from is not None
-            or epochs not in (None, card["recipe"]["loop"]["epochs"])
-            or card["method"] != method
-            or card["seed"] != seed
-        ):
-            raise InputError(
-                run,
-                "a run with other settings",
-                f"method {card['method']}, seed {card['seed']} and no settings",
-                "Resuming takes the recorded settings; leave --set, --epochs, --init-from away, or choose a new --out",
-            )
-        if [s.hash for s in opened] != [s["hash"] for s in card["stores"]]:
-            raise InputError(
-                run,
-                "a run on other data",
-                f"the store with hash {card['stores'][0]['hash'][:12]}",
-                "Give the store it began with",
-            )
-        data = _joined(opened, run, layout, here)
-        rows = _rows(data, card["split"])
-        chosen = recipes.from_card(card)
-        if card["status"] == "done":
-            return run
-    training = Training(run, card, chosen, data, rows, seed, device, here, tensorboard, progress)
+            card["init"] = runs.start(init_from, chosen).recorded()
+    training = Training(run, card, chosen, data, rows, device, here, tensorboard=tensorboard, progress=progress)
     if here.rank == 0:  # only now: what cannot be trained leaves no folder behind
         write_json(run / "card.json", card)
-    training.go()
+    training.train()
     return run
 
 
 class Training:
-    """One training under way; :func:`pretrain` prepares it, :meth:`go` is the loop."""
+    """One training run under way; :func:`pretrain` prepares it, :meth:`train` is the loop.
+
+    Args:
+        run: the folder of the run.
+        card: its card.
+        chosen: method, encoder and loop with their settings.
+        data: the store.
+        rows: int64 ``[n]``, its training clips.
+        device: where to train.
+        here: the processes that train together.
+        tensorboard: also write TensorBoard files.
+        progress: show progress on standard error.
+
+    Raises:
+        InputError: a batch larger than the set, or not divisible by the processes.
+    """
+
+    _clock: float  # when the epoch under way began
+    _saved: float  # when a state was last saved
 
     def __init__(
         self,
         run: Path,
-        card: dict,
+        card: dict[str, Any],
         chosen: Recipe,
         data: Store,
         rows: Tensor,
-        seed: int,
         device: str,
         here: ProcessGroup,
-        tensorboard: bool,
-        progress: bool,
+        *,
+        tensorboard: bool = False,
+        progress: bool = False,
     ):
-        self.run, self.card, self.loop, self.seed = run, card, chosen.loop, seed
-        self.device, self.here = torch.device(device), here
+        self.run, self.card, self.loop, self.seed = run, card, chosen.loop, card["seed"]
+        self.device, self.here, self.rows = torch.device(device), here, rows
         self.source = ClipLoader(data, device=self.device, rows=rows)
-        self.rows = rows
-        self.method = build_method(chosen, data.layout, data.coords, data.persons, seed).to(self.device)
+        self.method = build_method(chosen, data.layout, data.coords, data.persons, self.seed).to(self.device)
         self.items = self.method.items(self.source, rows)
-        if self.loop.batch > len(self.items):
-            raise InputError(
-                "loop.batch",
-                f"a batch of {self.loop.batch} from {len(self.items)} training {self.method.unit}s",
-                "a batch no larger than the set",
-                f"Use --set loop.batch={max(1, len(self.items) // 2)}",
-            )
-        if self.loop.batch % here.size:
-            raise InputError(
-                "loop.batch", f"a batch of {self.loop.batch} for {here.size} processes", f"a multiple of {here.size}"
-            )
+        self._check_batch()
         self.groups = self.method.groups()
         self.optimisers = {name: build_optimiser(params, self.loop) for name, params in self.groups.items()}
         self.per_epoch = len(self.items) // self.loop.batch
         self.total = self.per_epoch * self.loop.epochs
         self.step, self.seconds = 0, 0.0
-        self.sums: dict[str, Tensor] = {}  # of the log, over the epoch under way
-        self.tensorboard, self.progress = tensorboard, progress and here.rank == 0
-        self.log = run / "log.jsonl"
-        init = card.get("init")
-        self.begun = runs.Start(Path(init["run"]), init["epochs"]) if init else None
-        if self.begun and not (run / "resume" / "state.safetensors").exists():
+        self.log = EpochLog(run, list(self.groups), here, self.device, tensorboard)
+        self.progress = progress and here.rank == 0
+        self.state = run / "resume" / "state.safetensors"
+        self.begun = runs.Start.of(card["init"]) if card.get("init") else None
+        if self.begun and not self.state.exists():
             self._take_over(self.begun)
 
-    def go(self) -> None:
+    def train(self) -> None:
         """Train to the last epoch, writing the log, resumable states and at the end the model."""
-        state = self.run / "resume" / "state.safetensors"
-        if state.exists():
-            self._restore(state)
-        elif self.begun:
-            if self.here.rank == 0:  # its encoder before any training stays the one to compare with
-                self.log.write_text("")
-                shutil.copyfile(self.begun.untrained, self.run / "initial.safetensors")
-        else:
-            before = copy.deepcopy(self.method.encoder())
-            # every process takes part, since batch norm asks all of them
-            update_statistics(before, self.method.look(self.source, self.rows))
-            if self.here.rank == 0:
-                self.log.write_text("")
-                checkpoint.save(self.run / "initial.safetensors", before.state_dict())
-        writer = _tensorboard(self.run) if self.tensorboard and self.here.rank == 0 else None
-        saved = clock = time.monotonic()
-        first, timed = self.step, clock
-        with _interruptible() as interrupted, Bar(f"pretrain {self.card['method']}", self.total, self.progress) as bar:
-            while self.step < self.total:
-                epoch, within = divmod(self.step, self.per_epoch)
-                if within == 0 or self.step == first:
-                    order = self.items[torch.randperm(len(self.items), generator=generator(self.seed, "epoch", epoch))]
-                step = StepContext(self.step, epoch, self.total, self.loop.epochs, self.here, self.seed)
-                logged = self._one(order[within * self.loop.batch :][: self.loop.batch], step)
-                for key, value in logged.items():
-                    self.sums[key] = self.sums[key] + value if key in self.sums else value
-                self.step += 1
-                if self.step - first == 20:
-                    self._announce(bar, (time.monotonic() - timed) / 20)
-                if self.step % self.per_epoch == 0:
-                    line = self._epoch_line(epoch, time.monotonic() - clock)
-                    self.seconds += time.monotonic() - clock
-                    clock = time.monotonic()
-                    bar.update(self.step, f"loss {line['loss']:.3f}")
-                    if writer:
-                        for key, number in line.items():
-                            writer.add_scalar(key, number, epoch)
-                    if time.monotonic() - saved >= self.loop.save_seconds and self.step < self.total:
-                        self._save(state)
-                        saved = time.monotonic()
-                if (self.here.size == 1 or self.step % AGREE == 0) and self.here.any(interrupted.is_set()):
-                    self.seconds += time.monotonic() - clock
-                    self._save(state)
-                    raise KeyboardInterrupt
-        if writer:
-            writer.close()
-        if self.here.rank == 0:
-            checkpoint.save(self.run / "model.safetensors", self.method.encoder().state_dict())
-            self._save(state)
-            self.card.update(status="done", seconds=round(self.seconds, 2), steps=self.total)
-            write_json(self.run / "card.json", self.card)
+        self._begin()
+        with interruptible() as interrupted, Bar(f"pretrain {self.card['method']}", self.total, self.progress) as bar:
+            self._start_clocks()
+            for epoch in range(self.step // self.per_epoch, self.loop.epochs):
+                order = self.items[torch.randperm(len(self.items), generator=generator(self.seed, "epoch", epoch))]
+                for index in order.split(self.loop.batch)[self.step % self.per_epoch : self.per_epoch]:
+                    step = StepContext(self.step, epoch, self.total, self.loop.epochs, self.here, self.seed)
+                    self.log.add(self.train_step(index, step))
+                    self.step += 1
+                    if self.step - self._first == 20:
+                        self._announce(bar, (time.monotonic() - self._began) / 20)
+                    if self.step % self.per_epoch:
+                        self._stop_if(interrupted)
+                self.end_epoch(epoch, bar)
+                self._stop_if(interrupted)
+        self._finish()
 
-    def _one(self, index: Tensor, step: StepContext) -> dict[str, Tensor]:
-        """One whole step of any method."""
-        share = len(index) // self.here.size
-        index = index[self.here.rank * share :][:share]
+    def train_step(self, index: Tensor, step: StepContext) -> dict[str, Tensor]:
+        """One whole step of any method on the items ``index`` of the global batch; what is to be logged."""
+        index = index.tensor_split(self.here.size)[self.here.rank]
         gen = generator(self.seed, "step", step.number, self.here.rank)
-        torch.manual_seed(
-            gen.initial_seed()
-        )  # dropout draws from torch's own stream: seeded by step, it needs no saving
+        torch.manual_seed(gen.initial_seed())  # dropout draws from torch's own stream: nothing has to be saved
         views = self.method.views(self.source, index, gen)
         self.method.train()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.loop.precision == "bf16"):
@@ -261,64 +205,81 @@ class Training:
         self.method.after_step(step)
         return {**{name: loss.detach() for name, loss in losses.items()}, **log}
 
-    def _epoch_line(self, epoch: int, seconds: float) -> dict[str, float]:
-        """Average the log over the epoch and all processes, write one JSON line, and stop on a loss that is not
-        finite.
+    def end_epoch(self, epoch: int, bar: Bar) -> None:
+        """Write the epoch's line of the log, and a resumable state if the last one is old.
+
+        Raises:
+            InputError: a loss that is not finite.
         """
-        line: dict[str, float] = {"epoch": epoch, "step": self.step}
-        for key, total in self.sums.items():
-            value = self.here.mean_(torch.as_tensor(total, dtype=torch.float32, device=self.device).clone())
-            line[key] = float(value) / self.per_epoch
-        self.sums = {}
-        if len(self.groups) > 1:
-            line["loss"] = sum(line[name] for name in self.groups)
-        elif "loss" not in line:
-            line["loss"] = line[next(iter(self.groups))]
-        line["lr"] = learning_rate(self.loop, epoch, epoch)
-        line["seconds"] = round(seconds, 3)
-        line["clips_per_second"] = round(self.per_epoch * self.loop.batch / max(seconds, 1e-9), 1)
-        if not math.isfinite(line["loss"]):
-            raise InputError(
-                self.run,
-                f"the loss of epoch {epoch} is {line['loss']}",
-                "a finite loss",
-                "Lower loop.lr, set loop.clip=1.0, or look at the data with kineme info",
-            )
-        if self.here.rank == 0:
-            with open(self.log, "a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
-        return line
+        now = time.monotonic()
+        self.seconds, seconds, self._clock = self.seconds + now - self._clock, now - self._clock, now
+        speed = {
+            "lr": learning_rate(self.loop, epoch, epoch),
+            "seconds": round(seconds, 3),
+            "clips_per_second": round(self.per_epoch * self.loop.batch / max(seconds, 1e-9), 1),
+        }
+        line = self.log.write(epoch, self.step, self.per_epoch, speed)
+        bar.update(self.step, f"loss {line['loss']:.3f}")
+        if now - self._saved >= self.loop.save_seconds and self.step < self.total:
+            self.save()
+            self._saved = time.monotonic()
 
-    def _announce(self, bar: Bar, seconds: float) -> None:
-        left = seconds * (self.total - self.step)
-        bar.say(
-            f"{self.loop.batch / seconds:.0f} clips/s on {self.device}, about {_duration(left)} left "
-            f"({self.total} steps of {self.loop.batch} clips)"
-        )
-        if left > HOUR and self.card["recipe"]["preset"] != "small":
-            bar.say("That is above an hour on this machine. For a first look: --recipe small")
-
-    def _save(self, path: Path) -> None:
-        sums = {k: self.here.mean_(torch.as_tensor(v).clone()) for k, v in self.sums.items()}
+    def save(self) -> None:
+        """Write everything that resuming needs."""
+        sums = self.log.averaged()
         if self.here.rank:
             return
         tensors = {f"method/{k}": v for k, v in self.method.state_dict().items()}
         tensors |= {f"optimiser/{k}": v for k, v in checkpoint.optimiser_tensors(self.optimisers).items()}
         tensors |= {f"sums/{k}": v for k, v in sums.items()}
-        checkpoint.save(
-            path,
-            tensors,
-            {
-                "step": self.step,
-                "seconds": self.seconds,
-                "log_bytes": self.log.stat().st_size,
-                "method": self.card["method"],
-            },
-        )
+        where = {"step": self.step, "seconds": self.seconds, "log_bytes": self.log.size, "method": self.card["method"]}
+        checkpoint.save(self.state, tensors, where)
+
+    # ---- before the first step and after the last
+
+    def _check_batch(self) -> None:
+        batch, items, processes = self.loop.batch, len(self.items), self.here.size
+        if batch > items:
+            raise InputError(
+                "loop.batch",
+                f"a batch of {batch} from {items} training {self.method.unit}s",
+                "a batch no larger than the set",
+                f"Use --set loop.batch={max(1, items // 2)}",
+            )
+        if batch % processes:
+            raise InputError(
+                "loop.batch", f"a batch of {batch} for {processes} processes", f"a multiple of {processes}"
+            )
+
+    def _begin(self) -> None:
+        """Resume, or begin: then the untrained encoder is kept for comparison."""
+        if self.state.exists():
+            self._restore()
+        elif self.begun:  # its encoder before any training stays the one to compare with
+            if self.here.rank == 0:
+                self.log.clear()
+                shutil.copyfile(self.begun.untrained, self.run / "initial.safetensors")
+        else:
+            untrained = copy.deepcopy(self.method.encoder())
+            # every process takes part, since batch norm asks all of them
+            update_statistics(untrained, self.method.look(self.source, self.rows))
+            if self.here.rank == 0:
+                self.log.clear()
+                checkpoint.save(self.run / "initial.safetensors", untrained.state_dict())
+
+    def _restore(self) -> None:
+        tensors, card = checkpoint.load(self.state)
+        if card.get("method") != self.card["method"]:
+            what, wanted = f"a state of method {card.get('method')!r}", f"a state of {self.card['method']!r}"
+            raise InputError(self.state, what, wanted)
+        checkpoint.restore(self.method, checkpoint.part(tensors, "method/"), self.state)
+        checkpoint.restore_optimisers(self.optimisers, checkpoint.part(tensors, "optimiser/"))
+        self.step, self.seconds = card["step"], card["seconds"]
+        self.log.restore(checkpoint.part(tensors, "sums/"), card["log_bytes"])
 
     def _take_over(self, begun: runs.Start) -> None:
         """Begin where another run ended: its weights, queues, optimisers and number of epochs; what only this method
-        has (prototypes) keeps its beginning.
+        has (prototypes) keeps its initial values.
         """
         if sha256(begun.state) != self.card["init"]["hash"]:
             raise InputError(begun.path, "another training state than when this run began", "the run as it was")
@@ -331,17 +292,34 @@ class Training:
         checkpoint.restore_optimisers(self.optimisers, checkpoint.part(tensors, "optimiser/"))
         self.step = begun.epochs * self.per_epoch
 
-    def _restore(self, path: Path) -> None:
-        tensors, card = checkpoint.load(path)
-        if card.get("method") != self.card["method"]:
-            raise InputError(path, f"a state of method {card.get('method')!r}", f"a state of {self.card['method']!r}")
-        checkpoint.restore(self.method, checkpoint.part(tensors, "method/"), path)
-        checkpoint.restore_optimisers(self.optimisers, checkpoint.part(tensors, "optimiser/"))
-        self.sums = {k: v.to(self.device) for k, v in checkpoint.part(tensors, "sums/").items()}
-        self.step, self.seconds = card["step"], card["seconds"]
+    def _start_clocks(self) -> None:
+        self._saved = self._clock = self._began = time.monotonic()
+        self._first = self.step
+
+    def _announce(self, bar: Bar, seconds: float) -> None:
+        """How fast it goes and how long it will take, from the seconds of a step."""
+        left = seconds * (self.total - self.step)
+        bar.say(
+            f"{self.loop.batch / seconds:.0f} clips/s on {self.device}, about {duration(left)} left "
+            f"({self.total} steps of {self.loop.batch} clips)"
+        )
+        if left > HOUR and self.card["recipe"]["preset"] != "small":
+            bar.say("That is above an hour on this machine. For a first look: --recipe small")
+
+    def _stop_if(self, interrupted: threading.Event) -> None:
+        """After Ctrl-C in any of the processes: save, and leave."""
+        if (self.here.size == 1 or self.step % AGREE == 0) and self.here.any(interrupted.is_set()):
+            self.seconds += time.monotonic() - self._clock
+            self.save()
+            raise KeyboardInterrupt
+
+    def _finish(self) -> None:
+        self.log.close()
         if self.here.rank == 0:
-            with open(self.log, "rb+") as file:
-                file.truncate(card["log_bytes"])
+            checkpoint.save(self.run / "model.safetensors", self.method.encoder().state_dict())
+            self.save()
+            self.card.update(status="done", seconds=round(self.seconds, 2), steps=self.total)
+            write_json(self.run / "card.json", self.card)
 
 
 def _joined(opened: Sequence[Store], run: Path, layout: str | None, here: ProcessGroup) -> Store:
@@ -361,41 +339,3 @@ def _rows(data: Store, split: str | None) -> Tensor:
     if split is None:
         return torch.arange(len(data))
     return torch.as_tensor(splits.split(data, split).train)
-
-
-def _tensorboard(run: Path):
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        raise InputError(
-            "--tensorboard", "TensorBoard is not installed", "the extra 'log'", "pip install 'kineme[log]'"
-        ) from None
-    return SummaryWriter(str(run / "tensorboard"))
-
-
-@contextmanager
-def _interruptible() -> Iterator[threading.Event]:
-    """Ctrl-C asks the loop to stop after the step under way; a second one stops at once."""
-    asked = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield asked
-        return
-
-    def ask(*_: object) -> None:
-        if asked.is_set():
-            raise KeyboardInterrupt
-        asked.set()
-
-    before = signal.signal(signal.SIGINT, ask)
-    try:
-        yield asked
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 90 * 60:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / HOUR:.1f} h"

@@ -17,7 +17,7 @@ from ..nn import matmul
 from ..utils import distributed, registry
 from ..utils.distributed import ProcessGroup
 from ..utils.errors import InputError
-from ..utils.files import read_json
+from ..utils.files import read_json, sha256
 from . import recipe
 from .recipe import Recipe
 
@@ -87,12 +87,53 @@ def claim(run: Path, resume: bool, here: ProcessGroup) -> None:
         torch.distributed.barrier()
 
 
+def check_resumed(
+    run: Path,
+    card: dict[str, Any],
+    opened: Sequence[Store],
+    method: str,
+    seed: int,
+    changed: bool,
+    epochs: int | None,
+    init_from: str | Path | None,
+) -> None:
+    """Refuse to resume a run with other words than it was begun with.
+
+    Raises:
+        InputError: other settings, or other data.
+    """
+    other = changed or init_from is not None or epochs not in (None, card["recipe"]["loop"]["epochs"])
+    if other or card["method"] != method or card["seed"] != seed:
+        raise InputError(
+            run,
+            "a run with other settings",
+            f"method {card['method']}, seed {card['seed']} and no settings",
+            "Resuming takes the recorded settings; leave --set, --epochs, --init-from away, or choose a new --out",
+        )
+    if [s.hash for s in opened] != [s["hash"] for s in card["stores"]]:
+        raise InputError(
+            run,
+            "a run on other data",
+            f"the store with hash {card['stores'][0]['hash'][:12]}",
+            "Give the store it began with",
+        )
+
+
 @dataclasses.dataclass(frozen=True)
 class Start:
     """A finished run from which another begins: weights, queues and optimisers, and the epochs it has behind it."""
 
     path: Path
     epochs: int
+
+    @classmethod
+    def of(cls, entry: dict[str, Any]) -> Start:
+        """From the entry ``init`` of a card."""
+        return cls(Path(entry["run"]), entry["epochs"])
+
+    def recorded(self) -> dict[str, Any]:
+        """The entry ``init`` of a card."""
+        return {"run": str(self.path), "hash": sha256(self.state), "epochs": self.epochs}
 
     @property
     def state(self) -> Path:
