@@ -100,6 +100,12 @@ def test_as_plugins(folder):
     one_paragraph(said, "method 'pull'", "--plugin")
     assert not (folder / "third").exists()
 
+    with (folder / "pull.py").open("a") as file:
+        file.write("# edited\n")
+    done = kineme(*words[:-1], "third", *("--plugin=pull.py", "--plugin=mean_pose.py"), cwd=folder)
+    assert f"{folder / 'pull.py'} has changed since this run's method was trained with it" in done.stderr
+    assert "mean_pose.py has changed" not in done.stderr
+
 
 def test_a_run_resumes_with_its_plugins_to_the_same_bits(folder):
     plugins = ["--plugin", "mean_pose.py", "--plugin", "pull.py"]

@@ -5,6 +5,7 @@ a store.
 from __future__ import annotations
 
 import tomllib
+import warnings
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -168,7 +169,7 @@ def from_card(card: dict[str, Any]) -> Recipe:
     """The recipe that a run's card records.
 
     Raises:
-        InputError: the method or encoder is a plug-in that is not there.
+        InputError: the method or encoder is a plug-in that is not there. One whose file has changed is warned of.
     """
     values = {f.name: card["recipe"][f.name] for f in fields(Recipe)}
     for room, table in (("methods", "method"), ("encoders", "encoder")):
@@ -180,6 +181,10 @@ def from_card(card: dict[str, Any]) -> Recipe:
             raise InputError(
                 f"the {table} {name!r} of this run", "not known here", "the plug-in that it came from", hint
             )
+        now = registry.origin(room, name) or {}
+        if "sha256" in origin and now.get("sha256") != origin["sha256"]:
+            file = now.get("file", origin["file"])
+            warnings.warn(f"{file} has changed since this run's {table} was trained with it", stacklevel=2)
         cls = registry.entry(room, name).Settings
         values[table] = plain.as_dict(plain.make(cls, values[table], table, recorded=True))
     return Recipe(**{**values, "loop": plain.make(Loop, values["loop"], "loop", recorded=True)})

@@ -31,6 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = argparse.Namespace()
     try:
         plugins, words = _plugins(argv)
+        _check_command(words)
         args = parser(complete=False).parse_args(words)
         args.plugin = plugins
         args.module.run(args)
@@ -104,6 +105,15 @@ def _plugins(argv: Sequence[str] | None) -> tuple[list[str], list[str]]:
     for path in found.plugin:
         registry.add_plugin(path)
     return found.plugin, words
+
+
+def _check_command(words: Sequence[str]) -> None:
+    """Refuse a command that does not exist by the nearest one that does."""
+    command = next((word for word in words if not word.startswith("-")), None)
+    known = [name.replace("_", "-") for name in registry.names("apps.cli")]
+    if command is not None and command not in known:
+        near = registry.did_you_mean(command, known)
+        raise InputError(f"kineme {command}", "no such command", f"one of {', '.join(known)}", near)
 
 
 def _complain(text: str) -> int:
