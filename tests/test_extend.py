@@ -96,8 +96,6 @@ def test_as_plugins(folder):
     one_paragraph(said, "method 'pull'", f"--plugin {folder / 'pull.py'}")
     said = kineme(*words[:-1], "third", "--plugin", "pull.py", check=False, cwd=folder)
     one_paragraph(said, "encoder 'mean_pose'", f"--plugin {folder / 'mean_pose.py'}")
-    said = kineme("pretrain", "pull", "store", "--out", "run", "--resume", check=False, cwd=folder)
-    one_paragraph(said, "method 'pull'", "--plugin")
     assert not (folder / "third").exists()
 
     with (folder / "pull.py").open("a") as file:
@@ -126,6 +124,8 @@ sys.exit(main({[*words, "--epochs", "4", "--out", "cut"]}))
     assert cut.returncode == 130, cut.stderr
     hint = cut.stderr.strip().partition("resume with: ")[2]
     assert hint.startswith("kineme --plugin mean_pose.py --plugin pull.py pretrain pull store --out cut")
+    said = kineme("pretrain", "pull", "store", "--out", "cut", "--resume", check=False, cwd=folder)
+    one_paragraph(said, "method 'pull'", "--plugin")
     kineme(*shlex.split(hint)[1:], cwd=folder)
     whole, again = ((folder / name / "model.safetensors").read_bytes() for name in ("whole", "cut"))
     assert whole == again
