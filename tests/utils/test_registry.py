@@ -100,13 +100,13 @@ def test_a_format_plugin_reads_and_a_protocol_plugin_scores(tmp_path):
 
 
 def test_a_class_is_recognised_by_its_base(tmp_path):
-    text = "from kineme.{room} import {base}\nfrom kineme.methods.moco import MoCo\nclass {name}({derived}): pass\n"
+    text = "from kineme.{kind} import {base}\nfrom kineme.methods.moco import MoCo\nclass {name}({derived}): pass\n"
     registry.add_plugin(
-        write(tmp_path / "my_own.py", text.format(room="methods", base="Method", name="MyOwn", derived="MoCo"))
+        write(tmp_path / "my_own.py", text.format(kind="methods", base="Method", name="MyOwn", derived="MoCo"))
     )
     registry.add_plugin(
         write(
-            tmp_path / "small_one.py", text.format(room="encoders", base="Encoder", name="SmallOne", derived="Encoder")
+            tmp_path / "small_one.py", text.format(kind="encoders", base="Encoder", name="SmallOne", derived="Encoder")
         )
     )
     assert registry.entry("methods", "my_own").__name__ == "MyOwn"

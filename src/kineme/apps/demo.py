@@ -190,7 +190,7 @@ class Demo:
         self._report(store)
 
     def _score(self, store: Store, model: embed.Model, tests: Sequence[Split]) -> None:
-        """Score an encoder beside its untrained self, and with the first one the hand-made features."""
+        """Score an encoder beside its untrained self, and with the first one the hand-crafted features."""
         with self._step("score", "  Scoring it beside its untrained self") as said:
             rows = [
                 row
