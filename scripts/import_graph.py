@@ -85,18 +85,24 @@ def svg(names: list[str], edges: dict[str, set[str]]) -> str:
         )
     return "\n".join(
         [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" width="{width:g}" '
-            f'height="{height:g}" role="img" aria-label="Imports between the subpackages of Kineme">',
+            (
+                f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" width="{width:g}" '
+                f'height="{height:g}" role="img" aria-label="Imports between the subpackages of Kineme">'
+            ),
             "<style>",
             "text{font:13px 'DejaVu Sans',Verdana,sans-serif;fill:#1b2733}.note{fill:#52606d}",
             ".box{fill:#e3edf7;stroke:#3a6ea5}.row{stroke:#c7d3df;fill:none}.column{stroke:#dfe6ed;fill:none}",
             ".dot{fill:#3a6ea5}.upward{fill:#c0392b}",
             "</style>",
             f'<rect width="{width:g}" height="{height:g}" fill="#ffffff"/>',
-            f'<text class="note" x="{MARGIN}" y="28">A dot: the subpackage of its row imports the subpackage of its '
-            "column.</text>",
-            f'<text class="note" x="{MARGIN}" y="48">Every dot lies left of its row\'s box: imports only run towards '
-            "the top.</text>",
+            (
+                f'<text class="note" x="{MARGIN}" y="28">A dot: the subpackage of its row imports '
+                "the subpackage of its column.</text>"
+            ),
+            (
+                f'<text class="note" x="{MARGIN}" y="48">Every dot lies left of its row\'s box: '
+                "imports only run towards the top.</text>"
+            ),
             *lines,
             *dots,
             *boxes,

@@ -9,10 +9,36 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")  # as many processes as cores; set before any test loads torch
+
 settings.register_profile("kineme", deadline=None)  # machines under load are slow, which is no fault
 settings.load_profile("kineme")
 
 HERE = Path(__file__).parent
+
+
+# modules whose tests start processes of their own (kill, resume, torchrun, the command line) or share costly fixtures:
+# each stays in one worker, so that they do not starve each other and its fixtures are made once
+TOGETHER = (
+    "apps/test_cli",
+    "apps/test_demo",
+    "bench/test_bench",
+    "data/test_prepare",
+    "evaluation/test_reproduce",
+    "inference/test_frame_codes",
+    "training/test_import_weights",
+    "training/test_loop",
+    "utils/test_distributed",
+    "test_extend",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        module = item.path.relative_to(HERE).with_suffix("").as_posix()
+        if module in TOGETHER:
+            item.add_marker(pytest.mark.xdist_group(module))
 
 
 def _folder(variable: str, default: Path) -> Path:

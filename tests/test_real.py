@@ -37,6 +37,7 @@ def test_prepare(data_dir, tmp_path, folder, words, clips, layout, persons, norm
         assert "sinusoidal" in done.stdout
 
 
+@pytest.mark.slow
 def test_moco_learns_on_real_motion(data_dir, tmp_path):
     """A short training on N-UCLA already separates the clips of the training views better than chance does."""
     kineme("prepare", data_dir / "nw_ucla", tmp_path / "store", "--jobs", 1)

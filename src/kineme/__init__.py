@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # what an editor sees; at run time names are resolved on first use
+    from .data import synth
+    from .data.prepare import prepare
+    from .data.store import Store, open
+    from .evaluation.reproduce import reproduce
+    from .evaluation.run import evaluate
+    from .inference.model import Model, load
+    from .io import read, read_all
+    from .motion.layout import layout
+    from .motion.motion import Motion
+    from .training.import_weights import import_weights
+    from .training.loop import pretrain
+    from .utils.errors import InputError
+    from .viz import strips as draw
 
 __version__ = "0.1.0"
 
 # public name -> (module, name there); modules are imported when a name is first used: `import kineme` stays fast
-_WORDS = {
+_PUBLIC = {
     "read": ("io", "read"),
     "read_all": ("io", "read_all"),
     "Motion": ("motion.motion", "Motion"),
@@ -30,17 +45,35 @@ _SUBPACKAGES = (
     "utils", "motion", "io", "data", "views", "nn", "encoders", "methods", "training", "inference", "viz", "evaluation",
     "apps",
 )  # fmt: skip
-__all__ = ["__version__", *_WORDS]
+__all__ = [
+    "InputError",
+    "Model",
+    "Motion",
+    "Store",
+    "__version__",
+    "draw",
+    "evaluate",
+    "import_weights",
+    "layout",
+    "load",
+    "open",
+    "prepare",
+    "pretrain",
+    "read",
+    "read_all",
+    "reproduce",
+    "synth",
+]
 
 
 def __getattr__(name: str) -> Any:
     if name in _SUBPACKAGES:
         return importlib.import_module(f".{name}", __name__)
-    if name not in _WORDS:
+    if name not in _PUBLIC:
         raise AttributeError(f"module 'kineme' has no attribute {name!r}")
-    module, word = _WORDS[name]
+    module, attribute = _PUBLIC[name]
     found = importlib.import_module(f".{module}", __name__)
-    return found if word is None else getattr(found, word)
+    return found if attribute is None else getattr(found, attribute)
 
 
 def __dir__() -> list[str]:

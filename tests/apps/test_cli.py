@@ -262,6 +262,7 @@ def test_bad_words_get_one_clear_paragraph(words, store, run, tmp_path):
     one_paragraph(kineme(*(w.format(tmp=tmp_path, store=store.path, run=run) for w in words), check=False))
 
 
+@pytest.mark.slow
 def test_a_full_disk_costs_nothing_that_was_there(store, run, tmp_path):
     """The limit on file size stands in for a full disk: one paragraph, exit code 2, and the run before it is whole."""
 
@@ -285,5 +286,5 @@ def test_a_full_disk_costs_nothing_that_was_there(store, run, tmp_path):
     )
     one_paragraph(kineme("embed", run, store.path, "--out", tmp_path / "z", check=False, preexec_fn=limit))
     assert before == {p.name: p.read_bytes() for p in run.iterdir() if p.is_file()}
-    assert not [p for p in tmp_path.rglob("*.tmp")]
+    assert not list(tmp_path.rglob("*.tmp"))
     kineme("pretrain", "moco", store.path, "--out", tmp_path / "full", "--resume")

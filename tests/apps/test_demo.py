@@ -165,6 +165,7 @@ def test_bad_input(tmp_path):
     assert "a single clip" in refused("--data", write(tmp_path / "mine", 1), "--quick", "--out", tmp_path / "other")
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_what_is_finished(tmp_path):
     process = start("demo", "--data", write(tmp_path / "mine"), "--out", tmp_path / "out")
     log = tmp_path / "out" / "runs" / "seed-0" / "log.jsonl"

@@ -79,6 +79,7 @@ def killed(command, moment) -> None:
     assert process.returncode == -signal.SIGKILL, out + err
 
 
+@pytest.mark.slow
 def test_from_raw_files_to_the_figures_killed_between_the_trainings_and_in_the_last(raw, tmp_path, capsys):
     name = "halp_ntu60_xsub"
     assert main(words(name, raw, tmp_path / "whole", *TINY, *PROBE)) == 0
@@ -160,6 +161,7 @@ def test_three_streams_and_the_public_word(raw, tmp_path):
     assert np.isfinite(model.embed(kineme.open(tmp_path / "ntu"))).all()
 
 
+@pytest.mark.slow
 def test_hico_from_raw_files_to_the_figures_killed_in_the_training(raw, tmp_path, capsys):
     name, out, cut = "hico_gru_ntu60_xsub", tmp_path / "whole", tmp_path / "cut"
     assert main(words(name, raw, out, *HICO, *PROBE)) == 0

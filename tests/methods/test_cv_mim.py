@@ -456,6 +456,7 @@ def launch(tmp_path, size):
     return logs[0]
 
 
+@pytest.mark.slow
 def test_two_processes_equal_one_with_the_joint_batch(tmp_path):
     one, two = launch(tmp_path, 1), launch(tmp_path, 2)
     assert one.keys() == two.keys()

@@ -57,6 +57,7 @@ def test_run_holds_what_it_promises(store, tmp_path):
     assert any(not torch.equal(before[k], after[k]) for k in before)
 
 
+@pytest.mark.slow
 def test_killed_ten_times_at_random_moments_gives_the_uninterrupted_weights(store, tmp_path):
     """SIGKILL of a real process, ten times, then to the end: bit for bit the run that nobody disturbed."""
     epochs = 30
@@ -94,6 +95,7 @@ def test_killed_ten_times_at_random_moments_gives_the_uninterrupted_weights(stor
     assert logs[0] == logs[1]
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_a_resumable_run_and_says_how(store, tmp_path):
     words = ["pretrain", "moco", store.path, "--epochs", 30, *TINY, "--set", "loop.save_seconds=1000"]
     cli(*words, "--out", tmp_path / "whole")
@@ -184,6 +186,7 @@ def test_batch_larger_than_the_set(store, tmp_path):
     assert not (tmp_path / "run").exists()  # so that the mended command finds its folder free
 
 
+@pytest.mark.slow
 def test_unknown_words_are_answered_with_the_known_ones(store, tmp_path):
     one_paragraph(cli("pretrain", "mocco", store.path, check=False), "mocco", "Did you mean 'moco'?")
     one_paragraph(

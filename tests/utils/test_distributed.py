@@ -112,6 +112,7 @@ def launch(tmp_path: Path, size: int, cell: str, kind: str = "moco", worker: str
     return logs[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("cell", "kind"),
     [("gru", "moco"), ("lstm", "moco"), ("gru", "cmd"), ("gru", "halp"), ("gru", "halp with cmd"), ("lstm", "hico")],
@@ -136,6 +137,7 @@ def test_rows_gathered_with_gradient_from_two_processes_equal_those_of_one(tmp_p
         torch.testing.assert_close(two[name], one[name])
 
 
+@pytest.mark.slow
 def test_torchrun_trains_one_run_with_two_processes(tmp_path):
     """The real launcher and command line: one folder, one log, weights that embed."""
     store, run = make_store(tmp_path / "swing"), tmp_path / "run"

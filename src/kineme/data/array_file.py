@@ -35,7 +35,7 @@ class Growing:
     def __enter__(self) -> Growing:
         return self
 
-    def __exit__(self, *exception) -> None:
+    def __exit__(self, *exception: object) -> None:
         with contextlib.suppress(OSError):  # a full disk was reported when it was met
             self._file.close()
 

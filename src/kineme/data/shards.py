@@ -48,7 +48,7 @@ class Options:
     table: Mapping[str, Any] | None = None
     faithful: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         formats = registry.names("io")
         if self.format is not None and self.format not in formats:
             raise InputError(

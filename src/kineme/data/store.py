@@ -77,7 +77,7 @@ class Store:
     def __repr__(self) -> str:
         return f"Store({str(self.path)!r}, {len(self)} clips, {len(self.frames)} frames, {self.layout.name})"
 
-    def __reduce__(self):  # a copy in another process maps the same files
+    def __reduce__(self) -> tuple:  # a copy in another process maps the same files
         return Store, (self.path,)
 
     @property

@@ -74,7 +74,7 @@ class Hierarchical(Encoder):
         per_person: bool = False
         confidence: bool = False
 
-        def __post_init__(self):
+        def __post_init__(self) -> None:
             positive(self, "encoder", "hidden", "granularities", "frames", "layers", "heads")
             parts = self.heads if self.cell == "transformer" else 2
             if self.hidden % parts or self.hidden % 2:

@@ -75,7 +75,7 @@ class PoseMLP(Encoder):
         nose: bool = True
         max_norm: float = 0.0
 
-        def __post_init__(self):
+        def __post_init__(self) -> None:
             positive(self, "encoder", "width", "blocks", "dim")
             if not 0 <= self.dropout < 1:
                 raise InputError("encoder.dropout", f"{self.dropout}", "0 or more, less than 1")
@@ -182,7 +182,7 @@ class Residual(nn.Module):
         self.head = nn.Linear(width, outputs)
 
     def forward(self, x: Tensor, apart: bool = False) -> Tensor:
-        for first, second in self.blocks:  # type: ignore[misc, has-type] # mypy does not know what is in a ModuleList
+        for first, second in self.blocks:  # type: ignore[misc] # mypy does not know what is in a ModuleList
             x = second(first(x, apart), apart) + x  # type: ignore[has-type]
         return self.head(x)
 

@@ -39,7 +39,7 @@ class Recurrent(Encoder):
         layers: int = 3
         persons: int | None = None
 
-        def __post_init__(self):
+        def __post_init__(self) -> None:
             positive(self, "encoder", "hidden", "layers")
 
     def __init__(self, settings: Settings, layout: Layout, coords: int):

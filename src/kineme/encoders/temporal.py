@@ -40,7 +40,7 @@ class Temporal(Encoder):
         mask_padding: bool = True
         persons: int | None = None
 
-        def __post_init__(self):
+        def __post_init__(self) -> None:
             positive(self, "encoder", "width")
 
     def __init__(self, settings: Settings, layout: Layout, coords: int):

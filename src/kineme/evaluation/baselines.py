@@ -43,8 +43,6 @@ def make(form: str, store: Store, train: np.ndarray) -> HandCrafted | Keypoints:
     if form not in FORMS:
         raise InputError("hand-made features", f"form {form!r}", f"one of {', '.join(FORMS)}")
     if form == "keypoints":
-        pass
-
         return Keypoints()
     plain = HandCrafted(upright=form == "reduced")
     if form == "positions":

@@ -64,7 +64,7 @@ class Settings:
     faithful: bool = False
     clips: tuple[int, ...] = ()
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         plain.positive(self, "reproduce", "init_epochs")
         if len(self.clips) not in (0, 2):
             raise InputError("reproduce.clips", f"{self.clips}", "two numbers, of the training and the test part")

@@ -58,7 +58,7 @@ class Options:
     faithful: bool = False
     table: Mapping[str, Any] | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.labels is not None:
             object.__setattr__(self, "labels", Path(self.labels))
 

@@ -69,9 +69,8 @@ def read(path: Path, options: Options) -> Iterator[Motion]:
     known = NAME.fullmatch(path.stem)
     recording: dict[str, Any] = {"dataset": "pku_mmd"} if known else {}
     video = known["video"] if known else path.stem
-    shared: dict[str, Any] = dict(
-        layout=layout.layout("ntu25"), fps=30.0, up="+y", unit="m", camera=known["camera"] if known else None
-    )
+    shared: dict[str, Any] = {"layout": layout.layout("ntu25"), "fps": 30.0, "up": "+y", "unit": "m"}
+    shared["camera"] = known["camera"] if known else None
     where = label_file(path, options.labels)
     if where is None:
         extra = recording | {"recording": path.stem, "performance": video}

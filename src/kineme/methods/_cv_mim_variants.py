@@ -36,7 +36,7 @@ class Estimator(nn.Module):
             for _ in range(2)
         )
         for net in (self.mean, self.logvar):
-            net[0].bias.requires_grad_(False)  # type: ignore[union-attr] # the norm takes it off again
+            net[0].bias.requires_grad_(False)  # the norm takes it off again
         xavier_uniform(self, zero_bias=True)
 
     def forward(self, *sides: Tensor) -> list[Gaussian]:

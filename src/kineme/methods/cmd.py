@@ -84,7 +84,7 @@ class CMD(MoCo):
         views: ViewSettings = field(default_factory=ViewSettings)
         faithful: bool = False
 
-        def __post_init__(self):
+        def __post_init__(self) -> None:
             positive(self, "method", "dim", "queue", "temperature", "teacher", "student")
             neighbours(self.top, self.queue)
 

@@ -114,7 +114,7 @@ class CVMIM(Method):
         p_recorded_view: float = 0.0
         faithful: bool = False
 
-        def __post_init__(self):
+        def __post_init__(self) -> None:
             high = {"p_recorded_view": 1.0}
             for name in ("w_cross", "w_prior", "w_disentangle", "w_swap", "w_kl", "positive_radius", "p_recorded_view"):
                 value, most = getattr(self, name) or 0.0, high.get(name, float("inf"))

@@ -66,7 +66,7 @@ class HaLP(MoCo):
         student: float = 0.1
         weight: float = 1.0
 
-        def __post_init__(self):
+        def __post_init__(self) -> None:
             super().__post_init__()
             positive(self, "method", "recent", "every", "positives", "ignore", "skip", "teacher", "student")
             neighbours(self.top, self.queue)

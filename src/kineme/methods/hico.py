@@ -113,7 +113,7 @@ class HiCo(Method):
         temperature: float = 0.2
         levels: tuple[str, ...] = tuple(LEVELS)
 
-        def __post_init__(self):
+        def __post_init__(self) -> None:
             super().__post_init__()
             if not self.levels or not set(self.levels) <= set(LEVELS) or len(set(self.levels)) < len(self.levels):
                 raise InputError("method.levels", f"{list(self.levels)}", f"some of {', '.join(LEVELS)}")

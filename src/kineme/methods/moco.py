@@ -83,7 +83,7 @@ class MoCo(Method):
         views: ViewSettings = field(default_factory=ViewSettings)
         faithful: bool = False
 
-        def __post_init__(self):
+        def __post_init__(self) -> None:
             positive(self, "method", "dim", "queue", "temperature")
             if not 0 <= self.momentum <= 1:
                 raise InputError("method.momentum", f"{self.momentum}", "a number from 0 to 1")

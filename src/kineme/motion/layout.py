@@ -50,7 +50,7 @@ class Layout:
     root: tuple[int, ...] = (0,)
     parts: Mapping[str, tuple[int, ...]] = field(default_factory=dict, hash=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         where, count = f"layout {self.name!r}", len(self.joints)
         if not all(isinstance(joint, str) for joint in self.joints):
             raise InputError(where, f"joints = {_short(self.joints)}", "names")

@@ -57,7 +57,7 @@ class Motion:
     source: str = ""
     extra: Mapping[str, Any] = field(default_factory=dict)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not isinstance(self.source, str):
             raise InputError("motion", f"source of type {type(self.source).__name__}", "a str")
         where = self.source or "motion"
@@ -103,7 +103,7 @@ class Motion:
     def coords(self) -> int:
         return self.joints.shape[3]
 
-    def with_(self, **changes) -> Motion:
+    def with_(self, **changes: Any) -> Motion:
         """A copy with some fields replaced, validated again."""
         return replace(self, **changes)
 

@@ -89,7 +89,7 @@ def update_statistics(encoder: nn.Module, batches: Iterable[Any]) -> None:
     encoder.eval()
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
-        norm.running_mean.zero_(), norm.running_var.fill_(1), norm.num_batches_tracked.zero_()  # type: ignore[union-attr, operator]
+        norm.running_mean.zero_(), norm.running_var.fill_(1), norm.num_batches_tracked.zero_()  # type: ignore[union-attr]
         norm.momentum = None
         norm.train()
     for batch in batches:

@@ -127,10 +127,14 @@ def report(run: str | os.PathLike) -> str:
         more = f", {encoder['granularities']} granularities of {encoder['frames']} frames"
         more += f", {encoder['heads']} heads (not in the file)" if encoder["cell"] == "transformer" else ""
     lines = [
-        f"{made['file']}: epoch {'unknown' if made['epoch'] is None else made['epoch']}, "
-        f"{made['mapped']} tensors mapped, sha256 {made['sha256'][:12]}",
-        f"  {encoder['layers']} layers of {encoder['cell']}, hidden {encoder['hidden']}{more}; "
-        f"{card['persons']} persons of {len(card['layout']['joints'])} joints ({card['layout']['name']})",
+        (
+            f"{made['file']}: epoch {'unknown' if made['epoch'] is None else made['epoch']}, "
+            f"{made['mapped']} tensors mapped, sha256 {made['sha256'][:12]}"
+        ),
+        (
+            f"  {encoder['layers']} layers of {encoder['cell']}, hidden {encoder['hidden']}{more}; "
+            f"{card['persons']} persons of {len(card['layout']['joints'])} joints ({card['layout']['name']})"
+        ),
         *(f"  {name} -> {stream}" for name, stream in made["encoders"].items()),
     ]
     aside = ", ".join(f"{room} ({count})" for room, count in made["aside"].items())

@@ -48,7 +48,7 @@ class Loop:
     precision: Literal["fp32", "bf16"] = "fp32"
     save_seconds: float = 20.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         plain.positive(self, "loop", "epochs", "batch", "lr")
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -63,19 +65,23 @@ def gather_together(group: ProcessGroup, *groups: Sequence[Tensor]) -> list[list
 
 
 def current() -> ProcessGroup:
-    """The world of the running process group, or the world of one."""
+    """The running process group, or the group of one."""
     if dist.is_available() and dist.is_initialized():
         return ProcessGroup(dist.get_rank(), dist.get_world_size())
     return ProcessGroup()
 
 
 def start() -> ProcessGroup:
-    """Join the process group that ``torchrun`` prepared (environment variables); otherwise the world of one."""
+    """Join the process group that ``torchrun`` prepared (environment variables); otherwise the group of one.
+
+    The group lasts as long as the process, for any number of training runs, and is left when Python ends.
+    """
     if "RANK" in os.environ and "WORLD_SIZE" in os.environ and not dist.is_initialized():
         cuda = torch.cuda.is_available()
         if cuda:
             torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
         dist.init_process_group("nccl" if cuda else "gloo")
+        atexit.register(stop)  # a group whose threads still run when the interpreter goes down aborts the process
     return current()
 
 
@@ -91,13 +97,13 @@ class _Sum(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, value: Tensor) -> Tensor:
+    def forward(ctx: Any, value: Tensor) -> Tensor:
         value = value.clone()
         dist.all_reduce(value)
         return value
 
     @staticmethod
-    def backward(ctx, *grads: Tensor) -> Tensor:
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
         grad = grads[0].contiguous().clone()
         dist.all_reduce(grad)
         return grad
@@ -107,14 +113,14 @@ class _Gathered(torch.autograd.Function):
     """All-gather whose gradient is the all-reduced gradient of this process' rows."""
 
     @staticmethod
-    def forward(ctx, rows: Tensor, rank: int, size: int) -> Tensor:
+    def forward(ctx: Any, rows: Tensor, rank: int, size: int) -> Tensor:
         ctx.rank, ctx.rows = rank, len(rows)
         parts = [torch.empty_like(rows) for _ in range(size)]
         dist.all_gather(parts, rows.contiguous())
         return torch.cat(parts)
 
     @staticmethod
-    def backward(ctx, *grads: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
         grad = grads[0].contiguous().clone()
         dist.all_reduce(grad)
         return grad[ctx.rank * ctx.rows : (ctx.rank + 1) * ctx.rows], None, None

@@ -25,5 +25,5 @@ class InputError(ValueError):
             text += f" {hint}" if hint.endswith(("?", "!")) else f" {hint.rstrip('.')}."
         super().__init__(text)
 
-    def __reduce__(self):  # exceptions travel between prepare's processes
+    def __reduce__(self) -> tuple:  # exceptions travel between prepare's processes
         return (InputError, (self.where, self.found, self.expected, self.hint))

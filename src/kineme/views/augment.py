@@ -59,7 +59,7 @@ class ViewSettings:
     rotate: float = 0.0
     noise: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         any_size = math.inf
         ranges = {
             "frames": (1, any_size),

@@ -48,9 +48,9 @@ class CameraSettings:
     min_depth: float = 0.5
     joint_dropout: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         positive(self, "cameras", "distance_min")
-        wanted = {
+        wanted: dict[str, tuple[float, float]] = {
             "azimuth": (0, 180),
             "elevation": (0, 180),
             "roll": (0, 180),

@@ -357,6 +357,7 @@ def runs(store, tmp_path_factory) -> dict[str, Path]:
     return {name: folder / name for name in (*NAMES, "cmd")}
 
 
+@pytest.mark.slow
 def test_separate_runs_and_one_of_three_streams(store, runs, tmp_path):
     """Both ways of having three streams, from training to the table, and again the same from Python."""
     separate = ",".join(str(runs[name]) for name in NAMES)

@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> None:
             "Clone it and run `make bench`",
         )
     sys.path.insert(0, str(folder))
-    from run import main as measure  # type: ignore[import-not-found]
+    from run import main as measure
 
     words = [f"--{name}" for name in ("published", "record", "quick") if getattr(args, name)]
     if args.json:

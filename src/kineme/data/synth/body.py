@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -163,7 +163,7 @@ def frame(yaw: np.ndarray, pitch: np.ndarray, roll: np.ndarray) -> np.ndarray:
     )
 
 
-def carry(rotation: np.ndarray, vector) -> np.ndarray:
+def carry(rotation: np.ndarray, vector: Any) -> np.ndarray:
     """Rotate a vector, three broadcastable arrays or one [3, n, T], by [3, 3, n, T] -> [3, n, T]."""
     return rotation[:, 0] * vector[0] + rotation[:, 1] * vector[1] + rotation[:, 2] * vector[2]
 
@@ -239,7 +239,9 @@ def stand(
     return Pose({name: place + travel for name, place in points.items()}, upright, c, size)
 
 
-def _leg(c, size, pelvis, yaw, side, sign) -> dict[str, np.ndarray]:
+def _leg(
+    c: Mapping[str, Any], size: Mapping[str, Any], pelvis: np.ndarray, yaw: Any, side: str, sign: float
+) -> dict[str, np.ndarray]:
     """One leg; its angles are measured against the vertical, so a foot that is meant to be flat is flat.
 
     ``spread`` is that of the straight leg; however the leg bends, the foot keeps its distance from the middle.
@@ -255,7 +257,7 @@ def _leg(c, size, pelvis, yaw, side, sign) -> dict[str, np.ndarray]:
     sin_out = np.clip(sin_out / (np.maximum(down, 0.4 * straight) * np.maximum(cos_toe, 0.5)), -0.45, 0.65)
     cos_out = np.sqrt(1 - sin_out * sin_out)
 
-    def turned(left, up, forward):
+    def turned(left: Any, up: Any, forward: Any) -> np.ndarray:
         return np.stack([left * cos_turn + forward * sin_turn, up, forward * cos_turn - left * sin_turn])
 
     hip = carry(pelvis, [sign * size["hip"], 0, 0])
@@ -270,7 +272,9 @@ def _leg(c, size, pelvis, yaw, side, sign) -> dict[str, np.ndarray]:
     return points
 
 
-def _root(points, c, yaw, valid, fps) -> np.ndarray:
+def _root(
+    points: Mapping[str, np.ndarray], c: Mapping[str, Any], yaw: Any, valid: np.ndarray, fps: float
+) -> np.ndarray:
     """Pelvis position [3, n, T] from the contact points of both feet, which are given relative to the pelvis."""
     pads = np.stack([points[f"{side}_{pad}"] for side in ("left", "right") for pad in PADS])  # [4, 3, n, T]
     height = pads[:, 1]
@@ -338,7 +342,7 @@ def reach(
     return points
 
 
-def _bulge(along, upright, sign, lift) -> np.ndarray:
+def _bulge(along: np.ndarray, upright: np.ndarray, sign: float, lift: Any) -> np.ndarray:
     """Which way the elbow stands off the line from shoulder to wrist: [3, n, T], a unit vector across ``along``.
 
     The direction at rest, an arm held half forward, is carried along the shortest turn from there. So the only
@@ -385,7 +389,7 @@ def meet(poses: Sequence[Pose], touch: np.ndarray, heading: np.ndarray, palms: b
     return [reach(poses[0], {"right": middle - 0.5 * gap}, touch), reach(other, {"right": middle + 0.5 * gap}, touch)]
 
 
-def _around(path, shoulder, upright, size) -> np.ndarray:
+def _around(path: np.ndarray, shoulder: np.ndarray, upright: np.ndarray, size: Mapping[str, Any]) -> np.ndarray:
     """Lead a wrist's path around the trunk, taken as an upright elliptic cylinder below the shoulders."""
     place = path + shoulder
     left = (place * upright[:, 0]).sum(0)

@@ -40,7 +40,7 @@ class Settings:
     part: str = "pose"
     cameras: CameraSettings = field(default_factory=CameraSettings)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not self.gallery > 1 or not self.k or min(self.k) < 1:
             raise InputError(
                 "pose_retrieval",

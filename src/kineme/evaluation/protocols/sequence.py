@@ -59,7 +59,7 @@ class Training:
     part: str = "pose"
     mask_padding: bool = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("width", "every", "frames", "steps", "batch", "lr"):
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):

@@ -40,7 +40,7 @@ class Settings:
     C: float = 0.05
     draw: CameraSettings = field(default_factory=CameraSettings)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, least in (("frames", 1), ("poses", 2), ("sectors", 2)):
             if getattr(self, name) < least:
                 raise InputError(f"viewpoint.{name}", str(getattr(self, name)), f"{least} or more")
