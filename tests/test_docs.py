@@ -221,3 +221,11 @@ def test_python_runs(page, tmp_path, monkeypatch):
     short = re.sub(r"epochs=\d+|progress=True", "epochs=1", code)
     assert short != code
     exec(compile(short, page, "exec"), {})
+
+
+def test_the_site_names_every_page():
+    """mkdocs.yml lists every page; `make docs` checks the links of all of them."""
+    listed = set(re.findall(r"[\w/-]+\.md", (ROOT / "mkdocs.yml").read_text(encoding="utf-8")))
+    assert listed == {path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")}
+    reference = {path.stem for path in (ROOT / "docs" / "api").glob("*.md")} - {"index"}
+    assert reference == set(import_graph().order())
