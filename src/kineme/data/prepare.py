@@ -121,6 +121,11 @@ def prepare(
     Raises:
         InputError: nothing readable, several layouts without ``layout``, a wrong argument, ``dest`` is something else,
             no room on the disk (what was done is kept for the next call).
+
+    Example:
+        >>> made = kineme.prepare(kineme.synth.write("raw", 6), "prepared")
+        >>> len(made)
+        6
     """
     labels = None if labels is None else os.fspath(labels)
     plan = _plan(Path(src), Path(os.path.abspath(dest)), format, normalise, labels, layout, table, faithful)
@@ -139,7 +144,12 @@ def prepare(
 
 
 def report(store: Store) -> Report:
-    """What came of the preparation of a store, read from its card and ``skipped.jsonl``."""
+    """What came of the preparation of a store, read from its card and ``skipped.jsonl``.
+
+    Example:
+        >>> report(store).clips
+        48
+    """
     names = ("skipped.jsonl", "set_aside.jsonl")  # the second is what Kineme 0.1.0 wrote
     found = next((store.path / name for name in names if (store.path / name).exists()), None)
     lines = map(json.loads, found.read_bytes().splitlines() if found else [])

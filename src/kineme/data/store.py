@@ -42,6 +42,12 @@ class Store:
 
     Raises:
         InputError: a file is missing, cut short, or not of this kind. Changed bytes are found by :meth:`verify` only.
+
+    Example:
+        >>> len(store), store.layout.name, store.frames.shape[1:]
+        (48, 'ntu25', (2, 25, 3))
+        >>> store.motion(0).label == store.column("label")[0]
+        True
     """
 
     def __init__(self, path: str | os.PathLike):
@@ -106,6 +112,10 @@ class Store:
 
         Raises:
             InputError: no such column.
+
+        Example:
+            >>> store.column("label").shape
+            (48,)
         """
         names = self.clips.column_names
         if name not in names:
@@ -126,7 +136,12 @@ class Store:
         return self.clips["id"].to_pylist()
 
     def motion(self, i: int) -> Motion:
-        """One clip as a Motion of M persons; its ``source`` is the clip's id, its ``extra`` every further value."""
+        """One clip as a Motion of M persons; its ``source`` is the clip's id, its ``extra`` every further value.
+
+        Example:
+            >>> store.motion(3).joints.shape[1:]
+            (2, 25, 3)
+        """
         if not -len(self) <= i < len(self):
             raise IndexError(f"clip {i} of a store of {len(self)} clips")
         i %= len(self)
@@ -152,6 +167,9 @@ class Store:
 
         Raises:
             InputError: names the first file of which a byte has changed.
+
+        Example:
+            >>> store.verify()  # silent: every byte is as it was written
         """
         card = _read_card(self.path / "card.json")
         if (self.path / "card.json").read_bytes() != _dump(card) or card.get("check") != _check(card):
@@ -183,7 +201,12 @@ class Store:
 
 
 def open(path: str | os.PathLike) -> Store:
-    """Open a store; see :class:`Store`."""
+    """Open a store; see :class:`Store`.
+
+    Example:
+        >>> kineme.open(store.path).hash == store.hash
+        True
+    """
     return Store(path)
 
 

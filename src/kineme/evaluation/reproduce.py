@@ -133,6 +133,13 @@ def reproduce(
     Raises:
         InputError: no such recipe, settings or data; a run or store under ``out`` with other settings.
         KeyboardInterrupt: after Ctrl-C; call again to go on.
+
+    Example:
+        >>> kineme.reproduce("moco_nwucla", "nw-ucla/")["figures"]  # doctest: +SKIP
+        >>> kineme.reproduce("no-such-recipe", "raw/")
+        Traceback (most recent call last):
+            ...
+        kineme.utils.errors.InputError: ...
     """
     out = Path(out)
     changes = plain.assignments(settings)

@@ -54,6 +54,11 @@ def evaluate(
 
     Raises:
         InputError: an unknown protocol, setting or split; an empty side; what a protocol refuses.
+
+    Example:
+        >>> rows = kineme.evaluate(model, store, ["knn"])
+        >>> sorted({row["features"] for row in rows})
+        ['hand-crafted', 'trained', 'untrained']
     """
     models = [models] if hasattr(models, "embed") else list(models)
     if not models or not protocols or seeds < 1:

@@ -39,6 +39,10 @@ def load(run: str | Path, device: str | None = None) -> Model:
 
     Raises:
         InputError: no run there, unfinished, weights that do not fit, or damaged ones.
+
+    Example:
+        >>> kineme.load(run, device="cpu").layout.name
+        'ntu25'
     """
     return Model.open(Path(run), device)
 
@@ -51,6 +55,11 @@ class Model:
         card: the run's card.
         path: the run's folder, or None.
         hash: identifies the weights.
+
+    Example:
+        >>> model = kineme.load(run, device="cpu")
+        >>> model.embed(store).shape == (len(store), model.dim)
+        True
     """
 
     def __init__(self, encoder: Encoder, card: dict[str, Any], path: Path | None, hash: str):
@@ -84,7 +93,12 @@ class Model:
         return cls(encoder.to(device), card, run, sha256(run / weights))
 
     def untrained(self) -> Model:
-        """The run's own encoder before training: same seed, batch-norm statistics of the training clips."""
+        """The run's own encoder before training: same seed, batch-norm statistics of the training clips.
+
+        Example:
+            >>> model.untrained().dim == model.dim
+            True
+        """
         if self.path is None:
             raise InputError("model", "no run on disk", "a model opened with kineme.load")
         return Model.open(self.path, str(self.device), "initial.safetensors")
@@ -124,6 +138,12 @@ class Model:
 
         Raises:
             InputError: another layout, number of coordinates or normalisation than the run's.
+
+        Example:
+            >>> model.embed(store, rows=[0, 1, 2]).shape == (3, model.dim)
+            True
+            >>> model.embed(motion).shape == (1, model.dim)  # one motion in memory
+            True
         """
         clips = self._clips(what)
         cached = self._cache(clips.hash, crop) if isinstance(clips, Store) else None
@@ -184,7 +204,12 @@ class Model:
         return parts[part][:, 0].float().cpu().numpy()
 
     def fitted(self, motion: Motion) -> Motion:
-        """A motion in the run's layout, with the run's normalisation."""
+        """A motion in the run's layout, with the run's normalisation.
+
+        Example:
+            >>> model.fitted(motion).layout.name
+            'ntu25'
+        """
         if motion.layout.joints != self.layout.joints:
             mapping = joint_map.joint_map(motion.layout, self.layout)
             if len(mapping.missing) == len(self.layout):

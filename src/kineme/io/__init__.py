@@ -64,7 +64,12 @@ class Options:
 
 
 def readers() -> dict[str, Any]:
-    """The readers by name, those of plug-ins among them, imported (which needs numpy only)."""
+    """The readers by name, those of plug-ins among them, imported (which needs numpy only).
+
+    Example:
+        >>> "bvh" in readers()
+        True
+    """
     return _readers(tuple(registry.names("io")))
 
 
@@ -78,6 +83,11 @@ def detect(path: str | os.PathLike) -> str:
 
     Raises:
         InputError: missing, empty, or of no known format; the message lists the formats.
+
+    Example:
+        >>> folder = kineme.synth.write("detected", 1, cameras=0, format="bvh")
+        >>> detect(next(folder.glob("*.bvh")))
+        'bvh'
     """
     path = Path(path)
     is_folder, ending = _is_folder(path), path.suffix.lower()
@@ -115,6 +125,11 @@ def read_all(path: str | os.PathLike, format: str | None = None, options: Option
 
     Raises:
         InputError: at once if there is no such file or format, else when the clip at fault is reached.
+
+    Example:
+        >>> folder = kineme.synth.write("many", 3)
+        >>> [motion.joints.shape[2] for motion in kineme.read_all(folder / "synth.npz")]
+        [25, 25, 25]
     """
     return _naming(Path(path), _reader(Path(path), format).read(Path(path), options or Options()))
 
@@ -128,6 +143,12 @@ def read(path: str | os.PathLike, format: str | None = None, **options: Any) -> 
 
     Raises:
         InputError: not readable, or more than one clip.
+
+    Example:
+        >>> folder = kineme.synth.write("one", 1, format="ntu")
+        >>> clip = kineme.read(next(folder.glob("*.skeleton")))
+        >>> clip.layout.name, clip.fps
+        ('ntu25', 30.0)
     """
     clips = list(itertools.islice(read_all(path, format, Options(**options)), 2))
     if len(clips) != 1:
@@ -152,6 +173,10 @@ def sources(root: str | os.PathLike, format: str | None = None) -> Iterator[Path
 
     Raises:
         InputError: a folder that cannot be listed.
+
+    Example:
+        >>> [path.name for path in sources(kineme.synth.write("found", 3))]
+        ['synth.npz']
     """
     takers = [
         reader for name, reader in readers().items() if getattr(reader, "folder", False) and format in (None, name)

@@ -128,7 +128,12 @@ class Layout:
 
 
 def layouts() -> tuple[str, ...]:
-    """Names of the built-in layouts."""
+    """Names of the built-in layouts.
+
+    Example:
+        >>> "coco17" in layouts()
+        True
+    """
     return tuple(_data()["layout"])
 
 
@@ -137,6 +142,11 @@ def layout(name: str) -> Layout:
 
     Raises:
         InputError: no such layout; the message lists those that exist.
+
+    Example:
+        >>> ntu = kineme.layout("ntu25")
+        >>> len(ntu), ntu.joints[:2]
+        (25, ('spine_base', 'spine_mid'))
     """
     if name not in layouts():
         raise InputError(
@@ -167,6 +177,10 @@ def free(joints: Sequence[str], parents: Sequence[int], name: str = "free") -> L
 
     Raises:
         InputError: no joints, or parents that are no tree.
+
+    Example:
+        >>> free(["hips", "chest", "head"], [-1, 0, 1]).parents
+        (-1, 0, 1)
     """
     joints, parents = _distinct([str(joint) for joint in joints]), tuple(parents)
     found = {word: i for i, word in enumerate(_stated(joints) or _canonical(joints))}

@@ -42,6 +42,12 @@ class Motion:
 
     Raises:
         InputError: wrong shape or type, values that are not finite, an unknown axis or unit.
+
+    Example:
+        >>> import numpy as np, kineme
+        >>> still = kineme.Motion(np.zeros((60, 1, 25, 3)), kineme.layout("ntu25"), fps=30, label="stand")
+        >>> len(still), still.persons, still.coords
+        (60, 1, 3)
     """
 
     joints: np.ndarray
@@ -104,7 +110,12 @@ class Motion:
         return self.joints.shape[3]
 
     def with_(self, **changes: Any) -> Motion:
-        """A copy with some fields replaced, validated again."""
+        """A copy with some fields replaced, validated again.
+
+        Example:
+            >>> motion.with_(label="greet").label
+            'greet'
+        """
         return replace(self, **changes)
 
     # ---------------------------------------------------------------------------------------------------- in time
@@ -114,6 +125,10 @@ class Motion:
 
         Raises:
             InputError: not ``0 <= start < end <= len(motion)``.
+
+        Example:
+            >>> len(motion.slice(10, 30))
+            20
         """
         if not (_whole(start) and _whole(end) and 0 <= start < end <= len(self)):
             raise InputError(
@@ -133,6 +148,10 @@ class Motion:
 
         Raises:
             InputError: the motion has no ``fps``, the new one is no positive number, or gives over ten million frames.
+
+        Example:
+            >>> motion.fps, motion.resample(10).fps
+            (30.0, 10.0)
         """
         where = self.source or "motion"
         if self.fps is None:
@@ -164,6 +183,10 @@ class Motion:
 
         Raises:
             InputError: ``frames`` is not a whole number from 1 to ten million.
+
+        Example:
+            >>> motion.resize(64).joints.shape
+            (64, 2, 25, 3)
         """
         if not _whole(frames) or not 1 <= frames <= MAX_FRAMES:
             raise InputError("resize", f"{frames!r} frames", f"a whole number above 0, at most {MAX_FRAMES}")
@@ -191,6 +214,12 @@ class Motion:
 
         Raises:
             InputError: ``per_second`` and no ``fps``.
+
+        Example:
+            >>> motion.velocity().shape == motion.joints.shape
+            True
+            >>> motion.velocity(per_second=True)[-1].any()  # the last frame is 0
+            np.False_
         """
         if per_second and self.fps is None:
             raise InputError(
@@ -215,6 +244,11 @@ class Motion:
 
         Raises:
             InputError: the root is not seen in any frame.
+
+        Example:
+            >>> root = motion.centre().joints[:, 0, list(motion.layout.root)].mean(1)
+            >>> bool(abs(root).max() < 1e-6)
+            True
         """
         root = list(self.layout.root)
         seen = np.all(self.confidence[:, :, root] > 0, axis=2)  # [T, M]
@@ -238,6 +272,10 @@ class Motion:
 
         Raises:
             InputError: x points up.
+
+        Example:
+            >>> bool((motion.mirror().mirror().joints == motion.joints).all())
+            True
         """
         if self.up in ("+x", "-x"):
             raise InputError(self.source or "motion", f"up axis {self.up!r}", "an up axis across x, which is mirrored")
@@ -253,7 +291,12 @@ class Motion:
         return self.with_(joints=joints, confidence=confidence)
 
     def bones(self) -> np.ndarray:
-        """Joint minus its parent, float32 ``[T, M, V, C]``; 0 where the tree begins and where either is missing."""
+        """Joint minus its parent, float32 ``[T, M, V, C]``; 0 where the tree begins and where either is missing.
+
+        Example:
+            >>> motion.bones().shape == motion.joints.shape
+            True
+        """
         parents = np.asarray(self.layout.parents)
         parents = np.where(parents < 0, np.arange(len(parents)), parents)
         seen = (self.confidence > 0) & (self.confidence[:, :, parents] > 0)
@@ -267,6 +310,12 @@ class Motion:
 
         Raises:
             InputError: the map starts from another layout.
+
+        Example:
+            >>> from kineme.motion.joint_map import joint_map
+            >>> coco = kineme.layout("coco17")
+            >>> motion.to_layout(joint_map(motion.layout, coco)).joints.shape[2]
+            17
         """
         if self.layout.joints != mapping.source.joints:
             raise InputError(

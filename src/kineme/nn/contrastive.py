@@ -20,6 +20,12 @@ def infonce(query: Tensor, positives: Tensor, negatives: Tensor, temperature: fl
 
     Returns:
         loss ``[B]``, and ``[B]`` bool: the best positive is nearer than every negative.
+
+    Example:
+        >>> query, negatives = torch.eye(4)[:2], torch.eye(4)[2:]
+        >>> loss, nearest = infonce(query, query, negatives, temperature=0.1)
+        >>> loss.shape, nearest.tolist()
+        (torch.Size([2]), [True, True])
     """
     query, positives, negatives = query.float(), positives.float(), negatives.float()
     if positives.dim() == 2:

@@ -68,6 +68,13 @@ def import_weights(
     Raises:
         InputError: not readable without executing something, names missing, unknown or of another shape (they are
             listed), an input that the layout does not divide, a folder that exists.
+
+    Example:
+        >>> run = kineme.import_weights("halp.pth.tar", "halp")  # doctest: +SKIP
+        >>> kineme.import_weights("absent.tar", "halp")
+        Traceback (most recent call last):
+            ...
+        kineme.utils.errors.InputError: absent.tar: ...
     """
     file, joints = Path(file), skeleton.layout(layout) if isinstance(layout, str) else layout
     out = Path(out) if out is not None else Path("runs") / f"{kind}-{file.name.split('.')[0]}"

@@ -14,6 +14,12 @@ class InputError(ValueError):
         found: what stands there.
         expected: what would have been right.
         hint: what the reader of the message can do about it.
+
+    Example:
+        >>> raise kineme.InputError("walk.bvh, line 3", "no channels", "a number", "Export it again")
+        Traceback (most recent call last):
+            ...
+        kineme.utils.errors.InputError: walk.bvh, line 3: no channels. Expected a number. Export it again.
     """
 
     def __init__(self, where: object, found: str, expected: str = "", hint: str = ""):

@@ -2,6 +2,9 @@
 
 What a figure looks like stands in :mod:`kineme.figures`. Pictures are ``.png``, ``.svg`` or ``.pdf``, films ``.gif``.
 Nothing here touches matplotlib's global state, so it can be called from a notebook, a server or a thread.
+
+Example:
+    >>> kineme.draw.strip(motion, "strip.png", title="one clip")
 """
 
 from __future__ import annotations
@@ -52,6 +55,9 @@ def strip(motion: Motion, to: str | Path | Axes, frames: int = FRAMES, title: st
 
     Raises:
         InputError: ``frames`` below 1, no joint seen at all, a file name of another kind.
+
+    Example:
+        >>> kineme.draw.strip(motion, "strip.png", frames=6)
     """
     figures = Figures(motion, frames)
     if isinstance(to, Axes):
@@ -61,7 +67,11 @@ def strip(motion: Motion, to: str | Path | Axes, frames: int = FRAMES, title: st
 
 
 def grid(motions: Sequence[Motion], path: str | Path, titles: Sequence[str] = (), frames: int = FRAMES) -> None:
-    """Several movements, one strip under the other, each with its title (by default its label) to the left."""
+    """Several movements, one strip under the other, each with its title (by default its label) to the left.
+
+    Example:
+        >>> kineme.draw.grid([motion, motion.mirror()], "grid.png", titles=["seen", "mirrored"])
+    """
     words = [[title] for title in titles or (str(motion.label or motion.source) for motion in motions)]
     _page([Figures(motion, frames) for motion in motions], words, [BLACK] * len(motions), path)
 
@@ -83,6 +93,9 @@ def neighbours(
         path: picture to write.
         titles: what stands in the place of the labels, query first.
         frames: figures of each row.
+
+    Example:
+        >>> kineme.draw.neighbours(motion, [(store.motion(1), 0.9)], "neighbours.png")
     """
     clips = [query, *(clip for clip, _ in hits)]
     named = [clip.label or (f"nearest {place}" if place else "query") for place, clip in enumerate(clips)]
@@ -117,6 +130,9 @@ def gif(
 
     Raises:
         InputError: no motion, no joint seen at all, another file name, a rate that is not positive.
+
+    Example:
+        >>> kineme.draw.gif(motion.slice(0, 10), "clip.gif")
     """
     motions = [motion] if isinstance(motion, Motion) else list(motion)
     if not motions or Path(path).suffix.lower() != ".gif" or not fps > 0:

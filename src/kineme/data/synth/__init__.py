@@ -3,6 +3,11 @@
 ``body`` holds proportions and kinematics, ``performance`` and ``actions`` what people do, ``stage`` who does it when,
 ``sensor`` which camera sees it and what is lost; ``io`` writes it to disk. Everything follows from the seed, and a clip
 does not depend on how many clips are generated.
+
+Example:
+    >>> clips = list(kineme.synth.generate(6, seed=0))
+    >>> clips[0].joints.shape[1:], clips[0].camera != clips[1].camera
+    ((1, 25, 3), True)
 """
 
 from __future__ import annotations
@@ -72,6 +77,11 @@ def generate(
 
     Raises:
         InputError: an unknown action or layout, or a number out of range.
+
+    Example:
+        >>> a, b = kineme.synth.generate(2, cameras=2, noise=1.0)  # one performance before two cameras
+        >>> a.label == b.label, a.extra["performance"] == b.extra["performance"]
+        (True, True)
     """
     names = _names(actions)
     _within(
@@ -121,6 +131,10 @@ def write(
 
     Returns:
         the folder.
+
+    Example:
+        >>> sorted(path.name for path in kineme.synth.write("clips", 4).iterdir())
+        ['synth.json', 'synth.npz']
     """
     motions = clips if isinstance(clips, Iterable) else generate(clips, **options)
     writers: dict[str, Callable[..., Path]] = {
