@@ -6,6 +6,7 @@ import doctest
 import importlib
 import inspect
 import pkgutil
+import re
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -57,3 +58,22 @@ def test_examples_run(words: dict[str, Any], tmp_path: Path, monkeypatch: pytest
 @pytest.mark.parametrize("name", sorted(set(kineme.__all__) - {"__version__"}))
 def test_every_public_name_has_an_example(name: str):
     assert ">>> " in (inspect.getdoc(getattr(kineme, name)) or "")
+
+
+def test_names_in_docstrings_exist():
+    """``:func:`kineme.x.y``` becomes a link on the site, where a name that is not there would pass unseen."""
+    named = {
+        (path.name, name)
+        for path in Path(kineme.__path__[0]).rglob("*.py")
+        for name in re.findall(r":(?:mod|func|class|meth|attr|data):`~?(kineme\.[\w.]+)`", path.read_text("utf-8"))
+    }
+    assert len(named) > 10
+    assert not [where for where in sorted(named) if not resolves(where[1])]
+
+
+def resolves(name: str) -> bool:
+    try:
+        pkgutil.resolve_name(name)
+    except (ImportError, AttributeError):
+        return False
+    return True

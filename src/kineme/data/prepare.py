@@ -103,10 +103,11 @@ def prepare(
         src: folder, searched with all folders in it, or file.
         dest: the store's folder.
         format: take every file as this format; by default each is recognised.
-        normalise: ``none``, ``general``, ``ntu``, ``image`` (:mod:`kineme.normalise`); by default what suits the
+        normalise: ``none``, ``general``, ``ntu``, ``image`` (:mod:`kineme.motion.normalise`); by default what suits the
             layout.
-        labels: a ``.csv`` or ``.tsv`` file (:mod:`kineme.labels`): one row for each clip with ``file`` (or ``source``,
-            ``id``), ``label``, ``subject``, ``camera`` and any further column; rows with ``start`` and ``end`` cut the
+        labels: a ``.csv`` or ``.tsv`` file (:mod:`kineme.data.labels`): one row for each clip with ``file`` (or
+            ``source``, ``id``),
+            ``label``, ``subject``, ``camera`` and any further column; rows with ``start`` and ``end`` cut the
             frames ``start .. end - 1`` out of a recording. Or the word ``folder``: a clip's label is the name of the
             folder that its file lies in. Or the path of label files as they belong to a format (PKU-MMD).
         layout: map every clip to this layout, by joint name; needed where files of several layouts come together.
@@ -122,7 +123,7 @@ def prepare(
         InputError: nothing readable, several layouts without ``layout``, a wrong argument, ``dest`` is something else,
             no room on the disk (what was done is kept for the next call).
 
-    Example:
+    Examples:
         >>> made = kineme.prepare(kineme.synth.write("raw", 6), "prepared")
         >>> len(made)
         6
@@ -146,7 +147,7 @@ def prepare(
 def report(store: Store) -> Report:
     """What came of the preparation of a store, read from its card and ``skipped.jsonl``.
 
-    Example:
+    Examples:
         >>> report(store).clips
         48
     """

@@ -43,7 +43,7 @@ class Store:
     Raises:
         InputError: a file is missing, cut short, or not of this kind. Changed bytes are found by :meth:`verify` only.
 
-    Example:
+    Examples:
         >>> len(store), store.layout.name, store.frames.shape[1:]
         (48, 'ntu25', (2, 25, 3))
         >>> store.motion(0).label == store.column("label")[0]
@@ -113,7 +113,7 @@ class Store:
         Raises:
             InputError: no such column.
 
-        Example:
+        Examples:
             >>> store.column("label").shape
             (48,)
         """
@@ -138,7 +138,7 @@ class Store:
     def motion(self, i: int) -> Motion:
         """One clip as a Motion of M persons; its ``source`` is the clip's id, its ``extra`` every further value.
 
-        Example:
+        Examples:
             >>> store.motion(3).joints.shape[1:]
             (2, 25, 3)
         """
@@ -168,7 +168,7 @@ class Store:
         Raises:
             InputError: names the first file of which a byte has changed.
 
-        Example:
+        Examples:
             >>> store.verify()  # silent: every byte is as it was written
         """
         card = _read_card(self.path / "card.json")
@@ -203,7 +203,7 @@ class Store:
 def open(path: str | os.PathLike) -> Store:
     """Open a store; see :class:`Store`.
 
-    Example:
+    Examples:
         >>> kineme.open(store.path).hash == store.hash
         True
     """

@@ -39,8 +39,8 @@ class Writer:
         layout: joints of every clip.
         persons: M; None takes the largest number among the clips. Clips with fewer are filled up with absent persons.
         coords: C, 2 or 3; None takes that of the first clip.
-        normalise: what was done to the motions (:func:`kineme.normalise.describe`), for the card.
-        splits: carried protocols ``{name: {"train": rule, "test": rule}}``; see :mod:`kineme.splits` for rules.
+        normalise: what was done to the motions (:func:`kineme.motion.normalise.describe`), for the card.
+        splits: carried protocols ``{name: {"train": rule, "test": rule}}``; see :mod:`kineme.data.splits` for rules.
         card: further entries of the card.
 
     Raises:

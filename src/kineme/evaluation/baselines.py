@@ -32,7 +32,7 @@ def make(form: str, store: Store, train: np.ndarray) -> HandCrafted | Keypoints:
     ``reduced``, for linear classifiers. 3-D: the same, but turned about the store's up axis only, so that the
     shoulders face the camera; then 100 principal components of the training rows.
 
-    ``keypoints``, for networks over time: the joints of each frame (:class:`kineme.evaluate._keypoints.Keypoints`).
+    ``keypoints``, for networks over time: the joints of each frame (:class:`kineme.evaluation.baselines.Keypoints`).
 
     2-D, the first two forms: the mean of the clip's joints becomes the origin, their deviation the unit, nothing is
     turned. Missing joints are interpolated in time; those that never appear in a clip lie at the origin.
@@ -190,7 +190,7 @@ class Keypoints:
     def frames(
         self, what: Clips | Motion, rows: np.ndarray | None = None, *, part: str = "pose"
     ) -> tuple[np.ndarray, np.ndarray]:
-        """float32 ``[F, 26 or 39]`` and int64 ``[n + 1]``, as :meth:`kineme.embed.Model.frames`; of all parts the same.
+        """float32 ``[F, 26 or 39]`` and int64 ``[n + 1]``, as ``Model.frames`` gives them; of all parts the same.
 
         Raises:
             InputError: a layout without shoulders or hips.

@@ -48,7 +48,7 @@ class Settings:
 
     Attributes:
         data: which set the raw files are of.
-        split: training and test part (:mod:`kineme.splits`).
+        split: training and test part (:mod:`kineme.data.splits`).
         protocols: how the encoder is scored (:mod:`kineme.evaluate`).
         init, init_epochs: the recipe whose first epochs are the beginning, and how many. Its method begins under this
             recipe's ``[loop]``, which counts epochs from there.
@@ -134,7 +134,7 @@ def reproduce(
         InputError: no such recipe, settings or data; a run or store under ``out`` with other settings.
         KeyboardInterrupt: after Ctrl-C; call again to go on.
 
-    Example:
+    Examples:
         >>> kineme.reproduce("moco_nwucla", "nw-ucla/")["figures"]  # doctest: +SKIP
         >>> kineme.reproduce("no-such-recipe", "raw/")
         Traceback (most recent call last):

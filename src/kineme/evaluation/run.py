@@ -55,7 +55,7 @@ def evaluate(
     Raises:
         InputError: an unknown protocol, setting or split; an empty side; what a protocol refuses.
 
-    Example:
+    Examples:
         >>> rows = kineme.evaluate(model, store, ["knn"])
         >>> sorted({row["features"] for row in rows})
         ['hand-crafted', 'trained', 'untrained']

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class ClipModel(Protocol):
-    """What a task asks of a model; :class:`kineme.embed.Model` and :class:`kineme.embed.Fused` have it.
+    """What a task asks of a model; :class:`kineme.inference.model.Model` and the ensemble have it.
 
     One whose vectors are made of several streams also has ``streams``: see :attr:`Task.streams`.
     """
@@ -28,7 +28,7 @@ class ClipModel(Protocol):
 
 
 class FrameModel(Protocol):
-    """What a task asks of a model whose unit is the frame; :class:`kineme.embed.Model` has it for such runs."""
+    """Asked of a model whose unit is the frame; :class:`kineme.inference.model.Model` has it for such runs."""
 
     def frames(self, what: Any, rows: np.ndarray | None = None, *, part: str = "pose") -> tuple[np.ndarray, np.ndarray]:
         """float32 ``[F, D]``, one code for each recorded frame of each of ``rows`` (default all) of a store, or of a

@@ -40,7 +40,7 @@ def load(run: str | Path, device: str | None = None) -> Model:
     Raises:
         InputError: no run there, unfinished, weights that do not fit, or damaged ones.
 
-    Example:
+    Examples:
         >>> kineme.load(run, device="cpu").layout.name
         'ntu25'
     """
@@ -56,7 +56,7 @@ class Model:
         path: the run's folder, or None.
         hash: identifies the weights.
 
-    Example:
+    Examples:
         >>> model = kineme.load(run, device="cpu")
         >>> model.embed(store).shape == (len(store), model.dim)
         True
@@ -95,7 +95,7 @@ class Model:
     def untrained(self) -> Model:
         """The run's own encoder before training: same seed, batch-norm statistics of the training clips.
 
-        Example:
+        Examples:
             >>> model.untrained().dim == model.dim
             True
         """
@@ -139,7 +139,7 @@ class Model:
         Raises:
             InputError: another layout, number of coordinates or normalisation than the run's.
 
-        Example:
+        Examples:
             >>> model.embed(store, rows=[0, 1, 2]).shape == (3, model.dim)
             True
             >>> model.embed(motion).shape == (1, model.dim)  # one motion in memory
@@ -206,7 +206,7 @@ class Model:
     def fitted(self, motion: Motion) -> Motion:
         """A motion in the run's layout, with the run's normalisation.
 
-        Example:
+        Examples:
             >>> model.fitted(motion).layout.name
             'ntu25'
         """

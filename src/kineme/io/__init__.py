@@ -66,7 +66,7 @@ class Options:
 def readers() -> dict[str, Any]:
     """The readers by name, those of plug-ins among them, imported (which needs numpy only).
 
-    Example:
+    Examples:
         >>> "bvh" in readers()
         True
     """
@@ -84,7 +84,7 @@ def detect(path: str | os.PathLike) -> str:
     Raises:
         InputError: missing, empty, or of no known format; the message lists the formats.
 
-    Example:
+    Examples:
         >>> folder = kineme.synth.write("detected", 1, cameras=0, format="bvh")
         >>> detect(next(folder.glob("*.bvh")))
         'bvh'
@@ -126,7 +126,7 @@ def read_all(path: str | os.PathLike, format: str | None = None, options: Option
     Raises:
         InputError: at once if there is no such file or format, else when the clip at fault is reached.
 
-    Example:
+    Examples:
         >>> folder = kineme.synth.write("many", 3)
         >>> [motion.joints.shape[2] for motion in kineme.read_all(folder / "synth.npz")]
         [25, 25, 25]
@@ -144,7 +144,7 @@ def read(path: str | os.PathLike, format: str | None = None, **options: Any) -> 
     Raises:
         InputError: not readable, or more than one clip.
 
-    Example:
+    Examples:
         >>> folder = kineme.synth.write("one", 1, format="ntu")
         >>> clip = kineme.read(next(folder.glob("*.skeleton")))
         >>> clip.layout.name, clip.fps
@@ -174,7 +174,7 @@ def sources(root: str | os.PathLike, format: str | None = None) -> Iterator[Path
     Raises:
         InputError: a folder that cannot be listed.
 
-    Example:
+    Examples:
         >>> [path.name for path in sources(kineme.synth.write("found", 3))]
         ['synth.npz']
     """

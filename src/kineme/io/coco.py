@@ -15,7 +15,7 @@ where there are several. Images are single photographs, each a clip of one frame
 says where they were found on the web, or if fewer than one number in twenty is there. Videos and photographs in which
 nobody is seen are no clips.
 
-**People** are followed by their track where everybody has one, else by position (:mod:`kineme.readers.people`); box and
+**People** are followed by their track where everybody has one, else by position (:mod:`kineme.io._tracking`); box and
 score of a whole person are passed over. **Layout**: what the joints are called, else their number: 17 ``coco17``; of
 Halpe's 26 and 136 and COCO-WholeBody's 133 COCO's 17, which stand first. Other names give a free layout.
 """

@@ -2,8 +2,8 @@
 
 The format (Shahroudy et al., CVPR 2016): the number of frames; then for each frame the number of bodies and for each
 body a line of 10 values, a line ``25`` and 25 lines of 12 values. A body's place in its frame is its slot; every slot
-becomes a person, and :mod:`kineme.normalise` chooses among them. Confidence is 1 for every joint of a body that is
-there: what the sensor calls inferred still has coordinates, and :func:`parse` gives the tracking states. The files
+becomes a person, and :mod:`kineme.motion.normalise` chooses among them. Confidence is 1 for every joint of a body that
+is there: what the sensor calls inferred still has coordinates, and :func:`parse` gives the tracking states. The files
 state no frame rate; the sensor records 30 frames per second.
 """
 

@@ -6,7 +6,7 @@ layout: 25 ``body25``, 18 ``openpose18``; tools that write the same files for ot
 at the head of Halpe's 26 or COCO-WholeBody's 133. A folder is a recording; one that holds several takes gives a clip
 for each, and takes that cannot be read are reported behind the others. A frame's file is also read alone.
 
-* People are followed by ``person_id`` where everybody has one, else by position (:mod:`kineme.readers.people`). Frames
+* People are followed by ``person_id`` where everybody has one, else by position (:mod:`kineme.io._tracking`). Frames
   without a file have nobody.
 * Coordinates stay as they are. Column ``coordinates``: ``px``, or ``0..1`` or ``-1..1`` where they were divided by an
   image size that the files do not tell (unit ``1``): then a body is as wide and as tall as its share of the image.

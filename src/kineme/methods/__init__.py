@@ -112,8 +112,8 @@ class Method(nn.Module):
     @classmethod
     def sees(cls, layout: Layout, coords: int, normalise: dict[str, Any]) -> tuple[Layout, int, dict[str, Any]]:
         """What the encoder is given of a store with this layout, number of coordinates and normalisation (as
-        :func:`kineme.normalise.describe` writes it); clips to be embedded must be of that kind. By default what the
-        store has.
+        :func:`kineme.motion.normalise.describe` writes it); clips to be embedded must be of that kind. By default what
+        the store has.
         """
         return layout, coords, normalise
 

@@ -161,7 +161,7 @@ class CVMIM(Method):
         """The frames of the clips ``rows`` in which the trunk of person 0 is seen; 2-D ones also by another camera.
 
         Raises:
-            InputError: there is none; or as :class:`~kineme.pairs.Pairs`.
+            InputError: there is none; or as :class:`~kineme.views.pose_pairs.Pairs`.
         """
         pairs = self._pairs(source)
         found = torch.cat([some[pairs.usable(some)] for some in source.frame_numbers(rows).split(SCAN)])

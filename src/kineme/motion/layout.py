@@ -130,7 +130,7 @@ class Layout:
 def layouts() -> tuple[str, ...]:
     """Names of the built-in layouts.
 
-    Example:
+    Examples:
         >>> "coco17" in layouts()
         True
     """
@@ -143,7 +143,7 @@ def layout(name: str) -> Layout:
     Raises:
         InputError: no such layout; the message lists those that exist.
 
-    Example:
+    Examples:
         >>> ntu = kineme.layout("ntu25")
         >>> len(ntu), ntu.joints[:2]
         (25, ('spine_base', 'spine_mid'))
@@ -178,7 +178,7 @@ def free(joints: Sequence[str], parents: Sequence[int], name: str = "free") -> L
     Raises:
         InputError: no joints, or parents that are no tree.
 
-    Example:
+    Examples:
         >>> free(["hips", "chest", "head"], [-1, 0, 1]).parents
         (-1, 0, 1)
     """

@@ -43,7 +43,7 @@ class Motion:
     Raises:
         InputError: wrong shape or type, values that are not finite, an unknown axis or unit.
 
-    Example:
+    Examples:
         >>> import numpy as np, kineme
         >>> still = kineme.Motion(np.zeros((60, 1, 25, 3)), kineme.layout("ntu25"), fps=30, label="stand")
         >>> len(still), still.persons, still.coords
@@ -112,7 +112,7 @@ class Motion:
     def with_(self, **changes: Any) -> Motion:
         """A copy with some fields replaced, validated again.
 
-        Example:
+        Examples:
             >>> motion.with_(label="greet").label
             'greet'
         """
@@ -126,7 +126,7 @@ class Motion:
         Raises:
             InputError: not ``0 <= start < end <= len(motion)``.
 
-        Example:
+        Examples:
             >>> len(motion.slice(10, 30))
             20
         """
@@ -149,7 +149,7 @@ class Motion:
         Raises:
             InputError: the motion has no ``fps``, the new one is no positive number, or gives over ten million frames.
 
-        Example:
+        Examples:
             >>> motion.fps, motion.resample(10).fps
             (30.0, 10.0)
         """
@@ -184,7 +184,7 @@ class Motion:
         Raises:
             InputError: ``frames`` is not a whole number from 1 to ten million.
 
-        Example:
+        Examples:
             >>> motion.resize(64).joints.shape
             (64, 2, 25, 3)
         """
@@ -215,7 +215,7 @@ class Motion:
         Raises:
             InputError: ``per_second`` and no ``fps``.
 
-        Example:
+        Examples:
             >>> motion.velocity().shape == motion.joints.shape
             True
             >>> motion.velocity(per_second=True)[-1].any()  # the last frame is 0
@@ -245,7 +245,7 @@ class Motion:
         Raises:
             InputError: the root is not seen in any frame.
 
-        Example:
+        Examples:
             >>> root = motion.centre().joints[:, 0, list(motion.layout.root)].mean(1)
             >>> bool(abs(root).max() < 1e-6)
             True
@@ -273,7 +273,7 @@ class Motion:
         Raises:
             InputError: x points up.
 
-        Example:
+        Examples:
             >>> bool((motion.mirror().mirror().joints == motion.joints).all())
             True
         """
@@ -293,7 +293,7 @@ class Motion:
     def bones(self) -> np.ndarray:
         """Joint minus its parent, float32 ``[T, M, V, C]``; 0 where the tree begins and where either is missing.
 
-        Example:
+        Examples:
             >>> motion.bones().shape == motion.joints.shape
             True
         """
@@ -303,7 +303,7 @@ class Motion:
         return (self.joints - self.joints[:, :, parents]) * seen[..., None]
 
     def to_layout(self, mapping: JointMap) -> Motion:
-        """In another layout (:func:`kineme.skeleton.joint_map`).
+        """In another layout (:func:`kineme.motion.joint_map.joint_map`).
 
         A joint made from several has the least of their confidences, so it is missing where one of them is;
         joints without a source are missing throughout.
@@ -311,7 +311,7 @@ class Motion:
         Raises:
             InputError: the map starts from another layout.
 
-        Example:
+        Examples:
             >>> from kineme.motion.joint_map import joint_map
             >>> coco = kineme.layout("coco17")
             >>> motion.to_layout(joint_map(motion.layout, coco)).joints.shape[2]

@@ -13,7 +13,7 @@
     along +z. 2-D: the same origin, +y up, divided by the length of the torso, for pixels differ from video to video.
 ``image``
     2-D as a camera sees it, y downwards: 2-D coordinates stay as they are, 3-D ones in the frame of a sensor (Kinect:
-    NTU RGB+D, PKU-MMD, N-UCLA; :mod:`kineme.camera`) are projected through that sensor, at focal length 1.
+    NTU RGB+D, PKU-MMD, N-UCLA; :mod:`kineme.motion.camera`) are projected through that sensor, at focal length 1.
 
 Gaps are not filled: a joint with confidence 0 is 0 before and after, whatever moves around it, and under ``general``
 no other joint depends on it. Whoever wants them filled does it before. What could not be done to a clip (shoulders

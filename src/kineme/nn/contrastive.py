@@ -21,7 +21,7 @@ def infonce(query: Tensor, positives: Tensor, negatives: Tensor, temperature: fl
     Returns:
         loss ``[B]``, and ``[B]`` bool: the best positive is nearer than every negative.
 
-    Example:
+    Examples:
         >>> query, negatives = torch.eye(4)[:2], torch.eye(4)[2:]
         >>> loss, nearest = infonce(query, query, negatives, temperature=0.1)
         >>> loss.shape, nearest.tolist()

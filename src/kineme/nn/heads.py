@@ -14,7 +14,7 @@ class ProjectionHead(nn.Sequential):
         inputs, hidden, outputs: sizes.
         xavier: initialise the last weight by Glorot and Bengio (2010), uniform; all else is as torch makes it.
 
-    Example:
+    Examples:
         >>> ProjectionHead(8, 16, 4)(torch.zeros(2, 8)).shape
         torch.Size([2, 4])
     """

@@ -23,7 +23,7 @@ class MomentumEncoder(nn.Module):
         query: the network that is trained; it stays where it is and is not a child of this module.
         momentum: m.
 
-    Example:
+    Examples:
         >>> query = torch.nn.Linear(3, 2)
         >>> key = MomentumEncoder(query, momentum=0.9)
         >>> list(key.state_dict()) == list(query.state_dict())

@@ -2,7 +2,7 @@
 
 Source: Zhao et al. 2021. Positives are codes of the same row; with an ``indicator [B, B]``
 (1 = positive, 0 = negative, or anything between) they may be others as well. Sums over a batch know nothing of other
-processes: gather first (:meth:`kineme.world.World.gathered`).
+processes: gather first (:meth:`kineme.utils.distributed.gather_together`).
 """
 
 from __future__ import annotations

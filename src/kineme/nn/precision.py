@@ -16,7 +16,7 @@ R = TypeVar("R")
 def full_precision(function: Callable[P, R]) -> Callable[P, R]:
     """Switch autocast off inside a function: softmaxes over thousands of keys want fp32, whatever the encoder ran in.
 
-    Example:
+    Examples:
         >>> @full_precision
         ... def product(a, b):
         ...     return a @ b

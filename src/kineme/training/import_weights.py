@@ -60,7 +60,7 @@ def import_weights(
         coords: coordinates of a joint.
         stream: what a file with one encoder was trained on; the file does not say.
         heads: of a Transformer; the file does not say.
-        normalise: the normalisation of the training data (:mod:`kineme.normalise`).
+        normalise: the normalisation of the training data (:mod:`kineme.motion.normalise`).
 
     Returns:
         The folder of the run; :func:`report` says what was mapped and what was left aside.
@@ -69,7 +69,7 @@ def import_weights(
         InputError: not readable without executing something, names missing, unknown or of another shape (they are
             listed), an input that the layout does not divide, a folder that exists.
 
-    Example:
+    Examples:
         >>> run = kineme.import_weights("halp.pth.tar", "halp")  # doctest: +SKIP
         >>> kineme.import_weights("absent.tar", "halp")
         Traceback (most recent call last):

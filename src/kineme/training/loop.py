@@ -80,7 +80,7 @@ def pretrain(
     Raises:
         InputError: anything that does not fit; KeyboardInterrupt: after Ctrl-C, with a resumable state on disk.
 
-    Example:
+    Examples:
         >>> out = kineme.pretrain("moco", store, "first", epochs=1, settings={"loop.batch": 16}, device="cpu")
         >>> (out / "model.safetensors").exists()
         True

@@ -15,7 +15,7 @@ class InputError(ValueError):
         expected: what would have been right.
         hint: what the reader of the message can do about it.
 
-    Example:
+    Examples:
         >>> raise kineme.InputError("walk.bvh, line 3", "no channels", "a number", "Export it again")
         Traceback (most recent call last):
             ...

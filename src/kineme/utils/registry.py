@@ -61,7 +61,7 @@ def names(subpackage: str) -> dict[str, str]:
     Returns:
         ``{name: first line of the docstring}``, sorted by name; nothing is imported.
 
-    Example:
+    Examples:
         >>> names("methods")["moco"].startswith("MoCo")
         True
     """

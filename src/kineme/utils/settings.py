@@ -73,7 +73,7 @@ def override(tables: Mapping[str, Any], changes: Changes) -> dict[str, Any]:
     Raises:
         InputError: a text without ``=``, or one that puts a table's name where a value stands.
 
-    Example:
+    Examples:
         >>> override({"loop": {"lr": 0.1}}, {"loop.lr": 0.2, "method": {"dim": 8}})
         {'loop': {'lr': 0.2}, 'method': {'dim': 8}}
     """

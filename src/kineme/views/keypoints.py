@@ -18,7 +18,7 @@ from ..motion.layout import Layout, layout
 from ..utils.errors import InputError
 
 TINY = 1e-12  # lengths are floored here before a division
-BOX = 0.31  # trunk in diagonals of the box around the body, where the trunk itself is not seen: as kineme.normalise
+BOX = 0.31  # trunk in diagonals of the box around the body, where the trunk itself is not seen: as motion.normalise
 JOINTS = 13  # of the 2-D profile
 
 

@@ -21,7 +21,7 @@ RESIDENT_SHARE = 4  # a store may take one part in four of the device's free mem
 
 
 class Clips(Protocol):
-    """What a source asks of a store; :class:`kineme.store.Store` has it."""
+    """What a source asks of a store; :class:`kineme.data.store.Store` has it."""
 
     @property
     def frames(self) -> np.ndarray:
@@ -50,7 +50,7 @@ class ClipLoader:
     and only the frames of each batch travel. Both ways give the same batches, bit for bit.
 
     Args:
-        store: a :class:`~kineme.store.Store`, or anything with the attributes of :class:`Clips`.
+        store: a :class:`~kineme.data.store.Store`, or anything with the attributes of :class:`Clips`.
         device: where batches are made.
         rows: rows of the clip table that this source stands for (default all), e.g. the training part of a split.
         resident: force the copy on the device (True) or the memory map (False); None decides by size.

@@ -1,9 +1,10 @@
 """Motion drawn: strips of stick figures, films, a clip beside its nearest, the loss of a training, a map of vectors.
 
-What a figure looks like stands in :mod:`kineme.figures`. Pictures are ``.png``, ``.svg`` or ``.pdf``, films ``.gif``.
-Nothing here touches matplotlib's global state, so it can be called from a notebook, a server or a thread.
+What a figure looks like stands in :mod:`kineme.viz.stick_figure`. Pictures are ``.png``, ``.svg`` or ``.pdf``,
+films ``.gif``. Nothing here touches matplotlib's global state, so it can be called from a notebook,
+a server or a thread.
 
-Example:
+Examples:
     >>> kineme.draw.strip(motion, "strip.png", title="one clip")
 """
 
@@ -56,7 +57,7 @@ def strip(motion: Motion, to: str | Path | Axes, frames: int = FRAMES, title: st
     Raises:
         InputError: ``frames`` below 1, no joint seen at all, a file name of another kind.
 
-    Example:
+    Examples:
         >>> kineme.draw.strip(motion, "strip.png", frames=6)
     """
     figures = Figures(motion, frames)
@@ -69,7 +70,7 @@ def strip(motion: Motion, to: str | Path | Axes, frames: int = FRAMES, title: st
 def grid(motions: Sequence[Motion], path: str | Path, titles: Sequence[str] = (), frames: int = FRAMES) -> None:
     """Several movements, one strip under the other, each with its title (by default its label) to the left.
 
-    Example:
+    Examples:
         >>> kineme.draw.grid([motion, motion.mirror()], "grid.png", titles=["seen", "mirrored"])
     """
     words = [[title] for title in titles or (str(motion.label or motion.source) for motion in motions)]
@@ -94,7 +95,7 @@ def neighbours(
         titles: what stands in the place of the labels, query first.
         frames: figures of each row.
 
-    Example:
+    Examples:
         >>> kineme.draw.neighbours(motion, [(store.motion(1), 0.9)], "neighbours.png")
     """
     clips = [query, *(clip for clip, _ in hits)]
@@ -131,7 +132,7 @@ def gif(
     Raises:
         InputError: no motion, no joint seen at all, another file name, a rate that is not positive.
 
-    Example:
+    Examples:
         >>> kineme.draw.gif(motion.slice(0, 10), "clip.gif")
     """
     motions = [motion] if isinstance(motion, Motion) else list(motion)

@@ -4,7 +4,7 @@
 ``sensor`` which camera sees it and what is lost; ``io`` writes it to disk. Everything follows from the seed, and a clip
 does not depend on how many clips are generated.
 
-Example:
+Examples:
     >>> clips = list(kineme.synth.generate(6, seed=0))
     >>> clips[0].joints.shape[1:], clips[0].camera != clips[1].camera
     ((1, 25, 3), True)
@@ -78,7 +78,7 @@ def generate(
     Raises:
         InputError: an unknown action or layout, or a number out of range.
 
-    Example:
+    Examples:
         >>> a, b = kineme.synth.generate(2, cameras=2, noise=1.0)  # one performance before two cameras
         >>> a.label == b.label, a.extra["performance"] == b.extra["performance"]
         (True, True)
@@ -132,7 +132,7 @@ def write(
     Returns:
         the folder.
 
-    Example:
+    Examples:
         >>> sorted(path.name for path in kineme.synth.write("clips", 4).iterdir())
         ['synth.json', 'synth.npz']
     """

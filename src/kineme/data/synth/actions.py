@@ -1,6 +1,7 @@
 """The actions of the made people: curves of joint angles and of the hands' paths, with their ways of varying.
 
-An action is a function of an :class:`~kineme.synth_act.Act`, n performances of it at once. It lays key poses and
+An action is a function of an :class:`~kineme.data.synth.performance.Performance`,
+n performances of it at once. It lays key poses and
 cycles over the idle body; whatever it draws is partly the subject's habit and partly new in every performance. Hands
 are given as (outward, up, forward) from the shoulder in arm lengths, legs and feet in degrees against the vertical and
 the floor, the trunk in degrees of forward lean, bend and twist (main shoulder forward); ``m`` is the main side, ``o``

@@ -57,7 +57,7 @@ def draw(store: Store, rows: np.ndarray, n: int, cameras: random_cameras.CameraS
 
 
 def recorded(store: Store, rows: np.ndarray, n: int, gen: Generator) -> list[Shots]:
-    """Moments that two cameras recorded (:func:`kineme.pairs.partners`) in a store of 2-D poses: for every two cameras
+    """Moments that two cameras recorded (``views.pose_pairs.partners``) in a store of 2-D poses: for every two cameras
     equally many, up to ``n``.
 
     Raises:
