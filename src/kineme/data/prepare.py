@@ -12,7 +12,7 @@ import re
 import shutil
 import signal
 import threading
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -197,46 +197,29 @@ def _plan(
         table = joint_map.read_table(Path(table))
     if not src.exists():
         raise InputError(src, "no such file or folder", "motion files")
-    single = not src.is_dir() or any(
-        getattr(reader, "folder", False) and format in (None, name) and reader.sniff(src, b"")
-        for name, reader in io.readers().items()
-    )
-    options = Options(src.parent if single else src, format, normalise, labels, layout, table, faithful)
     partial = dest.with_name(f"{dest.name}.partial")
+    single = _is_unit(src, format)
+    options = Options(src.parent if single else src, format, normalise, labels, layout, table, faithful)
     searched = src if src.is_dir() else src.parent
-    apart = [path for path in beside if not _inside(src, path)]
-    listing = {
-        path: facts
-        for path, facts in _listing(searched, None if src.is_dir() else src.stem)
-        if not _inside(searched / path, dest, partial)
-    }
-    units = (
-        [src.name]
-        if single
-        else [
-            path.relative_to(src).as_posix()
-            for path in io.sources(src, format)
-            if not _inside(path, dest, partial, *apart)
-        ]
-    )
-    left_out = {
-        name: Path(path).name
-        for path in listing
-        if fnmatch.fnmatch(path, "*missing_skeletons*.txt")
-        for name in ntu.missing_skeletons(searched / path)
-    }
+    found = _listing(searched, None if src.is_dir() else src.stem)
+    listing = {path: facts for path, facts in found if not _inside(searched / path, dest, partial)}
+    if single:
+        units = [src.name]
+    else:
+        ours = (dest, partial, *(path for path in beside if not _inside(src, path)))
+        paths = (path for path in io.sources(src, format) if not _inside(path, *ours))
+        units = [path.relative_to(src).as_posix() for path in paths]
+    left_out = _left_out(searched, listing)
+    kept = [unit for unit in units if PurePosixPath(unit).stem not in left_out]
     skipped = [
-        {"file": unit, "reason": f"listed in {left_out[PurePosixPath(unit).stem]}"}
+        {"file": unit, "reason": f"listed in {left_out[stem]}"}
         for unit in units
-        if PurePosixPath(unit).stem in left_out
+        if (stem := PurePosixPath(unit).stem) in left_out
     ]
-    shards = _shards([unit for unit in units if PurePosixPath(unit).stem not in left_out], listing)
+    shards = _shards(kept, listing)
     if not shards:
-        raise InputError(
-            src,
-            f"all of its {len(units)} files are {skipped[0]['reason']}" if skipped else "no file in it",
-            "motion files",
-        )
+        why = f"all of its {len(units)} files are {skipped[0]['reason']}" if skipped else "no file in it"
+        raise InputError(src, why, "motion files")
     asked = {**dataclasses.asdict(options), "root": None}
     facts: list[list[Any]] = [
         [str(path), *(_listing(path) if path.is_dir() else _listing(path.parent, path.stem))] for path in beside
@@ -244,6 +227,18 @@ def _plan(
     facts += [[name, origin] for name in registry.names("io") if (origin := registry.origin("io", name))]
     key = files.sha256(json.dumps([__version__, stores.FORMAT, asked, units, listing, facts]).encode())
     return _Plan(src, dest, partial, options, units, skipped, shards, key)
+
+
+def _is_unit(src: Path, format: str | None) -> bool:
+    """Whether the whole source is one recording: a file, or a folder that a format takes as one."""
+    takers = [reader for name, reader in io.readers().items() if format in (None, name)]
+    return not src.is_dir() or any(getattr(reader, "folder", False) and reader.sniff(src, b"") for reader in takers)
+
+
+def _left_out(root: Path, listing: Iterable[str]) -> dict[str, str]:
+    """Names of recordings that a published list excludes, each with the list's name."""
+    lists = [path for path in listing if fnmatch.fnmatch(path, "*missing_skeletons*.txt")]
+    return {name: Path(path).name for path in lists for name in ntu.missing_skeletons(root / path)}
 
 
 def _listing(root: Path, stem: str | None = None) -> Iterator[tuple[str, tuple[int, int]]]:

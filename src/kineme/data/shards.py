@@ -1,4 +1,8 @@
-"""Shards: some files of a folder, read, labelled, cut, mapped and normalised, each shard whole on disk or absent."""
+"""Shards: some files of a folder, each shard whole on disk or absent.
+
+A shard is a pipeline of generators over one clip at a time: read, label (and cut), map to a layout, normalise, write.
+Each stage notes what it skips; no file and no clip stops the others.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ import dataclasses
 import functools
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -83,6 +87,11 @@ class Options:
         return Path(self.labels) if self.labels and self.labels.lower().endswith((".csv", ".tsv")) else None
 
     @property
+    def label_rows(self) -> Mapping[str, Any] | None:
+        """The rows of that file by what they name, or None."""
+        return tables.read(self.label_table) if self.label_table else None
+
+    @property
     def reader(self) -> io.Options:
         """What the readers are told."""
         beside = None if self.labels == "folder" or self.label_table else self.labels
@@ -104,36 +113,17 @@ def shard(paths: Sequence[str], options: Options, folder: str | os.PathLike) -> 
     Raises:
         InputError: the folder cannot be written; bad files stand in the summary instead.
     """
-    layouts: dict[tuple[Layout, int], dict[str, Any]] = {}
-    found = _Found()
-    with writing(folder), files.atomic_folder(folder) as room:
-        with contextlib.ExitStack() as stack:
-            writer: Writer | None = None
-            for path in paths:
-                for clip in _clips(path, options, found):
-                    entry = layouts.setdefault(
-                        (clip.layout, clip.coords),
-                        {
-                            "layout": clip.layout.as_dict(),
-                            "coords": clip.coords,
-                            "first": path,
-                            "persons": 0,
-                            "clips": 0,
-                        },
-                    )
-                    entry["clips"] += 1
-                    entry["persons"] = max(entry["persons"], clip.persons)
-                    if writer is None:
-                        writer = stack.enter_context(Writer(room / "store", clip.layout, coords=clip.coords))
-                    if len(layouts) == 1:  # several are reported, not stored
-                        writer.add(clip, path)
-        summary = {"layouts": list(layouts.values()), **dataclasses.asdict(found)}
-        (room / "summary.json").write_text(json.dumps(summary), encoding="ascii")
+    notes = _Notes()
+    with writing(folder), files.atomic_folder(folder) as partial:
+        clips = ((path, clip) for path in paths for clip in _clips(path, options, notes))
+        layouts = _write(clips, partial / "store")
+        summary = {"layouts": layouts, **dataclasses.asdict(notes)}
+        (partial / "summary.json").write_text(json.dumps(summary), encoding="ascii")
     return Path(folder)
 
 
 @dataclass
-class _Found:
+class _Notes:
     """What a shard has to tell beside its clips; plain containers only."""
 
     skipped: list[dict[str, str]] = field(default_factory=list)
@@ -144,7 +134,7 @@ class _Found:
     first_unlabelled: str = ""
     kinds: list[list[Any]] = field(default_factory=list)  # [up, unit], distinct
 
-    def leave(self, file: str, reason: str) -> None:
+    def skip(self, file: str, reason: str) -> None:
         self.skipped.append({"file": file, "reason": reason})
 
     def without_label(self, clip: Motion) -> None:
@@ -152,88 +142,128 @@ class _Found:
         self.first_unlabelled = self.first_unlabelled or clip.source
 
 
-def _clips(path: str, options: Options, found: _Found) -> Iterator[Motion]:
-    """The clips of a file, ready to be stored; what cannot be is noted in ``found``."""
+def _clips(path: str, options: Options, notes: _Notes) -> Iterator[Motion]:
+    """The clips of a file, ready to be stored: read, label, map, normalise, one clip after the other."""
+    kept = 0
+    try:
+        clips = _read(path, options, notes)
+        clips = _label(clips, path, options, notes)
+        clips = _each(_mapped, clips, options, notes)
+        clips = _each(_normalised, clips, options, notes)
+        for clip in clips:
+            kept += 1
+            yield clip
+    except Exception as error:  # whatever is wrong with one file, the others go on
+        notes.skip(path, _reason(error, path, options) + (f" ({kept} clips before it kept)" if kept else ""))
+        notes.rows += [[row.line, path] for row in tables.of(options.label_rows or {}, path, path)]
+
+
+def _read(path: str, options: Options, notes: _Notes) -> Iterator[Motion]:
+    """The recordings of a file under names that hold in the whole folder; notes the splits that come with them."""
     file = options.root / path
     folder = path[: path.rfind("/") + 1]
-    rows = tables.read(options.label_table) if options.label_table else None
-    sets: set[str] = set()
-    count = 0
-    try:
-        name = options.format or io.detect(file)
-        motions = io.read_all(file, name, options.reader)
-        while (motion := next(motions, None)) is not None:
-            count += 1
-            if folder:
-                motion = motion.with_(source=folder + motion.source)
-            sets.update({str(motion.extra["dataset"])} if motion.extra.get("dataset") is not None else ())
-            for clip in _labelled(motion, path, rows, options, found):
-                try:
-                    clip = _finish(clip, options, found)
-                except InputError as error:
-                    found.leave(clip.source, _reason(error, clip.source, options))
-                else:
-                    yield clip
-        if not count:
-            found.leave(path, "it holds no clip")
-        carried = [sorted(sets), io.carried_splits(file, name)]
-    except Exception as error:  # whatever is wrong with one file, the others go on
-        kept = f" ({count} clips before it kept)" if count else ""
-        found.leave(path, _reason(error, path, options) + kept)
-        found.rows += [[row.line, path] for row in tables.of(rows or {}, path, path)]
-        return
-    if carried not in found.splits:
-        found.splits.append(carried)
+    format = options.format or io.detect(file)
+    datasets: set[str] = set()
+    empty = True
+    for motion in io.read_all(file, format, options.reader):
+        empty = False
+        if motion.extra.get("dataset") is not None:
+            datasets.add(str(motion.extra["dataset"]))
+        yield motion.with_(source=folder + motion.source) if folder else motion
+    if empty:
+        notes.skip(path, "it holds no clip")
+    carried = [sorted(datasets), io.carried_splits(file, format)]
+    if carried not in notes.splits:
+        notes.splits.append(carried)
 
 
-def _labelled(
-    motion: Motion, path: str, rows: Mapping[str, Any] | None, options: Options, found: _Found
-) -> Iterator[Motion]:
-    """The clips that the labels make of a recording: one or, where they cut it, several."""
-    if options.labels == "folder" and (folder := PurePosixPath(path).parent.name):
-        yield motion.with_(label=folder)
-        return
-    mine = tables.of(rows, motion.source, path) if rows is not None else []
-    if not mine:
-        if rows is not None or options.labels == "folder":
-            found.without_label(motion)
-        yield motion
-    for clip, row, reason in tables.cut(motion, mine):
-        found.rows.append([row.line, path])
-        if clip is None:
-            found.leave(f"{Path(str(options.labels)).name}, line {row.line}", reason)
+def _label(recordings: Iterable[Motion], path: str, options: Options, notes: _Notes) -> Iterator[Motion]:
+    """The clips that the labels make of each recording: one or, where they cut it, several."""
+    folder = PurePosixPath(path).parent.name if options.labels == "folder" else ""
+    table = options.label_rows
+    for motion in recordings:
+        if folder:
+            yield motion.with_(label=folder)
+            continue
+        rows = tables.of(table, motion.source, path) if table is not None else []
+        if not rows:
+            if table is not None or options.labels == "folder":
+                notes.without_label(motion)
+            yield motion
+        for clip, row, reason in tables.cut(motion, rows):
+            notes.rows.append([row.line, path])
+            if clip is None:
+                notes.skip(f"{Path(str(options.labels)).name}, line {row.line}", reason)
+            else:
+                yield clip
+
+
+Change = Callable[[Motion, Options, _Notes], Motion]
+
+
+def _each(change: Change, clips: Iterable[Motion], options: Options, notes: _Notes) -> Iterator[Motion]:
+    """The clips after a change; one that it refuses is skipped."""
+    for clip in clips:
+        try:
+            changed = change(clip, options, notes)
+        except InputError as error:
+            notes.skip(clip.source, _reason(error, clip.source, options))
         else:
-            yield clip
+            yield changed
 
 
-def _finish(clip: Motion, options: Options, found: _Found) -> Motion:
-    """Mapped to the wanted layout, in metres, normalised."""
-    if options.layout is not None and clip.layout != (target := skeleton.layout(options.layout)):
-        made = _map(clip.layout, target, json.dumps(options.table))
-        if len(made.missing) == len(target):
-            raise InputError(
-                clip.source,
-                f"none of its joints ({', '.join(clip.layout.joints)[:300]}) is one of layout {target.name}",
-                hint="Name them in a map file (--map)",
-            )
-        name = clip.layout.name if clip.layout.name != "free" else f"free ({len(clip.layout)} joints)"
-        found.maps.setdefault(
-            json.dumps(clip.layout.joints),
-            {
-                "source": name,
-                "target": target.name,
-                "missing": list(made.missing),
-                "virtual": dict(made.virtual),
-                "unused": list(made.unused),
-            },
+def _mapped(clip: Motion, options: Options, notes: _Notes) -> Motion:
+    """The clip in the layout that was asked for."""
+    if options.layout is None or clip.layout == (target := skeleton.layout(options.layout)):
+        return clip
+    made = _map(clip.layout, target, json.dumps(options.table))
+    if len(made.missing) == len(target):
+        raise InputError(
+            clip.source,
+            f"none of its joints ({', '.join(clip.layout.joints)[:300]}) is one of layout {target.name}",
+            hint="Name them in a map file (--map)",
         )
-        clip = clip.to_layout(made)
+    name = clip.layout.name if clip.layout.name != "free" else f"free ({len(clip.layout)} joints)"
+    notes.maps.setdefault(
+        json.dumps(clip.layout.joints),
+        {
+            "source": name,
+            "target": target.name,
+            "missing": list(made.missing),
+            "virtual": dict(made.virtual),
+            "unused": list(made.unused),
+        },
+    )
+    return clip.to_layout(made)
+
+
+def _normalised(clip: Motion, options: Options, notes: _Notes) -> Motion:
+    """The clip in metres where its unit is a length, normalised."""
     if clip.unit in METRES:
         clip = clip.with_(joints=clip.joints * METRES[clip.unit], unit="m")
     clip = norms.apply(clip, options.normalise or norms.default(clip.layout, clip.coords))
-    if [clip.up, clip.unit] not in found.kinds:
-        found.kinds.append([clip.up, clip.unit])
+    if [clip.up, clip.unit] not in notes.kinds:
+        notes.kinds.append([clip.up, clip.unit])
     return clip
+
+
+def _write(clips: Iterable[tuple[str, Motion]], folder: Path) -> list[dict[str, Any]]:
+    """Store the clips (with their files) of the first layout that comes; facts on each layout.
+
+    Several layouts are an error of the whole folder, which ``prepare`` reports: clips of further ones are counted only.
+    """
+    layouts: dict[tuple[Layout, int], dict[str, Any]] = {}
+    with contextlib.ExitStack() as stack:
+        for path, clip in clips:
+            if not layouts:
+                writer = stack.enter_context(Writer(folder, clip.layout, coords=clip.coords))
+            new = {"layout": clip.layout.as_dict(), "coords": clip.coords, "first": path, "persons": 0, "clips": 0}
+            facts = layouts.setdefault((clip.layout, clip.coords), new)
+            facts["clips"] += 1
+            facts["persons"] = max(facts["persons"], clip.persons)
+            if len(layouts) == 1:
+                writer.add(clip, path)
+    return list(layouts.values())
 
 
 @functools.lru_cache(maxsize=256)

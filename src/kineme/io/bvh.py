@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -128,43 +129,61 @@ def forward(joints: Sequence[Joint], values: np.ndarray) -> np.ndarray:
 
 def _hierarchy(path: Path, head: str) -> list[Joint]:
     """The tree, parents before children."""
-    joints: list[Joint] = []
-    chain: list[int] = []  # joints whose brace is open, outermost first
-    ends: set[int] = set()  # end sites
-    waiting = False  # a joint is named, its brace has not come yet
+    tree = _Tree()
     for number, line in enumerate(head.split("\n"), 1):
         for piece in re.findall(r"[{}]|[^{}]+", line):
-            word, *rest = piece.split() or [""]
-            key, where = word.upper(), f"{path}, line {number}"
-            if key in ("ROOT", "JOINT", "END"):
-                parent = chain[-1] if chain else -1
-                if waiting or (key == "ROOT") != (not joints) or (key != "ROOT" and parent < 0) or parent in ends:
-                    raise InputError(
-                        where,
-                        f"{piece.strip()[:40]!r} in this place",
-                        "one ROOT, all else in its braces, nothing in those of an End Site",
-                    )
-                if len(joints) == MAX_JOINTS:
-                    raise InputError(where, f"more than {MAX_JOINTS} joints")
-                if key == "END":
-                    ends.add(len(joints))
-                name = f"{joints[parent].name}_end" if key == "END" else piece.strip()[len(word) :].strip()
-                joints.append(Joint(name or f"joint_{len(joints)}", parent, (0.0, 0.0, 0.0), ()))
-                waiting = True
-            elif key == "{" and waiting:
-                chain.append(len(joints) - 1)
-                waiting = False
-            elif key == "}" and chain and not waiting:
-                chain.pop()
-            elif key == "OFFSET" and chain and not waiting:
-                joints[chain[-1]] = replace(joints[chain[-1]], offset=_offset(where, rest))
-            elif key == "CHANNELS" and chain and not waiting:
-                joints[chain[-1]] = replace(joints[chain[-1]], channels=_channels(where, rest))
-            elif key not in ("", "HIERARCHY"):
-                raise InputError(where, f"{piece.strip()[:40]!r} in this place", WHAT)
-    if chain or waiting or not joints:
-        raise InputError(path, "braces that do not match" if joints else "no ROOT", WHAT)
-    return joints
+            tree.take(piece.strip(), f"{path}, line {number}")
+    if tree.chain or tree.waiting or not tree.joints:
+        raise InputError(path, "braces that do not match" if tree.joints else "no ROOT", WHAT)
+    return tree.joints
+
+
+class _Tree:
+    """The joints of a HIERARCHY, built piece by piece; a piece is a brace or the rest of a line."""
+
+    def __init__(self) -> None:
+        self.joints: list[Joint] = []
+        self.chain: list[int] = []  # joints whose brace is open, outermost first
+        self.ends: set[int] = set()  # end sites
+        self.waiting = False  # a joint is named, its brace has not come yet
+
+    def take(self, piece: str, where: str) -> None:
+        word, *rest = piece.split() or [""]
+        inside = bool(self.chain) and not self.waiting
+        match word.upper():
+            case "" | "HIERARCHY":
+                pass
+            case "ROOT" | "JOINT" | "END" as kind:
+                self._name(kind, piece[len(word) :].strip(), piece, where)
+            case "{" if self.waiting:
+                self.chain.append(len(self.joints) - 1)
+                self.waiting = False
+            case "}" if inside:
+                self.chain.pop()
+            case "OFFSET" if inside:
+                self._describe(offset=_offset(where, rest))
+            case "CHANNELS" if inside:
+                self._describe(channels=_channels(where, rest))
+            case _:
+                raise InputError(where, f"{piece[:40]!r} in this place", WHAT)
+
+    def _name(self, kind: str, name: str, piece: str, where: str) -> None:
+        """Add a joint, or an end site, below the innermost open one."""
+        parent = self.chain[-1] if self.chain else -1
+        first, root = not self.joints, kind == "ROOT"
+        if self.waiting or root != first or (not root and parent < 0) or parent in self.ends:
+            expected = "one ROOT, all else in its braces, nothing in those of an End Site"
+            raise InputError(where, f"{piece[:40]!r} in this place", expected)
+        if len(self.joints) == MAX_JOINTS:
+            raise InputError(where, f"more than {MAX_JOINTS} joints")
+        if kind == "END":
+            self.ends.add(len(self.joints))
+            name = f"{self.joints[parent].name}_end"
+        self.joints.append(Joint(name or f"joint_{len(self.joints)}", parent, (0.0, 0.0, 0.0), ()))
+        self.waiting = True
+
+    def _describe(self, **changes: Any) -> None:
+        self.joints[self.chain[-1]] = replace(self.joints[self.chain[-1]], **changes)
 
 
 def _offset(where: str, words: list[str]) -> tuple[float, float, float]:
