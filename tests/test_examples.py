@@ -30,6 +30,7 @@ def test_every_example_is_here():
     assert {path.stem for path in EXAMPLES.glob("*.py")} == set(WRITES) == set(SAYS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WRITES)
 def test_it_runs(name, tmp_path):
     done = subprocess.run(
