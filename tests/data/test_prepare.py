@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,8 @@ from kineme.data import prepare as room
 from kineme.data import store
 from kineme.data.prepare import prepare
 from kineme.motion import layout
+from kineme.motion.motion import Motion
+from kineme.utils import registry
 from kineme.utils.errors import InputError
 
 BVH = """HIERARCHY
@@ -693,3 +696,46 @@ def test_quoted_cells(raw, tmp_path):
     assert opened.column("label")[:2].tolist() == ["a, b", 'say "hi"']
     assert opened.column("note")[:2].tolist() == ["two\nlines", None]
     assert skipped(opened) == {"labels.csv, line 5": "no recording is called x"}
+
+
+# ------------------------------------------------------------------------- what a format may say, and nobody else knows
+
+
+@pytest.fixture
+def toy(monkeypatch):
+    """A format ``.toy``: a line of numbers x per frame of one joint; ``*.leave`` names recordings to leave out."""
+    dot = layout.free(["hips"], [-1])
+
+    def read(path, options):
+        frames = np.array(path.read_text().split(), np.float32)
+        yield Motion(np.repeat(frames[:, None, None, None], 3, -1), dot, source=path.name)
+
+    module = types.ModuleType("toy", "Toy (.toy): numbers.")
+    vars(module).update(
+        __file__=__file__,
+        suffixes=(".toy",),
+        own=(".toy",),
+        sniff=lambda path, head: path.suffix == ".toy",
+        read=read,
+        side=lambda path, head: path.suffix == ".leave",
+        excluded=lambda path: set(path.read_text().split()),
+    )
+    monkeypatch.setitem(registry._plugins["io"], "toy", module)
+    return module
+
+
+def toy_files(folder: Path, *names: str) -> Path:
+    folder.mkdir()
+    for k, name in enumerate(names):
+        (folder / f"{name}.toy").write_text(f"0 {k} 1")
+    return folder
+
+
+def test_a_format_says_which_recordings_its_lists_exclude(toy, tmp_path):
+    folder = toy_files(tmp_path / "raw", "a", "b", "c")
+    (folder / "bad.leave").write_text("b z")
+    opened = prepare(folder, tmp_path / "s", normalise="none")
+    assert skipped(opened) == {"b.toy": "listed in bad.leave"}
+    assert opened.column("source").tolist() == ["a.toy", "c.toy"]
+    del toy.excluded
+    assert len(prepare(folder, tmp_path / "all", normalise="none")) == 3

@@ -91,12 +91,22 @@ def test_values_that_are_not_coordinates(data_dir):
 
 def test_missing_skeletons(data_dir):
     path = data_dir / "formats" / "ntu_skeleton" / "samples_with_missing_skeletons.txt"
-    names = ntu.missing_skeletons(path)
+    names = ntu.excluded(path)
     assert len(names) == 302
     assert "S001C002P005R002A008" in names
     assert readers.is_side_file(path)
+    assert readers.excluded(path) == names
+    assert readers.excluded(path.with_name("S001C001P001R001A001.skeleton")) == set()
     with pytest.raises(InputError, match=r"samples_with_missing_skeletons\.txt: a side file of format ntu"):
         readers.read(path)
+
+
+def test_other_lists_of_samples_exclude_nothing(tmp_path):
+    (tmp_path / "xsub_train.txt").write_text("S001C002P005R002A008\n")
+    assert readers.excluded(tmp_path / "xsub_train.txt") == set()
+    (tmp_path / "my_missing_skeletons.txt").write_text("a heading\nS001C002P005R002A008\n")
+    with pytest.raises(InputError, match="'a' is not the name of a sample"):
+        readers.excluded(tmp_path / "my_missing_skeletons.txt")
 
 
 def test_golden_files(golden, golden_dir):

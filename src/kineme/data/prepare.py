@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fnmatch
 import json
 import multiprocessing
 import os
@@ -26,7 +25,6 @@ except ImportError:  # Windows: two calls for one store at a time are not notice
     fcntl = None  # type: ignore[assignment]
 
 from .. import __version__, io
-from ..io import ntu
 from ..motion import joint_map
 from ..motion import layout as skeleton
 from ..motion import normalise as norms
@@ -169,7 +167,7 @@ def report(store: Store) -> Report:
 
 @dataclass(frozen=True)
 class _Plan:
-    """What is to be done: files in order, without those on a list of missing skeletons, cut into shards."""
+    """What is to be done: files in order, without those that a published list excludes, cut into shards."""
 
     src: Path
     dest: Path
@@ -209,7 +207,7 @@ def _plan(
         ours = (dest, partial, *(path for path in beside if not _inside(src, path)))
         paths = (path for path in io.sources(src, format) if not _inside(path, *ours))
         units = [path.relative_to(src).as_posix() for path in paths]
-    left_out = _left_out(searched, listing)
+    left_out = _left_out(searched, sorted(listing.keys() - set(units)))
     kept = [unit for unit in units if PurePosixPath(unit).stem not in left_out]
     skipped = [
         {"file": unit, "reason": f"listed in {left_out[stem]}"}
@@ -235,10 +233,9 @@ def _is_unit(src: Path, format: str | None) -> bool:
     return not src.is_dir() or any(getattr(reader, "folder", False) and reader.sniff(src, b"") for reader in takers)
 
 
-def _left_out(root: Path, listing: Iterable[str]) -> dict[str, str]:
+def _left_out(root: Path, files: Iterable[str]) -> dict[str, str]:
     """Names of recordings that a published list excludes, each with the list's name."""
-    lists = [path for path in listing if fnmatch.fnmatch(path, "*missing_skeletons*.txt")]
-    return {name: Path(path).name for path in lists for name in ntu.missing_skeletons(root / path)}
+    return {name: Path(path).name for path in files for name in io.excluded(root / path)}
 
 
 def _listing(root: Path, stem: str | None = None) -> Iterator[tuple[str, tuple[int, int]]]:

@@ -19,6 +19,8 @@ and, where the format needs it,
 * ``side(path, head) -> bool``: a file that belongs to the format but is no clip by itself (labels, a skeleton that the
   motion files share, split lists). ``prepare`` passes over it in silence; ``read`` finds its own with
   :func:`kineme.io._text.near`;
+* ``excluded(path) -> set[str]``: the recordings (names without folder and ending) that a side file of the format, as
+  published, leaves out of the data set; ``prepare`` skips them. Empty for side files of another kind;
 * ``splits(path) -> dict``: the published splits that a file carries, as rules over columns of the clip table.
 
 Nothing else has to be told about a new reader: :func:`kineme.utils.registry.names` finds it, and the test of bad input
@@ -195,6 +197,21 @@ def sources(root: str | os.PathLike, format: str | None = None) -> Iterator[Path
             except OSError as error:
                 raise InputError(path, f"not readable ({error.strerror})") from None
             waiting += [entry for entry in inside if not entry.name.startswith(".")]
+
+
+def excluded(path: str | os.PathLike) -> set[str]:
+    """Names of the recordings that a side file leaves out, as its format reads it; empty for every other file.
+
+    Raises:
+        InputError: such a list, but with something in it that is no name of a recording.
+    """
+    try:
+        owner = _side_of(Path(path), _head(Path(path)))
+    except InputError:  # not readable: no list
+        return set()
+    if owner is None or not hasattr(readers()[owner], "excluded"):
+        return set()
+    return readers()[owner].excluded(Path(path))
 
 
 def carried_splits(path: str | os.PathLike, format: str | None = None) -> dict[str, dict[str, Any]]:

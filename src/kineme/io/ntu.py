@@ -68,9 +68,14 @@ def sniff(path: Path, head: bytes) -> bool:
 
 
 def side(path: Path, head: bytes) -> bool:
-    """A list of samples with missing skeletons."""
+    """A list of samples, such as those with missing skeletons."""
     names = head.split()[:20]
-    return path.suffix.lower() == ".txt" and bool(names) and all(NAME.match(_text.unpack(name)) for name in names)
+    by_content = bool(names) and all(NAME.match(_text.unpack(name)) for name in names)
+    return path.suffix.lower() == ".txt" and (by_content or _is_missing_list(path))
+
+
+def _is_missing_list(path: Path) -> bool:
+    return path.suffix == ".txt" and "missing_skeletons" in path.name
 
 
 def read(path: Path, options: Options) -> Iterator[Motion]:
@@ -118,12 +123,16 @@ def parse(source: str | os.PathLike | bytes) -> Recording:
     return Recording(int(words.word(0)), frame, slot, ids, bodies, joints)
 
 
-def missing_skeletons(path: str | os.PathLike) -> set[str]:
+def excluded(path: str | os.PathLike) -> set[str]:
     """Names in a list of samples without usable skeletons, as it is published beside the data set.
+
+    Empty for other lists of samples (splits, say): the published ones have ``missing_skeletons`` in their name.
 
     Raises:
         InputError: a line that is not the name of a sample.
     """
+    if not _is_missing_list(Path(path)):
+        return set()
     names = _text.unpack(_text.load(path, "names of samples such as S001C002P005R002A008, one on each line")).split()
     for name in names:
         if not NAME.match(name):
