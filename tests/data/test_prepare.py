@@ -708,7 +708,7 @@ def toy(monkeypatch):
 
     def read(path, options):
         frames = np.array(path.read_text().split(), np.float32)
-        yield Motion(np.repeat(frames[:, None, None, None], 3, -1), dot, source=path.name)
+        yield Motion(np.repeat(frames[:, None, None, None], 2 if options.image else 3, -1), dot, source=path.name)
 
     module = types.ModuleType("toy", "Toy (.toy): numbers.")
     vars(module).update(
@@ -729,6 +729,12 @@ def toy_files(folder: Path, *names: str) -> Path:
     for k, name in enumerate(names):
         (folder / f"{name}.toy").write_text(f"0 {k} 1")
     return folder
+
+
+def test_every_format_is_told_that_coordinates_in_the_image_are_wanted(toy, tmp_path):
+    folder = toy_files(tmp_path / "raw", "a")
+    assert prepare(folder, tmp_path / "space", normalise="none").coords == 3
+    assert prepare(folder, tmp_path / "image", normalise="image").coords == 2
 
 
 def test_a_format_says_which_recordings_its_lists_exclude(toy, tmp_path):

@@ -21,7 +21,7 @@ from kineme.utils.errors import InputError
 
 JOINTS = layout.layout("mediapipe33").joints
 FIGURES = {"ta_chi": (300, (0.5267, 0.4984)), "skateboarding": (246, (0.5118, 0.4505))}
-IMAGE = {"table": {"landmarks": "image"}}
+IMAGE = {"image": True}
 
 
 def marks(seed: int, frames: int) -> np.ndarray:

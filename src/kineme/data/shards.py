@@ -95,8 +95,8 @@ class Options:
     def reader(self) -> io.Options:
         """What the readers are told."""
         beside = None if self.labels == "folder" or self.label_table else self.labels
-        table = {"landmarks": "image"} if self.normalise == "image" else None  # MediaPipe has both
-        return io.Options(labels=Path(beside) if beside else None, faithful=self.faithful, table=table)
+        labels = Path(beside) if beside else None
+        return io.Options(labels=labels, faithful=self.faithful, image=self.normalise == "image")
 
 
 def shard(paths: Sequence[str], options: Options, folder: str | os.PathLike) -> Path:

@@ -53,11 +53,13 @@ class Options:
     Attributes:
         labels: file or folder of labels, where the format keeps them apart.
         faithful: cut clips as the released code of the publication does, quirks included.
+        image: take coordinates in the image where a file has those and others, as the normalisation ``image`` needs.
         table: further settings of a format, by name; each reader says which it knows.
     """
 
     labels: Path | None = None
     faithful: bool = False
+    image: bool = False
     table: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:

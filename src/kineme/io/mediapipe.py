@@ -11,7 +11,7 @@ MediaPipe (BlazePose; Bazarevsky et al., 2020) writes no files itself; this is h
   recording once more, so ``prepare`` takes the json only.
 
 World landmarks become a 3-D motion in metres, the middle of the hips at the origin of every frame, so a walk goes
-nowhere. Files without them, or ``table={"landmarks": "image"}``, give a 2-D motion: in pixels where the file tells the
+nowhere. Files without them, or with ``image=True``, give a 2-D motion: in pixels where the file tells the
 size of the image, else as shares of its width and height (unit ``1``). Columns ``landmarks`` (``world`` or ``image``)
 and ``coordinates`` (``m``, ``px``, ``0..1``) say which. The z of image landmarks, which is no length, is passed over.
 Confidence is the visibility.
@@ -59,7 +59,7 @@ def side(path: Path, head: bytes) -> bool:
 
 def read(path: Path, options: Options) -> Iterator[Motion]:
     """One motion: ``[T, M, 33, 3]`` from world landmarks, ``[T, M, 33, 2]`` from those in the image."""
-    wanted = (options.table or {}).get("landmarks")
+    wanted = (options.table or {}).get("landmarks", "image" if options.image else None)
     if wanted not in (None, *KEYS):
         raise InputError("landmarks", repr(wanted), "world or image")
     about, numbers, frame, found = _csv(path) if path.suffix.lower() == ".csv" else _json(path)
