@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kineme import io
 from kineme.data import prepare as room
 from kineme.data import store
 from kineme.data.prepare import prepare
@@ -721,7 +722,9 @@ def toy(monkeypatch):
         excluded=lambda path: set(path.read_text().split()),
     )
     monkeypatch.setitem(registry._plugins["io"], "toy", module)
-    return module
+    io._readers.cache_clear()
+    yield module
+    io._readers.cache_clear()
 
 
 def toy_files(folder: Path, *names: str) -> Path:
