@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import itertools
+import types
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kineme import io
 from kineme.data import splits, store, store_writer
 from kineme.data.prepare import prepare
 from kineme.motion import layout
 from kineme.motion.motion import Motion
+from kineme.utils import registry
 from kineme.utils.errors import InputError
 
 DOT = layout.free(["hips"], [-1])
@@ -350,3 +353,17 @@ def test_fraction_differs_by_seed_and_is_checked():
     for wrong in (0, -0.1, 1.1, float("nan")):
         with pytest.raises(InputError, match="fraction"):
             splits.fraction(rows, labels, wrong, 0)
+
+
+def test_a_format_defines_the_protocols_of_its_data_sets(table, monkeypatch):
+    """Also in a joined store, where every set follows its own."""
+    toy = types.ModuleType("toy", "Toy (.toy).")
+    vars(toy).update(__file__=__file__, suffixes=(".toy",), datasets=("toys", "more_toys"))
+    toy.protocols = lambda store, rows: {"xview": (store.numbers("camera") == 7, store.numbers("camera") == 8)}
+    monkeypatch.setitem(registry._plugins["io"], "toy", toy)
+    cameras = [("toys", 7), ("toys", 8), ("toys", 9), ("nw_ucla", 1), ("nw_ucla", 3), ("nw_ucla", 7)]
+    opened = table([{"dataset": name, "camera": camera, "subject": 1} for name, camera in cameras])
+    made = splits.split(opened, "xview")
+    assert (made.train.tolist(), made.test.tolist()) == ([0, 3], [1, 4])
+    assert "xsub_xview" not in splits.names(opened)  # a split of our own, for sets that nobody owns
+    io._readers.cache_clear()

@@ -3,13 +3,13 @@
 A split is asked for by name:
 
 * a protocol that the store carries (``card.json``, ``splits``): rules over columns, written by :mod:`kineme.prepare`;
-* a published protocol of the data set (column ``dataset``): ``ntu``: ``xsub`` ``xview`` ``xset``, with ``xsub60`` and
-  ``xsub120`` where the edition matters; ``nw_ucla``: ``xview`` ``xsub``;
+* a published protocol of the data set (column ``dataset``), as the format that owns the set defines it (``protocols``,
+  :mod:`kineme.io`): ``xsub``, ``xview``, ``xset`` and so on;
 * for other sets with subjects or cameras: ``xsub`` (every second subject trains), ``xview`` (the last camera tests) and
   ``xsub_xview`` (other subjects and another camera test, the rest of the clips stays out);
 * ``random``: one half, stratified by label, drawn from the seed (views of one performance fall on both sides);
 * ``COLUMN=v1,v2``: clips with these values train, clips with other values test;
-* ``file:PATH``: a list of names as PKU-MMD and NTU publish them.
+* ``file:PATH``: a list of names, as data sets publish them.
 
 ``NAME+val`` cuts the training part of NAME once more: every fifth subject becomes the test part. Settings are chosen
 there. ``NAME+val1`` to ``NAME+val5`` hold out each fifth in turn (``+val5`` is ``+val`` where there are five subjects).
@@ -26,51 +26,11 @@ from typing import Any
 
 import numpy as np
 
+from .. import io
 from ..utils.errors import InputError
 from ..utils.registry import did_you_mean
 from .clip_table import text
 from .store import Store, datasets
-
-NTU60_SUBJECTS = (1, 2, 4, 5, 8, 9, 13, 14, 15, 16, 17, 18, 19, 25, 27, 28, 31, 34, 35, 38)
-NTU120_SUBJECTS = (
-    *NTU60_SUBJECTS,
-    45,
-    46,
-    47,
-    49,
-    50,
-    52,
-    53,
-    54,
-    55,
-    56,
-    57,
-    58,
-    59,
-    70,
-    74,
-    78,
-    80,
-    81,
-    82,
-    83,
-    84,
-    85,
-    86,
-    89,
-    91,
-    92,
-    93,
-    94,
-    95,
-    97,
-    98,
-    100,
-    103,
-)
-"""Training subjects of the cross-subject protocols (Shahroudy et al., CVPR 2016; Liu et al., TPAMI 2019)."""
-
-Masks = dict[str, tuple[np.ndarray, np.ndarray]]  # name -> training clips, test clips; bool [N] each
 
 
 @dataclass(frozen=True)
@@ -179,9 +139,9 @@ def matches(store: Store, rule: Mapping[str, Any]) -> np.ndarray:
                 bool,
             )
         case {"column": str(column), "lt": int() | float() as bound}:
-            return _numbers(store, column) < bound
+            return store.numbers(column) < bound
         case {"column": str(column), "ge": int() | float() as bound}:
-            return _numbers(store, column) >= bound
+            return store.numbers(column) >= bound
     raise InputError(
         store.path / "card.json",
         f"a split with the rule {rule!r}",
@@ -219,54 +179,26 @@ def _carried(store: Store, name: str) -> tuple[np.ndarray, np.ndarray]:
     raise InputError(store.path / "card.json", f"split {name!r} is not made of rules", '{"train": rule, "test": rule}')
 
 
-def _known(store: Store) -> Masks:
+def _known(store: Store) -> io.Masks:
     """Published and generic splits; in a store of several data sets each follows its own protocol of that name."""
-    merged: Masks = {}
+    merged: io.Masks = {}
+    published = io.protocols()
     owner = store.column("dataset") if datasets(store) else np.full(len(store), None, object)
     for dataset in dict.fromkeys(owner.tolist()):
         mine = owner == dataset if dataset is not None else np.array([value is None for value in owner.tolist()])
-        for name, parts in _PUBLISHED.get(dataset, _generic)(store, mine).items():
+        for name, parts in published.get(dataset, _generic)(store, mine).items():
             old = merged.get(name, (np.zeros(len(store), bool),) * 2)
             merged[name] = (old[0] | (parts[0] & mine), old[1] | (parts[1] & mine))
     return merged
 
 
-def _ntu(store: Store, mine: np.ndarray) -> Masks:
-    """NTU RGB+D 60 and 120; the first edition is setups 1 to 17 (some of its 40 subjects act in later ones as well)."""
-    subject, camera, setup = (_numbers(store, name) for name in ("subject", "camera", "setup"))
-    first, known = (subject <= 40) & ~(setup > 17), subject > 0
-    trains60, trains120 = np.isin(subject, NTU60_SUBJECTS), np.isin(subject, NTU120_SUBJECTS)
-    xsub60, xsub120 = (first & trains60, first & known & ~trains60), (trains120, known & ~trains120)
-    return {
-        "xsub": xsub120 if (subject[mine] > 40).any() else xsub60,
-        "xsub60": xsub60,
-        "xsub120": xsub120,
-        "xview": (first & np.isin(camera, (2, 3)), first & (camera == 1)),
-        "xset": (setup % 2 == 0, setup % 2 == 1),
-    }
-
-
-def _nw_ucla(store: Store, mine: np.ndarray) -> Masks:
-    """Northwestern-UCLA: x-view as published (Wang et al., CVPR 2014); x-sub: odd subjects train."""
-    subject, camera = _numbers(store, "subject"), _numbers(store, "camera")
-    return {"xview": (np.isin(camera, (1, 2)), camera == 3), "xsub": (subject % 2 == 1, subject % 2 == 0)}
-
-
-def _pku_mmd(store: Store, mine: np.ndarray) -> Masks:
-    """PKU-MMD publishes lists of video names (``file:``), and the recordings say nothing of subjects."""
-    return {}
-
-
-def _generic(store: Store, mine: np.ndarray) -> Masks:
+def _generic(store: Store, mine: np.ndarray) -> io.Masks:
     """Splits of our own for sets without a published protocol."""
     subject, camera = (_codes(store.column(name), mine) for name in ("subject", "camera"))
     known, filmed, last = subject >= 0, camera >= 0, camera == camera.max()
     people = known & (subject % 2 == 0), known & (subject % 2 == 1)
     views = filmed & ~last, filmed & last
     return {"xsub": people, "xview": views, "xsub_xview": (people[0] & views[0], people[1] & views[1])}
-
-
-_PUBLISHED: dict[Any, Any] = {"ntu": _ntu, "nw_ucla": _nw_ucla, "pku_mmd": _pku_mmd}
 
 
 def _random(store: Store, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -365,18 +297,3 @@ def _codes(values: np.ndarray, among: np.ndarray | None = None) -> np.ndarray:
     if known.any():
         codes[known] = np.unique(np.array(values[known].tolist()), return_inverse=True)[1]
     return codes
-
-
-def _numbers(store: Store, column: str) -> np.ndarray:
-    """A column as float64, NaN where the value is missing or no number."""
-    values = store.column(column)
-    if values.dtype != object:
-        return values.astype(np.float64)
-    return np.array([_number(value) for value in values.tolist()])
-
-
-def _number(value: Any) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return float("nan")

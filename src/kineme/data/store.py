@@ -130,6 +130,19 @@ class Store:
             return np.array(column.to_pylist(), dtype=object)
         return column.to_numpy()
 
+    def numbers(self, name: str) -> np.ndarray:
+        """One column as float64 ``[N]``, NaN where the value is missing or no number.
+
+        Raises:
+            InputError: no such column.
+
+        Example:
+            >>> store.numbers("subject").dtype
+            dtype('float64')
+        """
+        values = self.column(name)
+        return values.astype(np.float64) if values.dtype != object else np.array([_number(v) for v in values.tolist()])
+
     @functools.cached_property
     def ids(self) -> list[str]:
         """The unique name of every clip."""
@@ -220,6 +233,13 @@ def datasets(store: Store) -> list[str]:
     if "dataset" not in store.clips.column_names:
         return []
     return sorted(str(name) for name in store.clips["dataset"].unique().to_pylist() if name is not None)
+
+
+def _number(value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return float("nan")
 
 
 def _read_card(path: Path) -> dict[str, Any]:

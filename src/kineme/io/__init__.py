@@ -21,7 +21,11 @@ and, where the format needs it,
   :func:`kineme.io._text.near`;
 * ``excluded(path) -> set[str]``: the recordings (names without folder and ending) that a side file of the format, as
   published, leaves out of the data set; ``prepare`` skips them. Empty for side files of another kind;
-* ``splits(path) -> dict``: the published splits that a file carries, as rules over columns of the clip table.
+* ``splits(path) -> dict``: the published splits that a file carries, as rules over columns of the clip table;
+* ``datasets``: names of data sets (column ``dataset``) that come in this format, and
+  ``protocols(store, rows) -> masks``: their published splits as functions of the clip table, ``{name: (train, test)}``
+  with bool ``[N]`` each, over a store of N clips of which ``rows`` (bool ``[N]``) are of the set. Without ``protocols``
+  the set has no splits but those that its files carry.
 
 Nothing else has to be told about a new reader: :func:`kineme.utils.registry.names` finds it, and the test of bad input
 asks for one more entry in its table. Text formats find a fast scanner of numbers in :mod:`kineme.io._text`.
@@ -33,15 +37,18 @@ import functools
 import itertools
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from ..motion.motion import Motion
 from ..utils import registry
 from ..utils.errors import InputError
 
+Masks = dict[str, tuple[np.ndarray, np.ndarray]]  # name -> training clips, test clips; bool [N] each
 HEAD = 8192  # bytes that a reader may look at to recognise its files
 MAX_JOINTS = 1024  # of a layout that a file brings along
 
@@ -214,6 +221,12 @@ def excluded(path: str | os.PathLike) -> set[str]:
     if owner is None or not hasattr(readers()[owner], "excluded"):
         return set()
     return readers()[owner].excluded(Path(path))
+
+
+def protocols() -> dict[str, Callable[[Any, np.ndarray], Masks]]:
+    """The published splits of data sets: name of the set -> ``protocols`` of the format that owns it."""
+    owners = {dataset: reader for reader in readers().values() for dataset in getattr(reader, "datasets", ())}
+    return {dataset: getattr(reader, "protocols", lambda store, rows: {}) for dataset, reader in owners.items()}
 
 
 def carried_splits(path: str | os.PathLike, format: str | None = None) -> dict[str, dict[str, Any]]:

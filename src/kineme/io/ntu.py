@@ -22,14 +22,21 @@ from ..motion import layout
 from ..motion.motion import Motion
 from ..utils.errors import InputError
 from ..utils.files import atomic
-from . import Options, _text
+from . import Masks, Options, _text
 
 suffixes = own = (".skeleton",)
+datasets = ("ntu",)
 
 WHAT = "NTU RGB+D skeleton text (frame count; per frame the bodies with 10 values, '25' and 25 lines of 12 values each)"
 NAME = re.compile(r"S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})")  # setup, camera, subject, repetition, action
 MAX_BODIES = 8
 MAX_PLACES = 1 << 20  # frames x slots of a file
+NTU60_SUBJECTS = (1, 2, 4, 5, 8, 9, *range(13, 20), 25, 27, 28, 31, 34, 35, 38)
+NTU120_SUBJECTS = (
+    *NTU60_SUBJECTS,
+    *(*range(45, 48), 49, 50, *range(52, 60), 70, 74, 78, *range(80, 87), 89, *range(91, 96), 97, 98, 100, 103),
+)
+"""Training subjects of the cross-subject protocols (Shahroudy et al., CVPR 2016; Liu et al., TPAMI 2019)."""
 COUNTS = {str(n).encode(): n for n in range(MAX_BODIES + 1)}
 JOINTS, BODY_VALUES, JOINT_VALUES = 25, 10, 12
 BODY = BODY_VALUES + 1 + JOINTS * JOINT_VALUES  # words of one body
@@ -101,7 +108,7 @@ def _named(path: Path) -> dict[str, Any]:
         "subject": subject,
         "camera": camera,
         "extra": {
-            "dataset": "ntu",
+            "dataset": datasets[0],
             "setup": setup,
             "repetition": repetition,
             "performance": known[0][:4] + known[0][8:],
@@ -138,6 +145,21 @@ def excluded(path: str | os.PathLike) -> set[str]:
         if not NAME.match(name):
             raise InputError(path, f"{name[:40]!r} is not the name of a sample", "names such as S001C002P005R002A008")
     return {NAME.match(name)[0] for name in names}  # type: ignore[index]
+
+
+def protocols(store: Any, rows: np.ndarray) -> Masks:
+    """NTU RGB+D 60 and 120; the first edition is setups 1 to 17 (some of its 40 subjects act in later ones as well)."""
+    subject, camera, setup = (store.numbers(name) for name in ("subject", "camera", "setup"))
+    first, known = (subject <= 40) & ~(setup > 17), subject > 0
+    trains60, trains120 = np.isin(subject, NTU60_SUBJECTS), np.isin(subject, NTU120_SUBJECTS)
+    xsub60, xsub120 = (first & trains60, first & known & ~trains60), (trains120, known & ~trains120)
+    return {
+        "xsub": xsub120 if (subject[rows] > 40).any() else xsub60,
+        "xsub60": xsub60,
+        "xsub120": xsub120,
+        "xview": (first & np.isin(camera, (2, 3)), first & (camera == 1)),
+        "xset": (setup % 2 == 0, setup % 2 == 1),
+    }
 
 
 def _scan(path: str | os.PathLike, data: bytes) -> tuple[_text.Words, np.ndarray, np.ndarray, np.ndarray]:

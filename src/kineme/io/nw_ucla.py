@@ -10,15 +10,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ..motion import layout
 from ..motion.motion import Motion
 from ..utils.errors import InputError
-from . import Options, _text
+from . import Masks, Options, _text
 
 suffixes = (".json",)
+datasets = ("nw_ucla",)
 
 WHAT = "JSON with file_name, skeletons [frames, 20, 3] and label 1 to 10"
 NAME = re.compile(r"a\d+_s(?P<subject>\d+)_e(?P<repetition>\d+)_v(?P<camera>\d+)")
@@ -60,7 +62,7 @@ def read(path: Path, options: Options) -> Iterator[Motion]:
     known = NAME.fullmatch(str(data.get("file_name", ""))) or NAME.fullmatch(path.stem)
     number = {key: int(value) for key, value in known.groupdict().items()} if known else {}
     extra = (
-        {"dataset": "nw_ucla", "repetition": number["repetition"], "performance": known[0].rsplit("_", 1)[0]}
+        {"dataset": datasets[0], "repetition": number["repetition"], "performance": known[0].rsplit("_", 1)[0]}
         if known
         else {}
     )
@@ -75,3 +77,9 @@ def read(path: Path, options: Options) -> Iterator[Motion]:
         source=path.name,
         extra=extra,
     )
+
+
+def protocols(store: Any, rows: np.ndarray) -> Masks:
+    """x-view as published (Wang et al., CVPR 2014); x-sub: odd subjects train."""
+    subject, camera = store.numbers("subject"), store.numbers("camera")
+    return {"xview": (np.isin(camera, (1, 2)), camera == 3), "xsub": (subject % 2 == 1, subject % 2 == 0)}

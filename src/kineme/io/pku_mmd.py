@@ -27,6 +27,7 @@ from ..utils.errors import InputError
 from . import Options, _text
 
 suffixes = (".txt",)
+datasets = ("pku_mmd",)  # its splits are lists of recordings, which say nothing of subjects: no protocols
 
 WHAT = "PKU-MMD skeleton text (150 numbers on each line)"
 ROW = "2 bodies x 25 joints x 3 coordinates"
@@ -67,7 +68,7 @@ def read(path: Path, options: Options) -> Iterator[Motion]:
     joints = parse(path)
     seen = np.repeat((joints != 0).any(axis=(2, 3))[..., None], 25, axis=2).astype(np.float32)
     known = NAME.fullmatch(path.stem)
-    recording: dict[str, Any] = {"dataset": "pku_mmd"} if known else {}
+    recording: dict[str, Any] = {"dataset": datasets[0]} if known else {}
     video = known["video"] if known else path.stem
     shared: dict[str, Any] = {"layout": layout.layout("ntu25"), "fps": 30.0, "up": "+y", "unit": "m"}
     shared["camera"] = known["camera"] if known else None
