@@ -298,6 +298,29 @@ def test_recipes_that_cannot_be_reproduced(tmp_path):
     with pytest.raises(InputError, match="Did you mean"):
         reproduce.read("halp_ntu60_xsubb", tmp_path, 0)
     mine = tmp_path / "mine.toml"
-    mine.write_text('[method]\nname = "moco"\n[reproduce]\ndata = "ntu60"\nsplit = "xsub60"\ncolour = 3\n')
+    mine.write_text('[method]\nname = "moco"\n[reproduce]\nstore = "ntu"\nsplit = "xsub60"\ncolour = 3\n')
     with pytest.raises(InputError, match=r"reproduce\.colour"):
         reproduce.read(str(mine), tmp_path, 0)
+    mine.write_text('[method]\nname = "moco"\n[reproduce]\nstore = "../ntu"\nsplit = "xsub60"\n')
+    with pytest.raises(InputError, match=r"reproduce\.store"):
+        reproduce.read(str(mine), tmp_path, 0)
+
+
+def test_a_recipe_says_where_its_store_lies_and_how_it_is_normalised(tmp_path, monkeypatch):
+    """Whatever the data set: nothing about it stands in code."""
+    toy = tmp_path / "toy.toml"
+    toy.write_text('[method]\nname = "moco"\n[reproduce]\nstore = "toys"\nnormalise = "general"\nsplit = "xsub"\n')
+    plan = reproduce.read(str(toy), tmp_path, 0)
+    asked = {}
+    monkeypatch.setattr(reproduce.prepare, "prepare", lambda raw, folder, **how: asked.update(how, folder=folder))
+    with pytest.raises(AttributeError):  # the stand-in is no store: preparing is as far as this goes
+        reproduce.reproduce(str(toy), tmp_path / "raw", tmp_path / "out")
+    assert (asked["folder"], asked["normalise"]) == (tmp_path / "out" / "toys", "general")
+    assert plan.settings.normalise == "general"
+
+
+def test_recipes_of_one_data_set_share_its_store():
+    stores = {name: reproduce.read(name, Path("out"), 0).settings for name in WHOLE}
+    assert {how.store for how in stores.values()} == {"ntu", "pku1", "pku2", "nw_ucla"}
+    assert all(len({how.normalise for how in stores.values() if how.store == name}) == 1 for name in ("ntu", "nw_ucla"))
+    assert {how.normalise for name, how in stores.items() if "ntu" in name or "pku" in name} == {"ntu"}

@@ -15,7 +15,7 @@ import types
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from .. import __version__
 from ..data import prepare, splits
@@ -35,9 +35,6 @@ from .scores import TRAINED, UNTRAINED
 if TYPE_CHECKING:
     from rich.table import Table
 
-# NTU RGB+D 60 is a part of 120: its splits find it in the same store
-STORES = {"ntu60": "ntu", "ntu120": "ntu", "pku1": "pku1", "pku2": "pku2", "nw_ucla": "nw_ucla"}
-NORMALISE = {"nw_ucla": "general"}  # the others: ntu, as published
 BEST = " at the best test epoch"  # what released code reports, under the name of what it stands for
 Result = dict[str, Any]
 
@@ -47,7 +44,8 @@ class Settings:
     """The table ``[reproduce]`` of a recipe.
 
     Attributes:
-        data: which set the raw files are of.
+        store: name of the store under the output folder; recipes of one data set share it.
+        normalise: how its clips are normalised (:mod:`kineme.motion.normalise`); by default what suits the layout.
         split: training and test part (:mod:`kineme.data.splits`).
         protocols: how the encoder is scored (:mod:`kineme.evaluate`).
         init, init_epochs: the recipe whose first epochs are the beginning, and how many. Its method begins under this
@@ -56,8 +54,9 @@ class Settings:
         clips: how many the training and the test part have as published, for a warning where they differ.
     """
 
-    data: Literal["ntu60", "ntu120", "pku1", "pku2", "nw_ucla"]
+    store: str
     split: str
+    normalise: str | None = None
     protocols: tuple[str, ...] = ("knn", "linear")
     init: str | None = None
     init_epochs: int = 1
@@ -66,6 +65,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         plain.positive(self, "reproduce", "init_epochs")
+        if not self.store or Path(self.store).name != self.store:
+            raise InputError("reproduce.store", repr(self.store), "a name for a folder, without a path")
         if len(self.clips) not in (0, 2):
             raise InputError("reproduce.clips", f"{self.clips}", "two numbers, of the training and the test part")
 
@@ -150,7 +151,7 @@ def reproduce(
         if progress:
             print(f"Stage {number} of {total}: {text}", file=sys.stderr, flush=True)
 
-    folder = out / STORES[plan.settings.data]
+    folder = out / plan.settings.store
     say(1, f"prepare {raw} -> {folder}")
     data = _prepared(raw, folder, plan.settings, labels, jobs, progress)
     split = splits.split(data, plan.settings.split)
@@ -191,7 +192,7 @@ def read(name: str, out: Path, seed: int, changes: Mapping[str, Any] = types.Map
     path = recipe.find(name)
     tables = _tables(path)
     if "reproduce" not in tables:
-        raise InputError(path, "a recipe without a table [reproduce]", "one that says data, split and protocols")
+        raise InputError(path, "a recipe without a table [reproduce]", "one that says store, split and protocols")
     wanted = dict(plain.override({"reproduce": tables["reproduce"]}, _of(changes, "reproduce"))["reproduce"])
     published = dict(wanted.pop("published", {}))
     source = str(published.pop("source", "nothing"))
@@ -227,9 +228,8 @@ def _prepared(
         def tick(done: int, total: int, note: str) -> None:
             bar.update(done, note, total)
 
-        normalise = NORMALISE.get(how.data, "ntu")
         return prepare.prepare(
-            raw, folder, normalise=normalise, labels=labels, jobs=jobs, faithful=how.faithful, progress=tick
+            raw, folder, normalise=how.normalise, labels=labels, jobs=jobs, faithful=how.faithful, progress=tick
         )
 
 
