@@ -1,4 +1,4 @@
-"""Hand-made features: what they do not see, what they keep, and the figures that they reach on recorded data."""
+"""Hand-crafted features: what they do not see, what they keep, and the figures that they reach on recorded data."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_first_frame_stands_upright_at_the_origin_and_travel_stays():
     still = np.repeat(some(1)[0][:1], 40, axis=0)
     walking = still + np.linspace(0, 3, 40)[:, None, None, None] * np.array([0.0, 0, 1])
     placed = features(clips([still, walking])).reshape(2, 32, 20, 3)
-    words = DEEP.words
+    words = DEEP.canonical_names
     root, head = placed[:, :, words.index("pelvis")], placed[:, 0, words.index("head")]
     np.testing.assert_allclose(root[0], 0, atol=1e-5)
     np.testing.assert_allclose(head[:, [0, 2]], 0, atol=1e-5)

@@ -120,7 +120,7 @@ def test_first_root_of_01_01(data_dir):
 def test_names_with_a_colon(data_dir):
     motion = readers.read(data_dir / "formats" / "bvh" / "test_freebvh.bvh")
     assert motion.layout.joints[0] == "mixamorig:Hips"
-    assert motion.layout.words[0] == "pelvis"
+    assert motion.layout.canonical_names[0] == "pelvis"
 
 
 def test_positions_on_every_joint(data_dir):

@@ -144,7 +144,7 @@ def star(joints) -> Layout:
 
 
 def said(joints) -> dict[str, str]:
-    return dict(zip(joints, star(joints).words))
+    return dict(zip(joints, star(joints).canonical_names))
 
 
 def taken(mapping) -> dict[str, str]:
@@ -167,16 +167,16 @@ def test_the_built_in_layouts_are_there():
 @pytest.mark.parametrize("name", SIZES)
 def test_every_layout_is_sound(name):
     body = layout(name)
-    assert len(set(body.words)) == len(body)
+    assert len(set(body.canonical_names)) == len(body)
     assert len([p for p in body.parents if p < 0]) == 1
     assert len(body.bones) == len(body) - 1
     assert sorted(i for part in body.parts.values() for i in part) == list(range(len(body)))
     assert tuple(body.parts) == skeleton.PARTS
     assert from_dict(json.loads(json.dumps(body.as_dict()))) == body
     assert identify(body.joints) is body
-    root_words = [body.words[i] for i in body.root]
+    root_words = [body.canonical_names[i] for i in body.root]
     assert root_words in (["pelvis"], ["left_hip", "right_hip"])
-    assert ("pelvis" in body.words) == (root_words == ["pelvis"])
+    assert ("pelvis" in body.canonical_names) == (root_words == ["pelvis"])
 
 
 @pytest.mark.parametrize("name", SIZES)
@@ -201,7 +201,7 @@ def test_left_and_right_parts_mirror_each_other(name):
 
 def test_all_layouts_have_the_twelve_limb_joints():
     for name in layouts():
-        assert set(LIMBS) <= set(layout(name).words), name
+        assert set(LIMBS) <= set(layout(name).canonical_names), name
 
 
 @pytest.mark.parametrize(("name", "file"), [("kinect20", "nw_ucla"), ("ntu25", "pku_mmd"), ("penn13", "penn_action")])
@@ -236,9 +236,18 @@ def test_cv_mim_layouts_have_the_specified_order():
         for joint in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
         for side in ("left", "right")
     ]
-    assert list(layout("pose13").words) == ["nose", *limbs]
+    assert list(layout("pose13").canonical_names) == ["nose", *limbs]
     assert list(layout("pose16").joints) == ["head", "neck", *limbs[:6], "spine", "pelvis", *limbs[6:]]
-    assert list(layout("pose17").words) == ["pelvis", "head", "neck", "chest", *limbs[:6], "spine", *limbs[6:]]
+    names = list(layout("pose17").canonical_names)
+    assert names == [
+        "pelvis",
+        "head",
+        "neck",
+        "chest",
+        *limbs[:6],
+        "spine",
+        *limbs[6:],
+    ]
 
 
 def test_pose17_to_pose13_is_the_published_selection():
@@ -278,12 +287,12 @@ def test_word_of_a_name_alone(name, expected):
 
 def test_words_are_words_of_themselves():
     for name in layouts():
-        assert [canonical_name(w) for w in layout(name).words] == list(layout(name).words)
+        assert [canonical_name(w) for w in layout(name).canonical_names] == list(layout(name).canonical_names)
 
 
 @pytest.mark.parametrize("rig", RIGS)
 def test_rigs_have_the_limb_joints_where_they_are(rig):
-    words = star(RIGS[rig]).words
+    words = star(RIGS[rig]).canonical_names
     assert set(LIMBS) <= set(words)
     assert "pelvis" in words
     assert "head" in words
@@ -307,7 +316,7 @@ def test_what_rigs_call_shoulder_hand_and_foot_is_clavicle_wrist_and_ankle():
 
 
 def test_what_other_layouts_call_so_stays_so():
-    kinect = dict(zip(layout("kinect20").joints, layout("kinect20").words))
+    kinect = dict(zip(layout("kinect20").joints, layout("kinect20").canonical_names))
     assert kinect["left_shoulder"] == "left_shoulder"
     assert kinect["left_hand"] == "left_hand"
     assert kinect["left_foot"] == "left_foot"
@@ -327,7 +336,7 @@ def test_a_hand_beside_a_wrist_is_a_hand_and_a_foot_beside_an_ankle_a_foot():
 
 def test_cmu_necks_and_thumbs():
     for joints in (CMU_38, CMU_BVH):
-        words = star(joints).words
+        words = star(joints).canonical_names
         assert [words[i] for i in (16, 17, 18)] == ["neck_base", "neck", "head"]
         assert words[joints.index("head_end" if joints is CMU_38 else "Head_end")] == "head_end"
     assert said(CMU_BVH)["LThumb"] == said(CMU_38)["left_thumb"] == "left_thumb_base"
@@ -356,14 +365,14 @@ def test_cmu_names_are_shifted_in_the_arms_of_the_38_joints_only():
 
 
 def test_two_joints_of_one_word():
-    words = star(["Hips", "Pelvis", "pelvis"]).words
+    words = star(["Hips", "Pelvis", "pelvis"]).canonical_names
     assert words[0] == "pelvis"
     assert len(set(words)) == 3
 
 
 def test_openpose_neck_is_the_middle_of_the_shoulders():
     for name in ("openpose18", "body25"):
-        assert layout(name).words[layout(name).joints.index("neck")] == "chest"
+        assert layout(name).canonical_names[layout(name).joints.index("neck")] == "chest"
     assert layout("ntu25").find("neck") == 2
     assert layout("coco17").find("neck", "nose") == 0
     assert layout("coco17").find("neck") is None
@@ -475,7 +484,7 @@ def test_any_names_in_any_tree_make_a_sound_layout(names, random):
     for n, i in enumerate(order):
         parents[i] = -1 if n == 0 else order[random.randrange(n)]
     body = free(names, parents)
-    assert len(set(body.joints)) == len(set(body.words)) == len(names)
+    assert len(set(body.joints)) == len(set(body.canonical_names)) == len(names)
     assert [body.mirror[j] for j in body.mirror] == list(range(len(names)))
     assert from_dict(json.loads(json.dumps(body.as_dict()))) == body
     same = joint_map(body, body)
@@ -497,7 +506,7 @@ SPELLINGS = {
 
 @pytest.mark.parametrize("style", SPELLINGS)
 def test_case_separators_prefix_and_place_of_the_side_do_not_count(style):
-    for known in {w for name in layouts() for w in layout(name).words}:
+    for known in {w for name in layouts() for w in layout(name).canonical_names}:
         side, base = known.split("_", 1) if known.startswith(("left_", "right_")) else ("", known)
         assert canonical_name(SPELLINGS[style](side, base.split("_"))) == known
 
@@ -556,11 +565,11 @@ def test_every_pair_keeps_its_promises(source, target):
     assert mapping.weights.min() >= 0
     assert mapping.missing == tuple(j for j, s in zip(mapping.target.joints, sums) if s == 0)
     assert mapping.unused == tuple(j for j, used in zip(mapping.source.joints, mapping.weights.any(axis=0)) if not used)
-    said = dict(zip(mapping.source.joints, mapping.source.words))
-    for name, words, row in zip(mapping.target.joints, mapping.target.words, mapping.weights):
+    said = dict(zip(mapping.source.joints, mapping.source.canonical_names))
+    for name, words, row in zip(mapping.target.joints, mapping.target.canonical_names, mapping.weights):
         if name not in mapping.virtual and row.any():  # nothing stands for something else
             assert said[mapping.source.joints[int(row.argmax())]] == words
-    assert not set(LIMBS) & {mapping.target.words[mapping.target.joints.index(j)] for j in mapping.missing}
+    assert not set(LIMBS) & {mapping.target.canonical_names[mapping.target.joints.index(j)] for j in mapping.missing}
 
 
 @pytest.mark.parametrize("source", SIZES)

@@ -37,7 +37,7 @@ WORDS = {
 def person(layout, rng, frames=6, coords=3):
     """Somebody who stands with the left at +x, moves a little and walks about: float64 [T, V, C]."""
     rest = np.zeros((len(layout), coords))
-    for i, word in enumerate(layout.words):
+    for i, word in enumerate(layout.canonical_names):
         x, y = WORDS[word.removeprefix("left_").removeprefix("right_")]
         rest[i, :2] = (-x if word.startswith("right_") else x), y
     swing = rng.normal(size=(2, len(layout), coords)) * 0.03
@@ -289,18 +289,18 @@ def test_a_body_seen_from_the_side_has_the_size_of_one_seen_from_the_front():
     rest = np.array(
         [
             [x * (-1 if word.startswith("right_") else 1), y]
-            for word in layout.words
+            for word in layout.canonical_names
             for x, y in [WORDS.get(word.removeprefix("left_").removeprefix("right_"), (0, 0.7))]
         ]
     )
     joints = np.repeat(rest[None, None] * 100 + 300, 3, 0)
     whole = normalise.apply(Motion(joints, layout, up="-y", unit="px"), "general").joints
-    seen = np.array([not word.startswith("right_") for word in layout.words])  # the right is hidden
+    seen = np.array([not word.startswith("right_") for word in layout.canonical_names])  # the right is hidden
     side = normalise.apply(Motion(joints, layout, np.tile(seen, (3, 1, 1)), up="-y", unit="px"), "general")
     moved = side.joints - side.joints[0, 0, layout.find("left_hip")] + whole[0, 0, layout.find("left_hip")]
     np.testing.assert_allclose(moved[:, :, seen], whole[:, :, seen], atol=0.1)
     assert side.extra[normalise.NOTE] == "placed by one side of the root"
-    part = seen & [not word.endswith(("hip", "shoulder")) for word in layout.words]
+    part = seen & [not word.endswith(("hip", "shoulder")) for word in layout.canonical_names]
     rough = normalise.apply(Motion(joints, layout, np.tile(part, (3, 1, 1)), up="-y", unit="px"), "general")
     assert "middle of the joints" in rough.extra[normalise.NOTE]
     assert "size of the body" in rough.extra[normalise.NOTE]

@@ -149,7 +149,7 @@ def test_absent_persons_stay_absent():
 @pytest.mark.parametrize(("start", "length"), [(-1, 5), (0, 0), (0, 21), (18, 3)])
 def test_a_stretch_that_leaves_its_clip_is_refused(start, length):
     source = ClipLoader(made([30, 20, 30]))
-    with pytest.raises(InputError, match=rf"clip 1: a stretch of {length} frames from frame {start}.*20 frames"):
+    with pytest.raises(InputError, match=rf"clip 1: a segment of {length} frames from frame {start}.*20 frames"):
         source.gather(torch.tensor([0, 1]), torch.tensor([0, start]), torch.tensor([30, length]), 8)
 
 

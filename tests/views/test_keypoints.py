@@ -114,9 +114,9 @@ def test_without_a_trunk_the_box_gives_the_size():
 
 
 def test_profiles_pick_the_joints_of_the_flat_one():
-    flat = layout("pose13").words
+    flat = layout("pose13").canonical_names
     for name, profile in SOLID.items():
-        words = layout(name).words
+        words = layout(name).canonical_names
         assert [words[i] for i in profile.picks[1:]] == list(flat[1:])
         assert words[profile.picks[0]] in ("head", "nose")
     assert keypoints.pick(torch.arange(17), SOLID["pose17"]).tolist() == [1, 4, 5, 6, 7, 8, 9, 11, 12, 13, 14, 15, 16]
@@ -132,10 +132,10 @@ def test_joints_are_taken_by_name():
         taken = keypoints.taken(source, 3)
         assert taken.profile is SOLID[wanted]
         joints, seen = torch.randn(4, len(source), 3), torch.ones(4, len(source))
-        wrist = source.words.index("left_wrist")
+        wrist = source.canonical_names.index("left_wrist")
         seen[1, wrist] = 0
         made, there = taken(joints, seen)
-        mine = layout(wanted).words.index("left_wrist")
+        mine = layout(wanted).canonical_names.index("left_wrist")
         torch.testing.assert_close(made[0, mine], joints[0, wrist])
         assert not made[1, mine].any()
         assert there[:, mine].tolist() == [True, False, True, True]

@@ -129,7 +129,7 @@ def test_hidden_joints_lose_their_seen(solid, flat):
 
 def test_frames_without_a_trunk_are_left_out(tmp_path, solid):
     motion = solid.motion(0)
-    hip = solid.layout.words.index("pelvis")
+    hip = solid.layout.canonical_names.index("pelvis")
     confidence = motion.confidence.copy()
     confidence[3:6, 0, hip] = 0
     with Writer(tmp_path / "holes", solid.layout, 1, 3, normalise={"how": "none"}) as writer:

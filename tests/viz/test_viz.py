@@ -177,7 +177,7 @@ def test_every_layout_is_a_body_in_one_piece(name):
     head = layout.find("head", "nose")
     assert len({group[joint] for joint in (*map(layout.find, words), head)}) == 1
     for limb in limbs:
-        sides = {layout.words[joint].split("_")[0] for joint in limb.end} & {"left", "right"}
+        sides = {layout.canonical_names[joint].split("_")[0] for joint in limb.end} & {"left", "right"}
         assert limb.side == ("trunk" if len(sides) != 1 else sides.pop())
     assert stick_figure._head(layout, np.ones(len(layout), bool))
 
@@ -255,7 +255,7 @@ def test_a_film_runs_as_long_as_the_motion(kick, tmp_path):
     size = Image.open(tmp_path / "three.gif").size
     assert [round(after / before) for after, before in zip(size, film.size)] == [2, 2]
     for motions, name, fps in ((kick, "film.mp4", 10), (kick, "film.gif", 0), ([], "film.gif", 10)):
-        with pytest.raises(InputError, match=f"{name}: a film of"):
+        with pytest.raises(InputError, match=f"{name}: an animation of"):
             strips.gif(motions, tmp_path / name, fps=fps)
 
 

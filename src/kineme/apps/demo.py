@@ -202,7 +202,7 @@ class Demo:
             said.append(f"1-NN, {tests[-1].name}: {last[scores.TRAINED]:.3f}, random {last[scores.UNTRAINED]:.3f}")
 
     def _draw_neighbours(self, store: Store, model: embed.Model, tests: Sequence[Split]) -> None:
-        """Clips drawn by lot among the test clips (of the other camera where there is one), and their nearest among
+        """Clips drawn at random among the test clips (of the other camera where there is one), and their nearest among
         the training clips; without labels both are any clips, but never two of one performance."""
         features = model.embed(store)
         features = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)

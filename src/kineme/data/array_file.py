@@ -45,17 +45,17 @@ class Growing:
         self.digest.update(numbers)
 
     def rewrite(self, segments: Sequence[Sequence[int]], shape: tuple[int, ...]) -> None:
-        """Once more, with every stretch filled up to the number of persons of the last."""
+        """Once more, with every segment filled up to the number of persons of the last."""
         self._file.close()
         narrow = self.path.with_suffix(".narrow")
         self.path.rename(narrow)
         self._begin()
         place = HEADER
         for persons, count in segments:
-            stretch = np.memmap(narrow, "<f4", "r", place, (count, persons, *shape))
-            place += stretch.nbytes
+            segment = np.memmap(narrow, "<f4", "r", place, (count, persons, *shape))
+            place += segment.nbytes
             for begin in range(0, count, BLOCK):
-                self.append(widen(stretch[begin : begin + BLOCK], segments[-1][0]))
+                self.append(widen(segment[begin : begin + BLOCK], segments[-1][0]))
         narrow.unlink()
 
     def finish(self, shape: tuple[int, ...]) -> None:

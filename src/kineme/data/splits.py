@@ -2,7 +2,7 @@
 
 A split is asked for by name:
 
-* a protocol that the store carries (``card.json``, ``splits``): rules over columns, written by :mod:`kineme.prepare`;
+* a protocol that the store carries (``card.json``, ``splits``): rules over columns, from :mod:`kineme.data.prepare`;
 * a published protocol of the data set (column ``dataset``), as the format that owns the set defines it (``protocols``,
   :mod:`kineme.io`): ``xsub``, ``xview``, ``xset`` and so on;
 * for other sets with subjects or cameras: ``xsub`` (every second subject trains), ``xview`` (the last camera tests) and

@@ -63,7 +63,7 @@ class Writer:
         self._rows: dict[str, list] = {}
         self._tables: list[pa.Table] = []
         self._held = self._clips = 0
-        self._segments: list[list[int]] = []  # [persons, frames] of stretches written with one number of persons
+        self._segments: list[list[int]] = []  # [persons, frames] of segments written with one number of persons
         self._ups: set[str | None] = set()
         self._units: set[str] = set()
         self._skipped: list[dict[str, Any]] = []

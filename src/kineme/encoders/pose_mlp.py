@@ -41,7 +41,7 @@ class PoseMLP(Encoder):
 
     Joints are taken from any layout by name; a missing joint stands at the origin. In 2-D they are (x, y), y downwards.
     ``Features.frame [B, T, dim]`` are the pose codes, 0 where nobody is seen; ``Features.clip [B, dim]`` is their mean
-    over the frames in which somebody is; ``Features.parts``: ``pose`` and ``view``, ``[B, T, dim]``.
+    over the frames in which a person is; ``Features.parts``: ``pose`` and ``view``, ``[B, T, dim]``.
 
     Raises:
         InputError: a layout without shoulders or hips.

@@ -1,4 +1,4 @@
-"""Hand-made features: positions over time, the floor that a learned representation must beat."""
+"""Hand-crafted features: positions over time, the baseline that a learned representation must beat."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BLOCK = 1 << 16  # frames of the store in memory at a time
 
 
 def make(form: str, store: Store, train: np.ndarray) -> HandCrafted | Keypoints:
-    """The hand-made features of one form.
+    """The hand-crafted features of one form.
 
     ``positions``, for neighbours by cosine. 3-D: relative to the root of the first body in the first frame, so that
     the body's travel stays; turned so that the first frame's root-to-head is up and its shoulders lie along one axis.
@@ -41,7 +41,7 @@ def make(form: str, store: Store, train: np.ndarray) -> HandCrafted | Keypoints:
         train: int64 rows that give the principal components.
     """
     if form not in FORMS:
-        raise InputError("hand-made features", f"form {form!r}", f"one of {', '.join(FORMS)}")
+        raise InputError("hand-crafted features", f"form {form!r}", f"one of {', '.join(FORMS)}")
     if form == "keypoints":
         return Keypoints()
     plain = HandCrafted(upright=form == "reduced")
@@ -76,7 +76,7 @@ class HandCrafted:
             InputError: random crops; these features are of whole clips.
         """
         if crop is not None:
-            raise InputError("hand-made features", "random crops", "whole clips")
+            raise InputError("hand-crafted features", "random crops", "whole clips")
         rows = np.arange(len(what.lengths)) if rows is None else np.asarray(rows)
         flat = what.frames.shape[-1] == 2
         parts = []

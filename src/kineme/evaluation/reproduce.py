@@ -47,7 +47,7 @@ class Settings:
         store: name of the store under the output folder; recipes of one data set share it.
         normalise: how its clips are normalised (:mod:`kineme.motion.normalise`); by default what suits the layout.
         split: training and test part (:mod:`kineme.data.splits`).
-        protocols: how the encoder is scored (:mod:`kineme.evaluate`).
+        protocols: how the encoder is scored (:mod:`kineme.evaluation`).
         init, init_epochs: the recipe whose first epochs are the beginning, and how many. Its method begins under this
             recipe's ``[loop]``, which counts epochs from there.
         faithful: cut clips out of recordings as the released code does.
@@ -234,7 +234,7 @@ def _prepared(
 
 
 def _trained(stage: Stage, data: Store, split: str, seed: int, device: str | None, progress: bool) -> None:
-    """Train a stage, go on with it, or find it finished, as long as it is the one wanted."""
+    """Train a stage, resume it, or find it finished, as long as it is the one wanted."""
     found = runs.recorded(stage.run)
     if found is None:
         loop.pretrain(

@@ -149,7 +149,7 @@ def clip(
     confidence = np.clip(points[..., -1], 0, 1)
     there = np.flatnonzero(confidence.any(1))
     if not len(there):
-        raise InputError(where, f"nobody is seen in any of {len(known)} frames", "somebody, at least once")
+        raise InputError(where, f"nobody is seen in any of {len(known)} frames", "a person, at least once")
     at = (np.asarray(frame, np.int64)[there] - first) // step
     order = np.argsort(at, kind="stable")
     there, at = there[order], at[order]

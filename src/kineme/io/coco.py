@@ -103,7 +103,7 @@ def read(path: Path, options: Options) -> Iterator[Motion]:
     clips = [clip for video, keys in videos.items() for clip in _clips(path, video, keys, content.images)]
     kept = [clip for clip in clips if any((points[row, :, 2] > 0).any() for key in clip[1] for row in of[key])]
     if not kept:
-        raise InputError(path, f"nobody is seen in any of {len(content.images)} images", "somebody, at least once")
+        raise InputError(path, f"nobody is seen in any of {len(content.images)} images", "a person, at least once")
     for name, keys, video in kept:
         images = [content.images[key] for key in keys]
         rows = [row for key in keys for row in of[key]]
@@ -147,7 +147,7 @@ def _points(path: Path, content: Content) -> tuple[np.ndarray, skeleton.Layout]:
     """x, y, confidence of every person ``[D, V, 3]``, and what the joints are."""
     layout = content.layout
     if not content.rows:
-        raise InputError(path, f"nobody in any of {len(content.images)} images", "somebody, at least once")
+        raise InputError(path, f"nobody in any of {len(content.images)} images", "a person, at least once")
     sizes = {len(layout)} if layout else {size for size, (name, _) in _tracking.BODY.items() if name == "coco17"}
     rows = _tracking.table(
         content.places,

@@ -127,7 +127,7 @@ def _motion(path: Path, source: str, frames: Frames, content: Sequence[Any]) -> 
         if (row := next((person[key] for key in keys if key in person), None)) not in (None, [])
     ]
     if not found:
-        raise InputError(path, f"nobody in any of {len(frames)} frames", "somebody, at least once")
+        raise InputError(path, f"nobody in any of {len(frames)} frames", "a person, at least once")
     shapes = {(count * width,) for count in _tracking.BODY}
     counts = " or ".join(f"{width} x {count}" for count in _tracking.BODY)
     rows = _tracking.table(
@@ -155,7 +155,7 @@ def _motion(path: Path, source: str, frames: Frames, content: Sequence[Any]) -> 
 
 
 def _id(person: Mapping[str, Any]) -> int | None:
-    """Who somebody is, if OpenPose followed him: ``person_id`` is [7] or 7, and [-1] where it did not."""
+    """Who a person is, if OpenPose tracked them: ``person_id`` is [7] or 7, and [-1] where it did not."""
     given = person.get("person_id")
     given = given[0] if isinstance(given, list) and len(given) == 1 else given
     return given if type(given) is int and given >= 0 else None
@@ -172,7 +172,7 @@ def _kinetics(path: Path, data: Mapping[str, Any]) -> Motion:
     if len(set(numbers)) < len(numbers):
         raise InputError(path, "a frame_index twice", "one entry for each frame")
     if not found:
-        raise InputError(path, f"nobody in any of {len(frames)} frames", "somebody, at least once")
+        raise InputError(path, f"nobody in any of {len(frames)} frames", "a person, at least once")
     places = [place for place, *_ in found]
     poses = _tracking.table(places, [person.get("pose") for *_, person in found], {(36,)}, "pose: 18 x 2 numbers")
     scores = _tracking.table(places, [person.get("score") for *_, person in found], {(18,)}, "score: 18 numbers")

@@ -4,7 +4,7 @@ Every function takes arrays of either library with any leading axes and answers 
 torch is never imported here. Angles are radians. Two frames of axes occur:
 
 * **sensor**: x to the camera's left, y up, z away from the camera, metres; right-handed. It is the frame of the
-  Kinect and therefore of NTU RGB+D, PKU-MMD and N-UCLA: somebody who faces the camera has the left hand at smaller x.
+  Kinect and therefore of NTU RGB+D, PKU-MMD and N-UCLA: a person who faces the camera has the left hand at smaller x.
 * **stored order** of CV-MIM: the third axis is vertical, images are (row, column); only :func:`euler`,
   :func:`default_camera` and :func:`perspective` touch it.
 """

@@ -41,7 +41,7 @@ class JointMap:
 def joint_map(source: Layout, target: Layout, table: Table | None = None) -> JointMap:
     """How to make the joints of ``target`` from those of ``source``.
 
-    A joint is taken from the joint of the same word (:attr:`Layout.words`). Where there is none, a recipe of
+    A joint is taken from the joint of the same name (:attr:`Layout.canonical_names`). Where there is none, a recipe of
     ``layouts.toml`` may make it from others (the pelvis from both hips); such joints are listed in ``virtual``.
     What is left is listed in ``missing``: nothing else stands for it.
 
@@ -57,7 +57,7 @@ def joint_map(source: Layout, target: Layout, table: Table | None = None) -> Joi
     weights = np.zeros((len(target), len(source)), np.float32)
     virtual: dict[str, str] = {}
     given = {_joint(target, name, "target"): _sources(source, name, value) for name, value in (table or {}).items()}
-    for i, (name, wanted) in enumerate(zip(target.joints, target.words)):
+    for i, (name, wanted) in enumerate(zip(target.joints, target.canonical_names)):
         row, how = _row(wanted, source, recipes)
         if i in given:
             row, how = _mean([np.eye(len(source))[joint] for joint in given[i]]), "as the table says"
@@ -93,8 +93,8 @@ def read_table(path: str | Path) -> dict[str, str | list[str]]:
 
 def _row(wanted: str, source: Layout, recipes: Mapping[str, Any]) -> tuple[np.ndarray | None, str]:
     """Weights over the source joints for one word, and the note of the recipe (empty for a plain joint)."""
-    if wanted in source.words:
-        return np.eye(len(source))[source.words.index(wanted)], ""
+    if wanted in source.canonical_names:
+        return np.eye(len(source))[source.canonical_names.index(wanted)], ""
     recipe = recipes.get(wanted)
     if recipe is not None:
         less = {name: other for name, other in recipes.items() if name != wanted}  # a recipe never calls itself
@@ -112,8 +112,8 @@ def _mean(rows: list[np.ndarray]) -> np.ndarray | None:
 def _joint(layout: Layout, name: str, role: str) -> int:
     if name in layout.joints:
         return layout.joints.index(name)
-    if name in layout.words:
-        return layout.words.index(name)
+    if name in layout.canonical_names:
+        return layout.canonical_names.index(name)
     raise InputError(
         f"map table, {name!r}",
         f"no {role} joint of that name in layout {layout.name}",

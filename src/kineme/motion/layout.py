@@ -73,7 +73,7 @@ class Layout:
         if not self.root or not all(0 <= joint < count for joint in self.root):
             raise InputError(where, f"root {_short(self.root)}", f"one or more joint numbers from 0 to {count - 1}")
         if not self.parts:
-            object.__setattr__(self, "parts", _parts(self.words, self.parents))
+            object.__setattr__(self, "parts", _parts(self.canonical_names, self.parents))
         held = sorted(joint for part in self.parts.values() for joint in part)
         if set(self.parts) != set(PARTS) or held != list(range(count)):
             raise InputError(
@@ -84,22 +84,22 @@ class Layout:
         return len(self.joints)
 
     @functools.cached_property
-    def words(self) -> tuple[str, ...]:
-        """Canonical word of every joint, each at most once: where the joint is, not what its file calls it.
+    def canonical_names(self) -> tuple[str, ...]:
+        """Canonical name of every joint, each at most once: where the joint is, not what its file calls it.
 
         A name alone does not always tell. ``LeftShoulder`` is the shoulder in Kinect data, but the collar bone in a
         rig that also has ``LeftArm`` and ``LeftForeArm``. So the rules of ``layouts.toml`` look at what else the
         same side of the layout has; for the built-in layouts the word is stated there where the spelling misleads
         (the neck of OpenPose is the middle of the shoulders, ``chest``). A joint that is none of the known
-        ones keeps its own name in lower_snake spelling; the second of two joints with the same word gets ``_2``.
+        ones keeps its own name in lower_snake spelling; the second of two such names gets ``_2``.
         """
         return _stated(self.joints) or _canonical(self.joints)
 
     @functools.cached_property
     def mirror(self) -> tuple[int, ...]:
         """Index of each joint's left/right partner; its own index for joints of the middle."""
-        where = {name: i for i, name in enumerate(self.words)}
-        return tuple(where.get(_other_side(name), i) for i, name in enumerate(self.words))
+        where = {name: i for i, name in enumerate(self.canonical_names)}
+        return tuple(where.get(_other_side(name), i) for i, name in enumerate(self.canonical_names))
 
     @functools.cached_property
     def bones(self) -> tuple[tuple[int, int], ...]:
@@ -107,10 +107,10 @@ class Layout:
         return tuple((i, p) for i, p in enumerate(self.parents) if p >= 0)
 
     def find(self, *names: str) -> int | None:
-        """Index of the first of these canonical words that the layout has, or None."""
+        """Index of the first of these canonical names that the layout has, or None."""
         for name in names:
-            if name in self.words:
-                return self.words.index(name)
+            if name in self.canonical_names:
+                return self.canonical_names.index(name)
         return None
 
     def as_dict(self) -> dict:
@@ -227,12 +227,12 @@ def identify(joint_names: Sequence[str]) -> Layout | None:
 
 
 def canonical_name(name: str) -> str:
-    """Canonical word of a joint name on its own: ``"mixamorig:LeftForeArm"`` -> ``"left_elbow"``.
+    """Canonical name of a joint name on its own: ``"mixamorig:LeftForeArm"`` -> ``"left_elbow"``.
 
     Case, separators, a namespace before a colon and the prefixes of ``layouts.toml`` do not count; a side may
     stand anywhere in the name. A name that is unknown, or whose place depends on what else the layout has
     (``LeftArm``), comes back in lower_snake spelling, its side in front. For the joints of a layout use
-    :attr:`Layout.words`, which sees them together.
+    :attr:`Layout.canonical_names`, which sees them together.
     """
     return _canonical((name,))[0]
 

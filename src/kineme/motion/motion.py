@@ -283,7 +283,7 @@ class Motion:
         alone = [
             i
             for i, partner in enumerate(order)
-            if i == partner and self.layout.words[i].startswith(("left_", "right_"))
+            if i == partner and self.layout.canonical_names[i].startswith(("left_", "right_"))
         ]
         joints, confidence = self.joints[:, :, order], self.confidence[:, :, order]
         joints[..., 0] = 0 - joints[..., 0]  # not -x: a missing joint stays +0

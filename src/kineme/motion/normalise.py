@@ -486,7 +486,7 @@ def _used(mode: str, layout: Layout, coords: int, scale: bool) -> dict[str, Any]
 
 
 def _words(layout: Layout, joints: Sequence[int]) -> list[str]:
-    words = [layout.words[joint] for joint in joints]
+    words = [layout.canonical_names[joint] for joint in joints]
     return ["pelvis"] if sorted(words) == ["left_hip", "right_hip"] else words  # midway between the hips: the pelvis
 
 

@@ -67,7 +67,7 @@ def pretrain(
         layout: layout that several stores are mapped to.
         init_from: a finished run: weights, queues and optimisers are taken over where the names are the same,
             and epochs are counted from its beginning (HaLP begins with MoCo: Shah et al. 2023).
-        resume: go on with a run that was interrupted, with its recorded settings; the result equals that of an
+        resume: resume a run that was interrupted, with its recorded settings; the result equals that of an
             uninterrupted run.
         device: ``"cpu"``, ``"cuda"``; by default CUDA where there is one.
         tensorboard: also write TensorBoard files (extra ``log``).

@@ -22,7 +22,7 @@ TOGETHER = 512  # views made in one go; more do not pay, and on a CPU their bloc
 
 
 class Crop(NamedTuple):
-    """A stretch of each clip: frames ``start .. start + length - 1``, both int64 ``[B]``."""
+    """A segment of each clip: frames ``start .. start + length - 1``, both int64 ``[B]``."""
 
     start: Tensor
     length: Tensor
@@ -83,7 +83,7 @@ class ViewDraw(NamedTuple):
     """All that is random about the views of one batch, on the CPU, in the order in which it is applied.
 
     Attributes:
-        crop: stretch of each clip.
+        crop: segment of each clip.
         frames: T.
         mirrored: bool ``[B]``, left and right are exchanged; None = nowhere.
         turn: float32 ``[B]`` radians; None = no rotation.
@@ -116,7 +116,7 @@ def crop_length(lengths: Tensor, scale: Tensor, min_frames: int = 64) -> Tensor:
 
 
 def draw_crop(lengths: Tensor, gen: Generator, low: float = 0.1, high: float = 1.0, min_frames: int = 64) -> Crop:
-    """Random stretches (Dong et al. 2023): fraction uniform on [low, high), start uniform on the places where it fits.
+    """Random segments (Dong et al. 2023): fraction uniform on [low, high), start uniform on the places where it fits.
 
     Args:
         lengths: int64 ``[B]`` frames of each clip.

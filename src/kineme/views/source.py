@@ -103,7 +103,7 @@ class ClipLoader:
 
     @torch.no_grad()
     def gather(self, index: Tensor, start: Tensor, length: Tensor, frames: int) -> Batch:
-        """Cut one stretch out of each clip and resize it in time.
+        """Cut one segment out of each clip and resize it in time.
 
         Args:
             index: int64 ``[B]`` rows of the clip table, of any clip of the store.
@@ -112,7 +112,7 @@ class ClipLoader:
                 (Dong et al. 2023; as ``torch.nn.functional.interpolate(mode="linear", align_corners=False)``).
 
         Raises:
-            InputError: a stretch that leaves its clip. Only arguments on the CPU are looked at; elsewhere it would mean
+            InputError: a segment that leaves its clip. Only arguments on the CPU are looked at; elsewhere it would mean
                 waiting for the device.
         """
         self._check(index, start, length)
@@ -160,8 +160,8 @@ class ClipLoader:
             clip, first, many = int(index[i]), int(start[i]), int(length[i])
             raise InputError(
                 f"clip {clip}",
-                f"a stretch of {many} frames from frame {first}",
-                f"a stretch inside its {int(self.lengths[clip])} frames",
+                f"a segment of {many} frames from frame {first}",
+                f"a segment inside its {int(self.lengths[clip])} frames",
             )
 
     def empty(self, *shape: int) -> Tensor:
@@ -170,10 +170,10 @@ class ClipLoader:
 
 
 def resize_plan(length: Tensor, frames: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Between which two frames of a stretch, and where, each frame of the stretch resized in time lies.
+    """Between which two frames of a segment, and where, each frame of the segment resized in time lies.
 
     Args:
-        length: int64 ``[B]`` frames of the stretch.
+        length: int64 ``[B]`` frames of the segment.
         frames: T, frames of the result.
 
     Returns:

@@ -142,7 +142,7 @@ def limbs(layout: Layout) -> tuple[Limb, ...]:
     Where a layout has no pelvis or no joint between the shoulders, the middle of both sides stands for it, joined by a
     spine, and the head stands on it.
     """
-    words = [word.removeprefix("left_").removeprefix("right_") for word in layout.words]
+    words = [word.removeprefix("left_").removeprefix("right_") for word in layout.canonical_names]
     bare = [word.startswith(BARE) for word in words]
     side = {joint: part.split("_")[0] for part, joints in layout.parts.items() for joint in joints}
     given = {word: layout.find(place) for word, place in (("shoulder", "chest"), ("hip", "pelvis"))}
@@ -177,7 +177,7 @@ def ink(side: str, person: int = 0) -> Colour:
 def _head(layout: Layout, seen: np.ndarray) -> list[int]:
     """The joints in whose middle the head is: the head and its top, else nose and ears, as far as seen."""
     for words in (("head", "head_top", "head_end"), ("nose", "left_ear", "right_ear"), ("neck_end",)):
-        there = [joint for joint, word in enumerate(layout.words) if word in words and seen[joint]]
+        there = [joint for joint, word in enumerate(layout.canonical_names) if word in words and seen[joint]]
         if there:
             return there
     return []

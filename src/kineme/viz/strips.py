@@ -1,7 +1,7 @@
-"""Motion drawn: strips of stick figures, films, a clip beside its nearest, the loss of a training, a map of vectors.
+"""Motion drawn: strips of stick figures, animations, a clip beside its nearest, a training curve, a map of vectors.
 
 What a figure looks like stands in :mod:`kineme.viz.stick_figure`. Pictures are ``.png``, ``.svg`` or ``.pdf``,
-films ``.gif``. Nothing here touches matplotlib's global state, so it can be called from a notebook,
+animations ``.gif``. Nothing here touches matplotlib's global state, so it can be called from a notebook,
 a server or a thread.
 
 Examples:
@@ -37,7 +37,7 @@ FRAMES = 8  # figures of a strip
 INCH, DPI = 1.25, 110  # inches that a body's height takes
 TIME, TITLE = 0.13, 0.17  # room for the time beneath a figure, for a title above; in heights of the body
 LETTER, LETTERS = 0.097, 26  # inches that a letter takes beside a strip, and how many there are at most
-FPS, MOST_FPS = 20, 50  # of a film, unless asked otherwise; browsers slow down what is faster
+FPS, MOST_FPS = 20, 50  # of an animation, unless asked otherwise; browsers slow down what is faster
 
 
 # ------------------------------------------------------------------------------------------------ pictures
@@ -117,7 +117,7 @@ def neighbours(
 def gif(
     motion: Motion | Sequence[Motion], path: str | Path, fps: float = FPS, columns: int = 4, size: int = 150
 ) -> None:
-    """A film of one movement, or of several side by side, each with its label, that runs for ever.
+    """An animation of one movement, or of several side by side, each with its label, that runs for ever.
 
     The camera follows the body; its shadow and its height above the floor stay. Shorter motions wait for the longest;
     what is longer than ``figures.LONGEST`` frames is cut.
@@ -125,7 +125,7 @@ def gif(
     Args:
         motion: what to show.
         path: ``.gif`` to write.
-        fps: of the film, at most ``MOST_FPS``; a motion without a rate is shown frame by frame.
+        fps: of the animation, at most ``MOST_FPS``; a motion without a rate is shown frame by frame.
         columns: how many stand side by side.
         size: pixels for the height of a body.
 
@@ -139,7 +139,7 @@ def gif(
     if not motions or Path(path).suffix.lower() != ".gif" or not fps > 0:
         raise InputError(
             path,
-            f"a film of {len(motions)} motions, {fps} frames a second",
+            f"an animation of {len(motions)} motions, {fps} frames a second",
             "one motion or more, a rate above 0, and a name that ends with .gif",
         )
     wait = max(100 // MOST_FPS, round(100 / fps))  # hundredths of a second, as the format counts
@@ -236,7 +236,7 @@ def _page(
 
 
 def _film(panels: Sequence[Figures], labels: Sequence[str], columns: int, size: int) -> Iterator[Image.Image]:
-    """The frames of a film, panels in rows of ``columns``, ``size`` pixels for the height of a body."""
+    """The frames of an animation, panels in rows of ``columns``, ``size`` pixels for the height of a body."""
     rows, width = -(-len(panels) // columns), max(panel.slot for panel in panels)
     low, high = min(panel.low for panel in panels) - 0.04, max(panel.high for panel in panels) + TITLE
     figure = Figure((columns * width * size / DPI, rows * (high - low) * size / DPI), dpi=DPI, facecolor="white")
@@ -264,7 +264,7 @@ def _film(panels: Sequence[Figures], labels: Sequence[str], columns: int, size: 
 
 
 def _palette() -> Image.Image:
-    """Our colours in steps to white, the palette of all frames of a film; one for each would make colours flicker."""
+    """Our colours in steps to white, shared by all frames of an animation, so that none flickers."""
     inks = np.array([to_rgb(GREY), PALE, *(ink(side, person) for side in INK for person in (0, 1))])
     steps = np.linspace(0, 1, 13)[1:, None, None]
     colours = (255 * (1 - steps * (1 - inks))).round().astype(int).reshape(-1, 3)

@@ -150,7 +150,7 @@ def write(
 
 
 def difficulty(clips: int = 960, subjects: int = 20, seed: int = 0, **options: Any) -> dict[str, float]:
-    """How far raw joints get on made motions: root-centred in every frame, resampled to 32 frames, flattened.
+    """How far raw joints get on synthetic motions: root-centred in every frame, resampled to 32 frames, flattened.
 
     Trained on every second subject before all cameras but the last, tested on the other subjects before the last.
 

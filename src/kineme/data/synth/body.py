@@ -55,7 +55,7 @@ SPREAD = {
     "hands": 0.06,
 }
 
-# Points fixed in the frame of a segment, and the tree of all points. Names are canonical words of skeleton.py.
+# Points fixed in the frame of a segment, and the tree of all points. Names are canonical (motion/layout.py).
 FACE = {  # from the neck, lengths of the skull: left, up, forward; joints with a left share come on both sides
     "head": (0.0, 1.2, 0.05),
     "head_top": (0.0, 2.05, 0.0),

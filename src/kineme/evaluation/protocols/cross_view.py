@@ -96,7 +96,7 @@ def is_stochastic(settings: Settings) -> bool:
 
 
 def baseline(settings: Settings) -> tuple[str, Settings]:
-    """The hand-made features that suit the classifier, under the same one."""
+    """The hand-crafted features that suit the classifier, under the same one."""
     form = {"linear": "reduced", "knn": "positions"}.get(settings.classifier, "keypoints")
     return form, dataclasses.replace(settings, part="pose")
 

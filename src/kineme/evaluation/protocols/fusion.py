@@ -37,7 +37,8 @@ def score(task: Task, settings: Settings) -> dict[str, float]:
     log-probabilities give the same labels: they differ from these by one number for all classes of a clip.
 
     The streams of one run are embedded together, so that the probes with random crops see the same crops of a clip.
-    There is no floor: hand-made features have no streams; they stand beside ``linear`` and ``knn`` on the same split.
+    There is no baseline: hand-crafted features have no streams; those of ``linear`` and
+    ``knn`` on the same split are the comparison.
 
     Returns:
         ``joint accuracy``, ..., ``fused accuracy``, ``joint 1-NN``, ..., ``fused 1-NN``. A model of a single stream has

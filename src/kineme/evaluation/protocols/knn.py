@@ -32,7 +32,7 @@ def is_stochastic(settings: Settings) -> bool:
 
 
 def baseline(settings: Settings) -> tuple[str, Settings]:
-    """The stronger hand-made form for neighbours: unreduced positions."""
+    """The stronger hand-crafted form for neighbours: unreduced positions."""
     return "positions", settings
 
 

@@ -85,7 +85,7 @@ def is_stochastic(settings: Probe) -> bool:
 
 
 def baseline(settings: Settings) -> tuple[str, Settings]:
-    """Reduced hand-made features, always under logistic regression with C = 0.05."""
+    """Reduced hand-crafted features, always under logistic regression with C = 0.05."""
     return "reduced", Settings()
 
 

@@ -111,7 +111,7 @@ class _Side:
 
 
 def _recorded(task: Task, rows: np.ndarray, how: Settings) -> _Side:
-    """Some frames of each clip in which somebody is seen, of clips whose camera is known."""
+    """Some frames of each clip in which a person is seen, of clips whose camera is known."""
     camera = cross_view.cameras(task.store, how.column)[rows]
     rows, camera = rows[camera != ""], camera[camera != ""]
     share = np.linspace(0, 1, how.frames + 2)[1:-1]
