@@ -1,7 +1,5 @@
 """``python -m kineme``: the command line."""
 
-import sys
+from .apps.cli import entry
 
-from .apps.cli import main
-
-sys.exit(main())
+entry()

@@ -26,6 +26,18 @@ PLUGIN: dict[str, Any] = {
 }
 
 
+def entry() -> None:
+    """What ``kineme`` and ``python -m kineme`` run."""
+    code = main()
+    if (
+        "RANK" in os.environ
+    ):  # under torchrun threads of gloo may outlive their group, and abort an interpreter that ends
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code: 0, 2 for input that cannot be used, 130 after Ctrl-C."""
     args = argparse.Namespace()
