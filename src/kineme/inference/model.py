@@ -83,7 +83,7 @@ class Model:
                 run,
                 f"an unfinished run (no {weights})",
                 "a finished one",
-                f"Go on with: kineme pretrain {card['method']} STORE --out {run} --resume",
+                f"Resume with: kineme pretrain {card['method']} STORE --out {run} --resume",
             )
         layout = skeleton.from_dict(card["layout"])
         encoder = build_method(recipe.from_card(card), layout, card["coords"], card["persons"], card["seed"]).encoder()

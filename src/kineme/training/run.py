@@ -81,7 +81,7 @@ def claim(run: Path, resume: bool, here: ProcessGroup) -> None:
             run,
             "the folder exists",
             "a new folder",
-            "Go on with --resume, or name another with --out; runs are never overwritten",
+            "Resume with --resume, or name another with --out; runs are never overwritten",
         )
     if here.size > 1:
         torch.distributed.barrier()
