@@ -7,12 +7,13 @@ import re
 import shlex
 import shutil
 import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import processes
+from helpers.processes import Process, finished
 from helpers.training import kineme, make_store, one_paragraph
 
 import kineme as package
@@ -52,7 +53,7 @@ def folder(tmp_path) -> Path:
 
 
 def python(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=folder)
+    return finished(Process(processes.code, code, cwd=folder))
 
 
 def without_plugins(words: list[str]) -> list[str]:
@@ -146,6 +147,7 @@ sys.exit(main([*"--plugin xyz.py prepare motion jobs --labels folder --jobs 2".s
     assert len(Store(folder / "jobs")) == 12
 
 
+@pytest.mark.slow
 def test_as_an_installed_package(folder, tmp_path_factory):
     """`my_package` and the metadata that pip writes of the page's pyproject.toml."""
     site = tmp_path_factory.mktemp("site")
@@ -172,6 +174,7 @@ def test_as_an_installed_package(folder, tmp_path_factory):
     one_paragraph(said, "method 'pull'", "Install my-package 0.3")
 
 
+@pytest.mark.slow
 def test_dropped_into_the_folders(folder, tmp_path_factory):
     """A copy of the package with the files in it; nothing else is touched."""
     src = tmp_path_factory.mktemp("copy")

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from helpers import processes
 
 from kineme.data.store import Store
 from kineme.data.store_writer import Writer
@@ -63,32 +64,29 @@ def make_store(
     return writer.close()
 
 
-def kineme(
-    *words: object, check: bool = True, env: dict[str, str] | None = None, **options
-) -> subprocess.CompletedProcess[str]:
-    """Run the real command line in a process of its own, on one thread."""
-    done = subprocess.run(
-        [sys.executable, "-m", "kineme", *map(str, words)],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env={**os.environ, "OMP_NUM_THREADS": "1", **(env or {})},
-        **options,
-    )
+def kineme(*words: object, check: bool = True, cwd: Path | None = None, **options) -> subprocess.CompletedProcess[str]:
+    """Run the real command line in a process of its own, on one thread.
+
+    Args:
+        check: it is to succeed.
+        cwd: the folder where it runs.
+        options: of ``subprocess.run`` (``env``, ``preexec_fn``): the process is then a new Python, not a forked one.
+    """
+    texts = [str(word) for word in words]
+    if options:
+        options["env"] = {**os.environ, "OMP_NUM_THREADS": "1", **options.get("env", {})}
+        python = [sys.executable, "-m", "kineme", *texts]
+        done = subprocess.run(python, capture_output=True, text=True, timeout=300, cwd=cwd, check=False, **options)
+    else:
+        done = processes.finished(processes.Process(processes.command, *texts, cwd=cwd))
     if check:
         assert done.returncode == 0, done.stdout + done.stderr
     return done
 
 
-def start(*words: object) -> subprocess.Popen[str]:
+def start(*words: object) -> processes.Process:
     """Start the real command line and go on."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "kineme", *map(str, words)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
+    return processes.Process(processes.command, *map(str, words))
 
 
 def one_paragraph(done: subprocess.CompletedProcess[str], *words: str) -> None:

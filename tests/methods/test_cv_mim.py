@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import torch
+from helpers.processes import Process, file
 from helpers.training import make_store
 
 import kineme
@@ -440,14 +439,13 @@ def launch(tmp_path, size):
     script, out = tmp_path / "worker.py", tmp_path / f"log-{size}"
     script.write_text(WORKER)
     port = str(24000 + os.getpid() % 20000 + size)
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    ranks = [{"RANK": str(rank), "WORLD_SIZE": str(size), "LOCAL_RANK": str(rank)} for rank in range(size)]
-    command = [sys.executable, str(script), str(out)]
-    processes = [subprocess.Popen(command, env=env | (rank if size > 1 else {})) for rank in ranks]
+    address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": str(size)}
+    ranks = [{**address, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(size)] if size > 1 else [{}]
+    running = [Process(file, script, out, env=rank) for rank in ranks]
     try:
-        assert [p.wait(timeout=300) for p in processes] == [0] * size
+        assert [p.wait(timeout=300) for p in running] == [0] * size
     finally:
-        for process in processes:
+        for process in running:
             process.kill()
     logs = [torch.load(f"{out}.{rank}", weights_only=True) for rank in range(size)]
     for log in logs[1:]:  # every process holds the same state

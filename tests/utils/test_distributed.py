@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.processes import Process, file
 from helpers.training import TINY, make_store
 
 import kineme
@@ -88,22 +89,13 @@ def launch(tmp_path: Path, size: int, cell: str, kind: str = "moco", worker: str
     script.write_text(worker)
     out = tmp_path / f"log-{size}"
     port = str(20000 + os.getpid() % 20000 + size)
-    processes = []
-    for rank in range(size):
-        env = {**os.environ, "OMP_NUM_THREADS": "1"}
-        if size > 1:
-            env |= {
-                "RANK": str(rank),
-                "WORLD_SIZE": str(size),
-                "MASTER_ADDR": "127.0.0.1",
-                "MASTER_PORT": port,
-                "LOCAL_RANK": str(rank),
-            }
-        processes.append(subprocess.Popen([sys.executable, str(script), cell, kind, str(out)], env=env))
+    address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": str(size)}
+    ranks = [{**address, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(size)] if size > 1 else [{}]
+    running = [Process(file, script, cell, kind, out, env=rank) for rank in ranks]
     try:
-        assert [p.wait(timeout=120) for p in processes] == [0] * size
+        assert [p.wait(timeout=120) for p in running] == [0] * size
     finally:
-        for process in processes:
+        for process in running:
             process.kill()
     logs = [torch.load(f"{out}.{rank}", weights_only=True) for rank in range(size)]
     for log in logs[1:]:  # every process holds the same state
