@@ -25,7 +25,7 @@ NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 each_page = pytest.mark.parametrize("page", PAGES, ids=NAMES)
 FENCE = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 OLD_WORDS = (
-    r"hand-crafted", r"random weights", r"set[ _]aside", r"made motions", r"matrix product", r"slowly following",
+    r"hand-made", r"random weights", r"set[ _]aside", r"made motions", r"matrix product", r"slowly following",
     r"\bfloors?\b(?! at y|\()", r"\bspoil", r"\bthe house\b", r"\brooms\b", r"\bby lot\b",
     r"data README", r"project's brief", r"specification", r"\bspec \w+\.md",
     r"\btrainings\b", r"synth_\w+\.py", r"kineme/readers", r"kineme/evaluate/",
