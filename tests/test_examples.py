@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from helpers.processes import Process, finished, python
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 WRITES = {
@@ -33,13 +31,7 @@ def test_every_example_is_here():
 @pytest.mark.slow
 @pytest.mark.parametrize("name", WRITES)
 def test_it_runs(name, tmp_path):
-    done = subprocess.run(
-        [sys.executable, EXAMPLES / f"{name}.py", tmp_path],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
+    done = finished(Process(python, EXAMPLES / f"{name}.py", tmp_path))
     assert done.returncode == 0, done.stderr
     assert SAYS[name] in done.stdout
     for file in WRITES[name]:

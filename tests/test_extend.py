@@ -53,7 +53,7 @@ def folder(tmp_path) -> Path:
 
 
 def python(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    return finished(Process(processes.code, code, cwd=folder))
+    return finished(Process(processes.python_c, code, cwd=folder))
 
 
 def without_plugins(words: list[str]) -> list[str]:
@@ -166,7 +166,7 @@ def test_as_an_installed_package(folder, tmp_path_factory):
     listed = kineme("methods", env=env).stdout
     for name in ("pull", "mean_pose", "xyz", "class_mean"):
         assert re.search(rf"^  {name} +\(from my-package 0\.3\)$", listed, re.MULTILINE)
-    said = [kineme(*without_plugins(words), env=env, cwd=folder).stdout for words in COMMANDS[:-1]]
+    said = [kineme(*without_plugins(words), path=str(site), cwd=folder).stdout for words in COMMANDS[:-1]]
     all_done(folder, [*said, "40 clips of"])
     card = json.loads((folder / "run" / "card.json").read_text())
     assert card["plugins"]["method"] == {"package": "my-package 0.3"}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import resource
 import runpy
 import subprocess
 import sys
@@ -83,20 +84,29 @@ def _begin(texts: tuple[Path, Path], env: dict[str, str], cwd: str | None, call:
     sys.exit(code)
 
 
-def command(*words: str) -> int:
-    """``kineme WORDS``."""
+def command(*words: str, path: str | None = None, file_size: int | None = None) -> int:
+    """``kineme WORDS``.
+
+    Args:
+        path: a folder of installed packages.
+        file_size: the most bytes that a file may take, as on a full disk.
+    """
     from kineme.apps.cli import main
 
+    if path is not None:
+        sys.path.insert(0, path)
+    if file_size is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size))
     return main(words)
 
 
-def file(path: str | Path, *words: object) -> None:
+def python(path: str | Path, *words: object) -> None:
     """``python PATH WORDS``."""
     sys.argv = [str(path), *map(str, words)]
     runpy.run_path(str(path), run_name="__main__")
 
 
-def code(text: str) -> None:
+def python_c(text: str) -> None:
     """``python -c TEXT``."""
     exec(compile(text, "<string>", "exec"), {"__name__": "__main__"})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 import sys
@@ -64,21 +65,29 @@ def make_store(
     return writer.close()
 
 
-def kineme(*words: object, check: bool = True, cwd: Path | None = None, **options) -> subprocess.CompletedProcess[str]:
+def kineme(
+    *words: object,
+    check: bool = True,
+    cwd: Path | None = None,
+    env: dict[str, str] | None = None,
+    **options,
+) -> subprocess.CompletedProcess[str]:
     """Run the real command line in a process of its own, on one thread.
 
     Args:
         check: it is to succeed.
         cwd: the folder where it runs.
-        options: of ``subprocess.run`` (``env``, ``preexec_fn``): the process is then a new Python, not a forked one.
+        env: environment variables: the process is then a new Python, not a forked one.
+        options: of :func:`processes.command`.
     """
     texts = [str(word) for word in words]
-    if options:
-        options["env"] = {**os.environ, "OMP_NUM_THREADS": "1", **options.get("env", {})}
+    if env is not None:
         python = [sys.executable, "-m", "kineme", *texts]
-        done = subprocess.run(python, capture_output=True, text=True, timeout=300, cwd=cwd, check=False, **options)
+        env = {**os.environ, "OMP_NUM_THREADS": "1", **env}
+        done = subprocess.run(python, capture_output=True, text=True, timeout=300, cwd=cwd, env=env, check=False)
     else:
-        done = processes.finished(processes.Process(processes.command, *texts, cwd=cwd))
+        run = functools.partial(processes.command, **options)
+        done = processes.finished(processes.Process(run, *texts, cwd=cwd))
     if check:
         assert done.returncode == 0, done.stdout + done.stderr
     return done

@@ -9,7 +9,7 @@ import signal
 import numpy as np
 import pytest
 import torch
-from helpers.processes import Process, file
+from helpers.processes import Process, python
 from helpers.training import make_store
 
 import kineme
@@ -441,7 +441,7 @@ def launch(tmp_path, size):
     port = str(24000 + os.getpid() % 20000 + size)
     address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": str(size)}
     ranks = [{**address, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(size)] if size > 1 else [{}]
-    running = [Process(file, script, out, env=rank) for rank in ranks]
+    running = [Process(python, script, out, env=rank) for rank in ranks]
     try:
         assert [p.wait(timeout=300) for p in running] == [0] * size
     finally:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers.processes import Process, file
+from helpers.processes import Process, python
 from helpers.training import TINY, make_store
 
 import kineme
@@ -91,7 +91,7 @@ def launch(tmp_path: Path, size: int, cell: str, kind: str = "moco", worker: str
     port = str(20000 + os.getpid() % 20000 + size)
     address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": str(size)}
     ranks = [{**address, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(size)] if size > 1 else [{}]
-    running = [Process(file, script, cell, kind, out, env=rank) for rank in ranks]
+    running = [Process(python, script, cell, kind, out, env=rank) for rank in ranks]
     try:
         assert [p.wait(timeout=120) for p in running] == [0] * size
     finally:
