@@ -469,6 +469,24 @@ def test_bad_files_are_skipped(raw, tmp_path):
     assert "photo.jpg: " in str(room.report(opened))
 
 
+def test_what_was_mended_is_counted_once_for_each_file(raw, tmp_path, small_shards, monkeypatch):
+    ntu = io.readers()["ntu"]
+
+    def read(path, options, plain=ntu.read):
+        number = int(path.stem[-2:])
+        for motion in plain(path, options):
+            yield motion.with_(notes={"joints mended": 2, "frames mended": int(number == 7)})
+        if number == 5:
+            raise InputError(path, "torn")  # what was read before counts
+
+    monkeypatch.setattr(ntu, "read", read)
+    table = tmp_path / "labels.csv"
+    table.write_text("file,label,start,end\n" + "".join(f"walk03.skeleton,{k},{k},{k + 1}\n" for k in range(3)))
+    notes = room.report(prepare(raw, tmp_path / "s", labels=table)).notes
+    assert "joints mended: 48 (24 files, the first is half0/walk00.skeleton)" in notes  # though one became three clips
+    assert "frames mended: 1 (in half0/walk07.skeleton)" in notes
+
+
 def test_nothing_readable(tmp_path):
     (tmp_path / "raw" / "sub").mkdir(parents=True)
     with pytest.raises(InputError, match="no file in it"):

@@ -439,3 +439,14 @@ def test_real_bandai_motion_stands_upright_in_the_kinect_layouts(data_dir):
         hands = mapped.layout.joints.index("left_hand")
         assert (mapped.confidence[:, :, hands] == 0).all()
         assert (mapped.joints[:, :, hands] == 0).all()
+
+
+def test_notes_stay_with_a_motion_and_are_shown():
+    motion = made(notes={"joints mended": np.int64(3), "frames mended": 0})
+    assert motion.notes == {"joints mended": 3}
+    assert motion.slice(0, 1).notes == motion.notes
+    assert "joints mended" in repr(motion)
+    assert "notes" not in repr(made())
+    for bad in ("text", {1: 1}, {"joints mended": -1}, {"joints mended": 1.5}):
+        with pytest.raises(InputError, match="notes"):
+            made(notes=bad)

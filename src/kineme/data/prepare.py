@@ -466,6 +466,14 @@ def _notes(plan: _Plan, summaries: Sequence[Mapping[str, Any]]) -> list[str]:
         table = plan.options.label_table
         where = "lie in no folder" if table is None else f"have no row in {table.name}"
         notes.append(f"{without} clips {where}, the first is {first}")
+    mended: dict[str, list[tuple[str, int]]] = {}
+    for words, counts in (item for summary in summaries for item in summary["mended"].items()):
+        mended.setdefault(words, []).extend(counts.items())
+    notes += [
+        f"{words}: {sum(count for _, count in found)} "
+        + (f"({len(found)} files, the first is {found[0][0]})" if len(found) > 1 else f"(in {found[0][0]})")
+        for words, found in mended.items()
+    ]
     named: dict[int, set[str]] = {}
     for line, path in (pair for summary in summaries for pair in summary["rows"]):
         named.setdefault(line, set()).add(path)

@@ -133,9 +133,16 @@ class _Notes:
     unlabelled: int = 0  # clips that the label table or folder leaves out
     first_unlabelled: str = ""
     kinds: list[list[Any]] = field(default_factory=list)  # [up, unit], distinct
+    mended: dict[str, dict[str, int]] = field(default_factory=dict)  # what the motions of each file tell, how often
 
     def skip(self, file: str, reason: str) -> None:
         self.skipped.append({"file": file, "reason": reason})
+
+    def mend(self, file: str, counts: Mapping[str, int]) -> None:
+        """What was mended in a recording of a file."""
+        for words, count in counts.items():
+            files = self.mended.setdefault(words, {})
+            files[file] = files.get(file, 0) + count
 
     def without_label(self, clip: Motion) -> None:
         self.unlabelled += 1
@@ -167,6 +174,7 @@ def _read(path: str, options: Options, notes: _Notes) -> Iterator[Motion]:
     empty = True
     for motion in io.read_all(file, format, options.reader):
         empty = False
+        notes.mend(path, motion.notes)
         if motion.extra.get("dataset") is not None:
             datasets.add(str(motion.extra["dataset"]))
         yield motion.with_(source=folder + motion.source) if folder else motion

@@ -9,7 +9,8 @@ the description. It defines
 * ``read(path, options) -> Iterator[Motion]``: its clips in file order. ``source`` is the file's name, with ``#k``
   behind it for clip k of a file that holds several (or the clip's own name where the format has one). Whatever is
   wrong with the file is an :class:`~kineme.utils.errors.InputError` that names it and the place in it; nothing is
-  executed, and no size that the file merely claims is allocated;
+  executed, and no size that the file merely claims is allocated. One bad number, row or frame costs itself only: it
+  is missing, and counted in ``Motion.notes``, as is whatever is taken for granted;
 
 and, where the format needs it,
 

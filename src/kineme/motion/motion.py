@@ -39,6 +39,8 @@ class Motion:
         extra: further columns of the clip table under their own names (setup, repetition, performance, dataset,
             start, end, ...): plain str, int, float, bool or None. They describe the source and stay as they are
             when a motion is cut or resampled.
+        notes: what was mended, skipped or taken for granted when it was read, and how often:
+            ``{"joints that are no finite number, taken as missing": 3}``. ``prepare`` adds them up and says so.
 
     Raises:
         InputError: wrong shape or type, values that are not finite, an unknown axis or unit.
@@ -62,6 +64,7 @@ class Motion:
     camera: int | str | None = None
     source: str = ""
     extra: Mapping[str, Any] = field(default_factory=dict)
+    notes: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not isinstance(self.source, str):
@@ -74,6 +77,7 @@ class Motion:
             "fps": _fps(where, self.fps),
             "image_size": _size(where, self.image_size),
             "extra": _extra(where, self.extra),
+            "notes": _counts(where, self.notes),
             "label": _plain(where, "label", self.label, (str,)),
             "subject": _plain(where, "subject", self.subject, (int, str)),
             "camera": _plain(where, "camera", self.camera, (int, str)),
@@ -93,8 +97,8 @@ class Motion:
         frames, persons, joints, coords = self.joints.shape
         known = [
             f"{name}={value!r}"
-            for name in ("fps", "up", "unit", "image_size", "label", "subject", "camera")
-            if (value := getattr(self, name)) is not None
+            for name in ("fps", "up", "unit", "image_size", "label", "subject", "camera", "notes")
+            if (value := getattr(self, name)) not in (None, {})
         ]
         return (
             f"Motion({self.source!r}: {frames} frames, {persons} persons, {joints} joints of {self.layout.name}, "
@@ -401,6 +405,12 @@ def _extra(where: str, extra: Any) -> dict[str, Any]:
     return {
         name: _plain(where, f"extra column {name!r}", value, (str, int, float, bool)) for name, value in extra.items()
     }
+
+
+def _counts(where: str, notes: Any) -> dict[str, int]:
+    if not (isinstance(notes, Mapping) and all(isinstance(k, str) and _whole(n) and n >= 0 for k, n in notes.items())):
+        raise InputError(where, f"notes {notes!r}", "a dict: what happened, and how often")
+    return {words: int(count) for words, count in notes.items() if count}
 
 
 def _whole(value: Any) -> bool:
