@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -40,6 +41,7 @@ def entry() -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code: 0, 2 for input that cannot be used, 130 after Ctrl-C."""
+    _plain_speech()
     args = argparse.Namespace()
     try:
         plugins, words = _plugins(argv)
@@ -126,6 +128,17 @@ def _check_command(words: Sequence[str]) -> None:
     if command is not None and command not in known:
         near = registry.did_you_mean(command, known)
         raise InputError(f"kineme {command}", "no such command", f"one of {', '.join(known)}", near)
+
+
+def _plain_speech() -> None:
+    """Show what the terminal's encoding lacks in another way (``\\u270b``), and warnings as one line.
+
+    Labels and names of files are data: how a terminal is set must not decide whether a command succeeds.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # None under pythonw, anything in a notebook
+            stream.reconfigure(errors="backslashreplace")
+    warnings.formatwarning = lambda message, *_, **__: f"kineme: note: {message}\n"
 
 
 def _complain(text: str) -> int:
