@@ -211,6 +211,5 @@ def test_it_is_said_plainly_who_won():
 def test_the_work_does_not_grow_with_the_clips():
     for clips in (2, 3, 50, 512, 100_000):
         said = dict(text.split("=") for text in demo._settings(clips, quick=False))
-        batch, epochs = int(said["loop.batch"]), int(said["loop.epochs"])
-        assert 1 <= batch <= min(demo.BATCH, max(1, clips // 2))
-        assert 0.8 < epochs * (clips // batch) / demo.STEPS < 1.2 or epochs == 1
+        assert 1 <= int(said["loop.batch"]) <= min(demo.BATCH, max(1, clips // 2))
+        assert int(said["loop.steps"]) == demo.STEPS

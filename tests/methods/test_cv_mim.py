@@ -336,9 +336,9 @@ def test_arrays_of_human36m_with_detections(tmp_path):
 
 
 def test_presets_count_steps_over_frames():
-    """Of 256,000 frames 1000 batches."""
     published, small = (recipe.load("cv_mim", 256_000, recipe=name) for name in ("published", "small"))
-    assert (published.loop.epochs, small.loop.epochs) == (200, 50)
+    assert (published.loop.steps, small.loop.steps) == (200_000, 50_000)
+    assert published.loop.epochs is small.loop.epochs is None
     assert (published.encoder["width"], small.encoder["width"]) == (1024, 256)
     for chosen in (published, small):
         assert (chosen.loop.optimiser, chosen.loop.lr, chosen.loop.batch) == ("adagrad", 0.02, 256)

@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 import kineme
 from kineme.training import checkpoint, loop, optim, recipe
 from kineme.training.recipe import Loop
+from kineme.utils import settings as plain
 from kineme.utils.distributed import ProcessGroup
 from kineme.utils.errors import InputError
 
@@ -207,6 +208,7 @@ def test_unknown_words_are_answered_with_the_known_ones(store, tmp_path):
         "loop.batch=0",
         "loop.lr=-1",
         "loop.epochs=0",
+        "loop.steps=0",
         "encoder.hidden=0",
         "method.queue=0",
         "method.temperature=0",
@@ -246,14 +248,107 @@ def test_two_stores_are_joined_on_a_layout(store, tmp_path):
 
 def test_schedules():
     step = Loop(lr=1.0, schedule="step", milestones=(2, 4))
-    np.testing.assert_allclose([optim.learning_rate(step, e, e) for e in range(6)], [1, 1, 0.1, 0.1, 0.01, 0.01])
+    np.testing.assert_allclose([optim.learning_rate(step, e, e, 6) for e in range(6)], [1, 1, 0.1, 0.1, 0.01, 0.01])
     cosine = Loop(lr=1.0, schedule="cosine", epochs=10, warmup=2)
-    values = [optim.learning_rate(cosine, e, int(e)) for e in np.linspace(0, 10, 41)]
+    values = [optim.learning_rate(cosine, e, int(e), 10) for e in np.linspace(0, 10, 41)]
     assert values[0] < 0.01
     assert max(values) == pytest.approx(1.0, abs=1e-3)
     assert values[-1] == pytest.approx(0.0, abs=1e-9)
     assert np.diff(values[9:]).max() <= 0
-    assert optim.learning_rate(Loop(lr=0.5, schedule="constant"), 7.5, 7) == 0.5
+    assert optim.learning_rate(Loop(lr=0.5, schedule="constant"), 7.5, 7, 10) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("asked", "settings", "length"),
+    [
+        ({"steps": 7}, {}, "7 steps"),
+        ({"epochs": 3}, {}, "3 epochs"),
+        ({}, {"loop.steps": 7}, "7 steps"),
+        ({}, {"loop": {"epochs": 2}}, "2 epochs"),
+        ({"steps": 7, "epochs": 2}, {}, None),
+        ({"steps": 7}, {"loop.epochs": 2}, None),
+        ({"epochs": 7}, ["loop.steps=2"], None),
+    ],
+)
+@pytest.mark.parametrize("name", ["small", "published", "moco_nwucla"])  # the first counts steps, the others epochs
+def test_a_length_is_given_in_epochs_or_in_steps(store, tmp_path, asked, settings, length, name, monkeypatch):
+    monkeypatch.setattr(loop.Training, "train", lambda self: None)
+    settings = {"loop.batch": 8} | settings if isinstance(settings, dict) else [*settings, "loop.batch=8"]
+    settings = plain.assignments(settings) | {"method.queue": 20}
+    if length is None:
+        with pytest.raises(InputError, match=r"epochs = \d and steps = \d"):
+            kineme.pretrain("moco", store, tmp_path / "run", recipe=name, settings=settings, **asked)
+        assert not (tmp_path / "run").exists()
+        return
+    run = kineme.pretrain("moco", store, tmp_path / "run", recipe=name, settings=settings, **asked)
+    assert recipe.from_card(json.loads((run / "card.json").read_text())).loop.length == length
+
+
+def test_a_recipe_states_one_length(tmp_path):
+    (tmp_path / "two.toml").write_text("[loop]\nepochs = 3\nsteps = 7\n")
+    with pytest.raises(InputError, match="one of them"):
+        recipe.load("moco", 100, recipe=str(tmp_path / "two.toml"))
+    (tmp_path / "steps.toml").write_text("[loop]\nsteps = 7\n")
+    assert recipe.load("moco", 100, recipe=str(tmp_path / "steps.toml")).loop.length == "7 steps"
+    assert recipe.load("moco", 100, recipe=str(tmp_path / "steps.toml"), settings={"loop.epochs": 3}).loop.steps is None
+
+
+def test_steps_cut_the_last_epoch_and_schedules_end_there(store, tmp_path, monkeypatch):
+    """40 clips in batches of 8 are 5 steps an epoch: 12 steps are two epochs and two steps."""
+    rates, steps, train_step = [], [], loop.Training.train_step
+
+    def watched(self, index, step):
+        logged = train_step(self, index, step)
+        rates.append(self.optimisers["loss"].param_groups[0]["lr"])
+        steps.append((step.number, step.epoch, step.within, step.steps, step.epochs, len(index)))
+        return logged
+
+    monkeypatch.setattr(loop.Training, "train_step", watched)
+    more = overrides("loop.schedule=cosine", "loop.lr=1e-3")
+    run = kineme.pretrain("moco", store, tmp_path / "run", steps=12, settings=more)
+    assert steps == [(n, n // 5, n % 5, 12, 3, 8) for n in range(12)]
+    np.testing.assert_allclose(rates, [5e-4 * (1 + np.cos(np.pi * n / 12)) for n in range(12)])
+    lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    assert [(line["epoch"], line["step"]) for line in lines] == [(0, 5), (1, 10), (2, 12)]
+    assert 0.3 < lines[2]["loss"] / lines[1]["loss"] < 1.7  # a mean over two steps, not over five
+    card = json.loads((run / "card.json").read_text())
+    assert (card["steps"], card["steps_per_epoch"]) == (12, 5)
+    short = kineme.pretrain("moco", store, tmp_path / "short", steps=3, settings=more)  # less than an epoch
+    assert [json.loads(line)["step"] for line in (short / "log.jsonl").read_text().splitlines()] == [3]
+
+
+@pytest.mark.parametrize("stop", [3, 11])
+def test_a_training_by_steps_is_resumed_wherever_it_stopped(store, tmp_path, stop, monkeypatch):
+    whole = kineme.pretrain("moco", store, tmp_path / "whole", steps=12, settings=overrides())
+    one = loop.Training.train_step
+
+    def stopping(self, index, step):
+        if step.number == stop - 1:
+            signal.raise_signal(signal.SIGINT)
+        return one(self, index, step)
+
+    monkeypatch.setattr(loop.Training, "train_step", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        kineme.pretrain("moco", store, tmp_path / "cut", steps=12, settings=overrides())
+    monkeypatch.undo()
+    with pytest.raises(InputError, match="other settings"):
+        kineme.pretrain("moco", store, tmp_path / "cut", steps=13, resume=True)
+    cut = kineme.pretrain("moco", store, tmp_path / "cut", steps=12, resume=True)
+    assert equal_runs(whole, cut)
+    losses = [[json.loads(x)["loss"] for x in (run / "log.jsonl").read_text().splitlines()] for run in (whole, cut)]
+    assert losses[0] == losses[1]
+
+
+def test_a_run_goes_on_from_one_by_steps_in_the_middle_of_an_epoch(store, tmp_path):
+    same = overrides("loop.schedule=constant")  # so that the rate does not know how long it will be
+    first = kineme.pretrain("moco", store, tmp_path / "first", steps=7, settings=same)
+    with pytest.raises(InputError, match=r"loop\.steps.*7, but .*first has 7 behind it"):
+        kineme.pretrain("moco", store, tmp_path / "none", steps=7, settings=same, init_from=first)
+    second = kineme.pretrain("moco", store, tmp_path / "second", steps=12, settings=same, init_from=first)
+    lines = [json.loads(line) for line in (second / "log.jsonl").read_text().splitlines()]
+    assert [(line["epoch"], line["step"]) for line in lines] == [(1, 10), (2, 12)]
+    whole = kineme.pretrain("moco", store, tmp_path / "whole", steps=12, settings=same)
+    assert equal_runs(second, whole)
 
 
 def test_presets_are_sized_to_the_store():
@@ -261,10 +356,12 @@ def test_presets_are_sized_to_the_store():
     assert small.preset == "small"
     assert small.method["queue"] == 500
     assert small.encoder["hidden"] < 1024
-    assert 1500 <= small.loop.epochs * (1000 // small.loop.batch) <= 2500
+    assert (small.loop.steps, small.loop.epochs) == (2000, None)
+    assert recipe.load("moco", 64_000).loop.steps == 10_000  # ten epochs of a larger set
     assert small.method["views"]["joint_jitter"] == 0
     sheared = recipe.load("moco", 1000, settings=["method.views.shear=0.9", "loop.epochs=3"])
     assert (sheared.method["views"]["shear"], sheared.method["views"]["mirror"], sheared.loop.epochs) == (0.9, 0.5, 3)
+    assert sheared.loop.steps is None
     published = recipe.load("moco", 40_000, gpu=True)
     assert published.preset == "published"
     assert (published.method["queue"], published.encoder["hidden"], published.loop.epochs) == (16384, 1024, 451)

@@ -342,10 +342,9 @@ def _unscored(store: Store) -> str:
 
 
 def _settings(clips: int, quick: bool) -> list[str]:
-    """The settings for so many training clips: their number decides the batch and the epochs."""
+    """The settings for so many training clips: their number decides the batch."""
     batch, steps = min(BATCH, clips // 2), QUICK_STEPS if quick else STEPS
-    epochs = max(1, round(steps / (clips // batch)))
-    return [*SETTINGS, *(QUICK if quick else ()), f"loop.batch={batch}", f"loop.epochs={epochs}"]
+    return [*SETTINGS, *(QUICK if quick else ()), f"loop.batch={batch}", f"loop.steps={steps}"]
 
 
 def _who(store: Store, rows: np.ndarray) -> str:

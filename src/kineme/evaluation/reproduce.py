@@ -157,7 +157,7 @@ def reproduce(
     split = splits.split(data, plan.settings.split)
     clips = (len(split.train), len(split.test))
     for number, stage in enumerate(plan.stages, 2):
-        say(number, f"{stage.file.stem}, {stage.chosen.loop.epochs} epochs -> {stage.run}")
+        say(number, f"{stage.file.stem}, {stage.chosen.loop.length} -> {stage.run}")
         _trained(stage, data, plan.settings.split, seed, device, progress)
     file = out / f"{plan.name}-s{seed}.json"
     say(total, f"{', '.join(plan.settings.protocols)} on {plan.settings.split} -> {file}")
@@ -214,6 +214,7 @@ def read(name: str, out: Path, seed: int, changes: Mapping[str, Any] = types.Map
     fields = {field.name for field in dataclasses.fields(registry.entry("methods", _method(begin)).Settings)}
     own = {f"loop.{word}": value for word, value in tables.get("loop", {}).items()}
     own |= {n: v for n, v in training.items() if not n.startswith("method.") or n.split(".")[1] in fields}
+    own.pop("loop.steps", None)
     own["loop.epochs"] = chosen.init_epochs
     first = _stage(begin, own, out / f"{begin.stem}-e{chosen.init_epochs}-s{seed}")
     stages = (first, dataclasses.replace(last, init=first.run))

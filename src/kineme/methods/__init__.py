@@ -24,7 +24,7 @@ LOOK = 256  # clips at a time in `look`
 @dataclass(frozen=True)
 class StepContext:
     """Where training stands: number of the step and of the epoch (both from 0), their totals, the processes that train
-    together (``dist``), and the run's seed.
+    together (``dist``), the run's seed, and the steps of a whole epoch (the last one may have fewer).
     """
 
     number: int = 0
@@ -33,11 +33,12 @@ class StepContext:
     epochs: int = 1
     dist: ProcessGroup = field(default_factory=ProcessGroup)
     seed: int = 0
+    per_epoch: int | None = None  # None: all epochs have as many
 
     @property
     def within(self) -> int:
         """Number of the step inside its epoch, from 0."""
-        return self.number - self.epoch * (self.steps // self.epochs)
+        return self.number - self.epoch * (self.per_epoch or self.steps // self.epochs)
 
     def generator(self, word: str) -> torch.Generator:
         """A generator for what ``losses`` and ``after_step`` draw at this step: by word, the same in every process."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import shutil
 import threading
 import time
@@ -42,6 +43,7 @@ def pretrain(
     out: str | Path | None = None,
     *,
     epochs: int | None = None,
+    steps: int | None = None,
     seed: int = 0,
     split: str | None = None,
     recipe: str | None = None,
@@ -59,7 +61,8 @@ def pretrain(
         method: a name from ``kineme methods``.
         store: a store or its folder; several are joined on ``layout``.
         out: folder of the run; by default ``runs/METHOD-STORE-SEED``. An existing run is never overwritten.
-        epochs: in place of the recipe's.
+        epochs: how often every clip is seen, in place of the recipe's length.
+        steps: how many batches are seen, in place of the recipe's length; not beside ``epochs``.
         seed: decides initial weights, order and views; the same seed on the same machine gives the same weights.
         split: name of a split; only its training part is seen.
         recipe: a recipe's name or file, or ``small`` / ``published``; None sizes the settings to the store.
@@ -92,11 +95,13 @@ def pretrain(
     ]
     run = Path(out) if out is not None else Path("runs") / f"{method}-{'+'.join(s.path.name for s in opened)}-{seed}"
     device = device or (f"cuda:{torch.cuda.current_device()}" if torch.cuda.is_available() else "cpu")
-    changes = plain.assignments(settings) | ({"loop.epochs": epochs} if epochs is not None else {})
+    changes = plain.assignments(settings) | {
+        f"loop.{word}": value for word, value in (("epochs", epochs), ("steps", steps)) if value is not None
+    }
 
     card = runs.recorded(run) if resume else None
     if card is not None:
-        runs.check_resumed(run, card, opened, method, seed, bool(settings), epochs, init_from)
+        runs.check_resumed(run, card, opened, method, seed, bool(settings), epochs, steps, init_from)
         if card["status"] == "done":
             return run
         chosen, data = recipes.from_card(card), _joined(opened, run, layout, here)
@@ -160,29 +165,36 @@ class Training:
         self.groups = self.method.groups()
         self.optimisers = {name: build_optimiser(params, self.loop) for name, params in self.groups.items()}
         self.per_epoch = len(self.items) // self.loop.batch
-        self.total = self.per_epoch * self.loop.epochs
+        self.total = self.loop.total(self.per_epoch)
+        self.epochs = math.ceil(self.total / self.per_epoch)  # the last one is cut where steps are counted
         self.step, self.seconds = 0, 0.0
+        self.first = 0  # that this run trains: another from which it begins may have gone before
         self.log = EpochLog(run, list(self.groups), here, self.device, tensorboard)
         self.progress = progress and here.rank == 0
         self.state = run / "resume" / "state.safetensors"
         self.begun = runs.Start.of(card["init"]) if card.get("init") else None
-        if self.begun and not self.state.exists():
-            self._take_over(self.begun)
+        if self.begun:
+            self.first = round(self.begun.epochs * self.per_epoch)
+            if self.first >= self.total:
+                raise runs.nothing_left(self.begun, self.loop, self.first, self.per_epoch)
+            if not self.state.exists():
+                self._take_over(self.begun)
 
     def train(self) -> None:
         """Train to the last epoch, writing the log, resumable states and at the end the model."""
         self._begin()
         with interruptible() as interrupted, Bar(f"pretrain {self.card['method']}", self.total, self.progress) as bar:
             self._start_clocks()
-            for epoch in range(self.step // self.per_epoch, self.loop.epochs):
+            for epoch in range(self.step // self.per_epoch, self.epochs):
                 order = self.items[torch.randperm(len(self.items), generator=generator(self.seed, "epoch", epoch))]
-                for index in order.split(self.loop.batch)[self.step % self.per_epoch : self.per_epoch]:
-                    step = StepContext(self.step, epoch, self.total, self.loop.epochs, self.here, self.seed)
+                last = min(self.per_epoch, self.total - epoch * self.per_epoch)
+                for index in order.split(self.loop.batch)[self.step % self.per_epoch : last]:
+                    step = StepContext(self.step, epoch, self.total, self.epochs, self.here, self.seed, self.per_epoch)
                     self.log.add(self.train_step(index, step))
                     self.step += 1
                     if self.step - self._first == 20:
                         self._announce(bar, (time.monotonic() - self._began) / 20)
-                    if self.step % self.per_epoch:
+                    if self.step % self.per_epoch and self.step < self.total:
                         self._stop_if(interrupted)
                 self.end_epoch(epoch, bar)
                 self._stop_if(interrupted)
@@ -202,7 +214,7 @@ class Training:
         average_gradients(self.groups, self.here)
         for name, optimiser in self.optimisers.items():
             for group in optimiser.param_groups:
-                group["lr"] = learning_rate(self.loop, step.number / self.per_epoch, step.epoch)
+                group["lr"] = self._learning_rate(step.number / self.per_epoch, step.epoch)
             if self.loop.clip:
                 nn.utils.clip_grad_norm_(self.groups[name], self.loop.clip)
             optimiser.step()
@@ -216,18 +228,21 @@ class Training:
         Raises:
             InputError: a loss that is not finite.
         """
-        now = time.monotonic()
+        now, steps = time.monotonic(), self.step - max(self.first, epoch * self.per_epoch)
         self.seconds, seconds, self._clock = self.seconds + now - self._clock, now - self._clock, now
         speed = {
-            "lr": learning_rate(self.loop, epoch, epoch),
+            "lr": self._learning_rate(epoch, epoch),
             "seconds": round(seconds, 3),
-            "clips_per_second": round(self.per_epoch * self.loop.batch / max(seconds, 1e-9), 1),
+            "clips_per_second": round(steps * self.loop.batch / max(seconds, 1e-9), 1),
         }
-        line = self.log.write(epoch, self.step, self.per_epoch, speed)
+        line = self.log.write(epoch, self.step, steps, speed)
         bar.update(self.step, f"loss {line['loss']:.3f}")
         if now - self._saved >= self.loop.save_seconds and self.step < self.total:
             self.save()
             self._saved = time.monotonic()
+
+    def _learning_rate(self, epoch: float, whole: int) -> float:
+        return learning_rate(self.loop, epoch, whole, self.total / self.per_epoch)
 
     def save(self) -> None:
         """Write everything that resuming needs."""
@@ -295,7 +310,7 @@ class Training:
         fresh = {name: own[name] for name in own.keys() - taken.keys() - weights}
         checkpoint.restore(self.method, {**taken, **fresh}, begun.path)
         checkpoint.restore_optimisers(self.optimisers, checkpoint.part(tensors, "optimiser/"))
-        self.step = begun.epochs * self.per_epoch
+        self.step = self.first
 
     def _start_clocks(self) -> None:
         self._saved = self._clock = self._began = time.monotonic()
@@ -323,7 +338,9 @@ class Training:
         if self.here.rank == 0:
             checkpoint.save(self.run / "model.safetensors", self.method.encoder().state_dict())
             self.save()
-            self.card.update(status="done", seconds=round(self.seconds, 2), steps=self.total)
+            self.card.update(
+                status="done", seconds=round(self.seconds, 2), steps=self.total, steps_per_epoch=self.per_epoch
+            )
             write_json(self.run / "card.json", self.card)
 
 

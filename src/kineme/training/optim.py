@@ -11,14 +11,21 @@ from ..utils.distributed import ProcessGroup
 from .recipe import Loop
 
 
-def learning_rate(loop: Loop, epoch: float, whole: int) -> float:
-    """The learning rate at a fractional epoch (``whole`` is the epoch's number, by which milestones count)."""
+def learning_rate(loop: Loop, epoch: float, whole: int, end: float) -> float:
+    """The learning rate at a fractional epoch.
+
+    Args:
+        loop: the settings.
+        epoch: where training stands.
+        whole: the epoch's number, by which milestones count.
+        end: where training ends, in epochs; not whole where steps are counted.
+    """
     if epoch < loop.warmup:
         return loop.lr * (epoch + 1e-3) / loop.warmup
     if loop.schedule == "step":
         return loop.lr * loop.gamma ** sum(whole >= m for m in loop.milestones)
     if loop.schedule == "cosine":
-        return loop.lr * 0.5 * (1 + math.cos(math.pi * (epoch - loop.warmup) / max(loop.epochs - loop.warmup, 1e-9)))
+        return loop.lr * 0.5 * (1 + math.cos(math.pi * (epoch - loop.warmup) / max(end - loop.warmup, 1e-9)))
     return loop.lr
 
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 RECIPES = Path(__file__).parent / "recipes"
 PRESETS = ("small", "published")  # recipes that every method has
+SMALL_STEPS = 1000  # of the small preset of a method that has none of its own
+FEWEST = 10  # epochs of the small preset
 SMALL = 20_000  # below so many training clips, or without a GPU, the small preset is taken
 
 
@@ -27,14 +29,17 @@ SMALL = 20_000  # below so many training clips, or without a GPU, the small pres
 class Loop:
     """Settings of the training loop, the same for every method.
 
-    ``batch`` is the global batch (all processes together). The learning rate is ``lr`` times a factor by epoch:
-    ``step`` multiplies by ``gamma`` at every milestone (0-based epochs), ``cosine`` falls to 0 at the last epoch;
+    The length is ``epochs``, or ``steps`` whatever the number of clips (the last epoch is then cut); 100 epochs where
+    neither is given. ``batch`` is the global batch (all processes together). The learning rate is ``lr`` times a factor
+    by epoch:
+    ``step`` multiplies by ``gamma`` at every milestone (0-based epochs), ``cosine`` falls to 0 at the end;
     ``warmup`` epochs rise linearly before. ``clip`` bounds the norm of each group's gradient (0 = off).
     ``adagrad`` begins with accumulators of 0.1, as Keras does.
     ``save_seconds`` is the least time between two resumable states (0 = after every epoch).
     """
 
-    epochs: int = 100
+    epochs: int | None = None
+    steps: int | None = None
     batch: int = 64
     optimiser: Literal["sgd", "adamw", "adagrad"] = "sgd"
     lr: float = 0.01
@@ -49,7 +54,20 @@ class Loop:
     save_seconds: float = 20.0
 
     def __post_init__(self) -> None:
-        plain.positive(self, "loop", "epochs", "batch", "lr")
+        if self.epochs is not None and self.steps is not None:
+            raise InputError("loop", f"epochs = {self.epochs} and steps = {self.steps}", "one of them")
+        if self.steps is None and self.epochs is None:
+            object.__setattr__(self, "epochs", 100)
+        plain.positive(self, "loop", "epochs" if self.steps is None else "steps", "batch", "lr")
+
+    def total(self, per_epoch: int) -> int:
+        """Steps from the first to the last, where an epoch has ``per_epoch``."""
+        return self.steps if self.epochs is None else self.epochs * per_epoch  # type: ignore[return-value]
+
+    @property
+    def length(self) -> str:
+        """How long, in words: ``100 epochs`` or ``2000 steps``."""
+        return f"{self.steps} steps" if self.epochs is None else f"{self.epochs} epochs"
 
 
 @dataclass(frozen=True)
@@ -131,9 +149,12 @@ def load(
     else:
         taken = recipe or ("small" if clips < SMALL or not gpu else "published")
         tables = preset(cls, taken)
-    steps = tables.pop("steps", 1000 if taken == "small" else None)
     tables.pop("reproduce", None)  # what `kineme reproduce` needs beside the training
     tables = plain.override(tables, settings)
+    given = {word for word in ("epochs", "steps") if f"loop.{word}" in plain.assignments(settings)}
+    if given:  # a length that is given stands in place of the recipe's, whatever that counts
+        for word in {"epochs", "steps"} - given:
+            tables["loop"].pop(word, None)
     for name in tables:
         if name not in ("method", "encoder", "loop"):
             raise InputError(
@@ -151,10 +172,11 @@ def load(
         method_table = cls.sized(method_table, clips)
         encoder_table = preset(encoder_cls, taken, RECIPES / "encoders") | encoder_table
         loop_table.setdefault("batch", max(1, min(Loop.batch, clips // 2)))
+        if taken == "small" and not loop_table.keys() & {"epochs", "steps"}:
+            loop_table["steps"] = SMALL_STEPS
     loop = plain.make(Loop, loop_table, "loop")
-    if steps and "epochs" not in loop_table:
-        fewest = 10 if taken == "small" else 1
-        loop = replace(loop, epochs=max(fewest, round(steps / max(1, clips // loop.batch))))
+    if taken == "small" and loop.steps and "steps" not in given:  # a larger set is seen some times all the same
+        loop = replace(loop, steps=max(loop.steps, FEWEST * (clips // loop.batch)))
     return Recipe(
         method,
         encoder_name,

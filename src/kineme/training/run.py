@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from ..utils.distributed import ProcessGroup
 from ..utils.errors import InputError
 from ..utils.files import read_json, sha256
 from . import recipe
-from .recipe import Recipe
+from .recipe import Loop, Recipe
 
 
 def card(
@@ -95,6 +96,7 @@ def check_resumed(
     seed: int,
     changed: bool,
     epochs: int | None,
+    steps: int | None,
     init_from: str | Path | None,
 ) -> None:
     """Refuse to resume a run with other words than it was begun with.
@@ -102,7 +104,9 @@ def check_resumed(
     Raises:
         InputError: other settings, or other data.
     """
-    other = changed or init_from is not None or epochs not in (None, card["recipe"]["loop"]["epochs"])
+    loop = card["recipe"]["loop"]
+    other = changed or init_from is not None
+    other = other or epochs not in (None, loop["epochs"]) or steps not in (None, loop.get("steps"))
     if other or card["method"] != method or card["seed"] != seed:
         raise InputError(
             run,
@@ -124,7 +128,7 @@ class Start:
     """A finished run from which another begins: weights, queues and optimisers, and the epochs it has behind it."""
 
     path: Path
-    epochs: int
+    epochs: float
 
     @classmethod
     def of(cls, entry: dict[str, Any]) -> Start:
@@ -150,8 +154,7 @@ def start(path: str | Path, chosen: Recipe) -> Start:
     """Open a run as the beginning of another.
 
     Raises:
-        InputError: no finished run with its training state, or nothing would be left to train: epochs are counted from
-            its beginning.
+        InputError: no finished run with its training state, or one of another optimiser.
     """
     path = Path(path)
     found = read_json(path / "card.json", "a run (a folder that `kineme pretrain` wrote)")
@@ -160,7 +163,7 @@ def start(path: str | Path, chosen: Recipe) -> Start:
         what = f"a {kind}" if kind != "run" else "an unfinished run"
         raise InputError(path, what, "a finished run to start from", "Let it end first: kineme pretrain ... --resume")
     before = recipe.from_card(found).loop
-    begun = Start(path, before.epochs)
+    begun = Start(path, before.epochs if before.epochs is not None else found["steps"] / found["steps_per_epoch"])
     if not begun.state.exists():
         raise InputError(
             path,
@@ -170,11 +173,15 @@ def start(path: str | Path, chosen: Recipe) -> Start:
         )
     if chosen.loop.optimiser != before.optimiser:
         raise InputError("loop.optimiser", f"{chosen.loop.optimiser}", f"{before.optimiser}, whose state is taken over")
-    if chosen.loop.epochs <= begun.epochs:
-        raise InputError(
-            "loop.epochs",
-            f"{chosen.loop.epochs}, but {path} has {begun.epochs} behind it",
-            f"more than {begun.epochs}",
-            "With --init-from epochs are counted from the beginning of that run",
-        )
     return begun
+
+
+def nothing_left(begun: Start, loop: Loop, first: int, per_epoch: int) -> InputError:
+    """What to say where another run has as many epochs or steps behind it as were asked for."""
+    word, before = ("steps", first) if loop.epochs is None else ("epochs", math.ceil(first / per_epoch))
+    return InputError(
+        f"loop.{word}",
+        f"{getattr(loop, word)}, but {begun.path} has {before} behind it",
+        f"more than {before}",
+        f"With --init-from {word} are counted from the beginning of that run",
+    )

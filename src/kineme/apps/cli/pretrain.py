@@ -22,7 +22,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="settings; `small` and `published` are always there (default: sized to the store)",
     )
     _shared.add_set(parser, "NAME=VALUE", "method.temperature=0.1, encoder.hidden=256, loop.lr=0.05")
-    parser.add_argument("--epochs", type=int, help="how many (default: the recipe's)")
+    parser.add_argument("--epochs", type=int, help="how often every clip is seen (default: the recipe's length)")
+    parser.add_argument("--steps", type=int, help="how many batches are seen, in place of --epochs")
     parser.add_argument("--seed", type=int, default=0, help="of weights, order and views (default: %(default)s)")
     parser.add_argument("--layout", help="layout to which several stores are mapped")
     _shared.add_device(parser)
@@ -45,6 +46,7 @@ def run(args: argparse.Namespace) -> None:
         args.stores,
         args.out,
         epochs=args.epochs,
+        steps=args.steps,
         seed=args.seed,
         split=args.split,
         recipe=args.recipe,
