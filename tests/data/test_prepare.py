@@ -487,6 +487,30 @@ def test_what_was_mended_is_counted_once_for_each_file(raw, tmp_path, small_shar
     assert "frames mended: 1 (in half0/walk07.skeleton)" in notes
 
 
+def test_a_clip_at_fault_costs_only_itself(tmp_path):
+    """Cases 10 and 13 in a labelled set: NaN is a gap; what is infinite or shows nobody is skipped and named."""
+    clips = [np.random.default_rng(k).normal(size=(5, 17, 3)) for k in range(5)]
+    clips[0][3, 7] = clips[0][4, 2, 1] = np.nan
+    clips[2][1, 4, 0] = np.inf
+    clips[3][:] = 0
+    arrays_set(tmp_path / "raw", "set", clips, joint_names=list(layout.layout("coco17").joints))
+    opened = prepare(tmp_path / "raw", tmp_path / "s", normalise="none")
+    assert opened.clips["id"].to_pylist() == ["set_0", "set_1", "set_4"]
+    found = skipped(opened)
+    assert found.keys() == {"set_2", "set_3"}
+    assert "frame 1, person 0, joint right_ear" in found["set_2"]
+    assert found["set_3"].startswith("nobody is seen in any of 5 frames")
+    assert "joints given as NaN, taken as missing: 2 (in set.npz)" in room.report(opened).notes
+    assert np.argwhere(np.asarray(opened.confidence[:, 0]) == 0).tolist() == [[3, 7], [4, 2]]
+    table = tmp_path / "labels.csv"  # which cuts out frames in which nobody is
+    clips[1][:2] = 0
+    arrays_set(tmp_path / "more", "set", clips[:2], joint_names=list(layout.layout("coco17").joints))
+    table.write_text("source,label,start,end\nset_0,a,0,5\nset_1,b,0,2\nset_1,c,1,3\n")
+    opened = prepare(tmp_path / "more", tmp_path / "t", labels=table)
+    assert opened.clips["label"].to_pylist() == ["a", "c"]
+    assert [reason for reason in skipped(opened).values() if "nobody is seen in any of 2 frames" in reason]
+
+
 def test_nothing_readable(tmp_path):
     (tmp_path / "raw" / "sub").mkdir(parents=True)
     with pytest.raises(InputError, match="no file in it"):

@@ -25,7 +25,7 @@ class Sample:
     Attributes:
         unit: name of the file (or folder) to be read.
         make: writes it and its side files into a folder.
-        faults: fault -> (file in the folder, change of its content). Every entry has "NaN", "infinity", "zero frames",
+        faults: fault -> (file in the folder, change of its content). Every entry has "infinity", "zero frames",
             "10^9 frames" and "wrong variant"; further ones have names of their own.
         complete: file -> whether what is left of it after a cut is a whole file again. Without a count of frames in
             the file nothing can tell that something is missing, so such files say here when they read.

@@ -241,7 +241,6 @@ ARRAYS = Sample(
     "set.npz",
     _arrays,
     faults={
-        "NaN": ("set.npz", _first(np.nan)),
         "infinity": ("set.npz", _first(np.inf)),
         "zero frames": ("set.npz", _npz(lambda a: a.update(joints=a["joints"][:0], offsets=np.array([0, 0, 0])))),
         "10^9 frames": ("set.npz", _claim((10**9, 4, 3))),

@@ -11,7 +11,7 @@ from helpers.samples import SAMPLES, write_arrays
 
 from kineme import io as readers
 from kineme.motion.layout import layout
-from kineme.motion.motion import Motion
+from kineme.motion.motion import UNSURE, Motion
 from kineme.utils.errors import InputError
 
 SETS = ("nw_ucla", "pku_mmd", "penn_action", "cmu_mocap", "bandai_1", "bandai_2")
@@ -64,7 +64,8 @@ def test_figures_of_the_description(name, curated):
     assert {motion.layout.name for motion in motions} == {LAYOUTS.get(name, "free")}
     assert list(motions[0].layout.joints) == about["joint_names"]
     if name == "penn_action":  # unseen joints become 0, so means over all joints are not those of the description
-        assert seen.mean() == pytest.approx(0.780, abs=5e-4)
+        assert (seen == 1).mean() == pytest.approx(0.780, abs=5e-4)
+        assert 0.1 < (seen == UNSURE).mean() < 0.22  # guesses; (1, 1) and (0, 0) are none
         return
     np.testing.assert_allclose(joints.reshape(-1, joints.shape[-1]).mean(0, dtype=float), about["mean_xyz"], atol=1e-4)
     assert (~joints[:, 0].any((1, 2))).sum() == about["all_zero_frames"]
@@ -201,6 +202,61 @@ def test_confidence_per_person(tmp_path):
     np.testing.assert_array_equal(
         np.concatenate([one.joints, two.joints]), np.where(given[..., None] > 0, joints, 0).astype(np.float32)
     )
+
+
+def test_nan_is_missing_and_counts_nobody_else(tmp_path):
+    """Case 10: one joint of one frame; a whole frame; a confidence."""
+    joints = np.random.default_rng(3).normal(size=(5, 2, 17, 2))
+    joints[1, 0, 7, 1] = joints[3, 1] = np.nan
+    minimal(tmp_path / "mine.npz", joints=joints)
+    seen = np.concatenate([motion.confidence for motion in readers.read_all(tmp_path / "mine.npz")])
+    np.testing.assert_array_equal(np.argwhere(seen[:, 0] == 0), [[1, 7]])
+    np.testing.assert_array_equal(seen[:, 1].any(1), [True, True, True, False, True])
+    given = np.ones((5, 2, 17))
+    given[2, 1, 3] = np.nan
+    minimal(tmp_path / "mine.npz", joints=joints, confidence=given)
+    again = np.concatenate([motion.confidence for motion in readers.read_all(tmp_path / "mine.npz")])
+    assert np.argwhere(again != seen).tolist() == [[2, 1, 3]]
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, 1e39])
+def test_what_cannot_be_a_gap_sets_aside_that_clip_alone(value, tmp_path):
+    joints = np.random.default_rng(3).normal(size=(5, 2, 17, 2))
+    joints[1, 1, 7, 0] = value
+    minimal(tmp_path / "mine.npz", joints=joints)
+    fault, good = readers.read_each(tmp_path / "mine.npz")
+    assert isinstance(fault, InputError)
+    assert isinstance(good, Motion)
+    assert fault.where == "mine.npz#0"
+    assert "frame 1, person 1, joint left_elbow" in str(fault)
+    with pytest.raises(InputError, match=r"mine\.npz#0: a coordinate that is infinite or too large"):
+        list(readers.read_all(tmp_path / "mine.npz"))
+
+
+def test_clips_of_no_frames_and_of_nobody(tmp_path):
+    joints = np.random.default_rng(3).normal(size=(5, 17, 2))
+    joints[1:3] = 0
+    minimal(tmp_path / "mine.npz", joints=joints, offsets=np.array([0, 1, 1, 3, 5]))
+    found = list(readers.read_each(tmp_path / "mine.npz"))
+    assert [isinstance(clip, Motion) for clip in found] == [True, False, False, True]
+    assert [str(clip) for clip in found if isinstance(clip, InputError)] == [
+        "mine.npz#1: no frames. Expected one or more in every clip.",
+        "mine.npz#2: nobody is seen in any of 2 frames. Expected a person, at least once.",
+    ]
+    with pytest.raises(InputError, match=r"no frames \(1 more clip of it cannot be used\)"):
+        list(readers.read_all(tmp_path / "mine.npz"))
+
+
+def test_what_has_a_place_but_no_confidence_is_a_guess(tmp_path):
+    """Penn Action, say: visibility 0 stands for a guess, or for (1, 1)."""
+    joints = np.full((5, 17, 2), 80.0) + np.arange(17)[:, None]
+    joints[:, 1], joints[:, 2], joints[:, 3] = (1, 1), (0, 0), (np.nan, 5)
+    given = np.ones((5, 17))
+    given[:, :5] = 0
+    minimal(tmp_path / "mine.npz", joints=joints, visibility=given)
+    for motion in readers.read_all(tmp_path / "mine.npz"):
+        np.testing.assert_array_equal(motion.confidence[0, 0, :6], [UNSURE, 0, 0, 0, UNSURE, 1])
+        assert motion.joints[0, 0, 4].tolist() == [84, 84]
 
 
 def test_further_arrays_become_columns(tmp_path):

@@ -26,7 +26,6 @@ FAULTS = (
     "truncated",
     "NUL bytes",
     "binary",
-    "NaN",
     "infinity",
     "zero frames",
     "10^9 frames",

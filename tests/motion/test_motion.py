@@ -94,8 +94,26 @@ def test_with_validates_again():
     assert made().with_(label="run").label == "run"
 
 
-NAN, HUGE = np.ones((2, 1, 3, 3)), np.full((2, 1, 3, 3), 1e300)
-NAN[1, 0, 2, 0] = np.inf
+INFINITE, HUGE = np.ones((2, 1, 3, 3)), np.full((2, 1, 3, 3), 1e300)
+INFINITE[1, 0, 2, 0] = np.inf
+
+
+@pytest.mark.parametrize("confidence", [None, 0.5])
+def test_nan_means_missing(confidence):
+    joints = np.ones((4, 2, 3, 3))
+    joints[1, 0, 2, 1] = np.nan  # one coordinate of a joint
+    joints[2, 1] = np.nan  # a whole person
+    given = None if confidence is None else np.full((4, 2, 3), confidence)
+    if given is not None:
+        given[3, 0, 0] = np.nan
+    motion = Motion(joints, CHAIN, given)
+    missing = np.zeros((4, 2, 3), bool)
+    missing[1, 0, 2] = missing[2, 1] = True
+    missing[3, 0, 0] = given is not None
+    assert motion.notes == {"joints given as NaN, taken as missing": missing.sum()}
+    assert motion.with_(fps=30).notes == motion.slice(0, 2).notes == motion.notes
+    np.testing.assert_array_equal(motion.confidence, np.where(missing, 0, confidence or 1))
+    np.testing.assert_array_equal(motion.joints, np.where(missing[..., None], 0, np.ones(3)))
 
 
 @pytest.mark.parametrize(("change", "found", "expected"), [
@@ -104,8 +122,8 @@ NAN[1, 0, 2, 0] = np.inf
     ({"joints": np.ones((0, 1, 3, 3))}, "(0, 1, 3, 3)", "at least one frame"),
     ({"joints": np.ones((2, 0, 3, 3))}, "(2, 0, 3, 3)", "one person"),
     ({"joints": np.ones((2, 1, 5, 3))}, "5 joints", "3 joints of layout free"),
-    ({"joints": NAN}, "frame 1, person 0, joint c", "finite numbers"),
-    ({"joints": HUGE}, "not finite", "finite numbers"),
+    ({"joints": INFINITE}, "frame 1, person 0, joint c", "at most 3.4e38"),
+    ({"joints": HUGE}, "infinite or too large", "at most 3.4e38"),
     ({"joints": [[1], [1, 2]]}, "different lengths", "numbers"),
     ({"joints": np.full((2, 1, 3, 3), "x")}, "<U1", "real numbers"),
     ({"joints": np.full((2, 1, 3, 3), None)}, "object", "real numbers"),
@@ -114,7 +132,6 @@ NAN[1, 0, 2, 0] = np.inf
     ({"confidence": np.ones((2, 1, 4))}, "(2, 1, 4)", "(2, 1, 3)"),
     ({"confidence": np.full((2, 1, 3), 1.5)}, "1.5", "0 for missing"),
     ({"confidence": np.full((2, 1, 3), -0.5)}, "-0.5", "0 for missing"),
-    ({"confidence": np.full((2, 1, 3), np.nan)}, "nan", "0 for missing"),
     ({"confidence": "all"}, "<U3", "real numbers"),
     ({"fps": 0}, "fps 0", "above 0"),
     ({"fps": float("nan")}, "fps nan", "above 0"),

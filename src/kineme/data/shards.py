@@ -156,6 +156,7 @@ def _clips(path: str, options: Options, notes: _Notes) -> Iterator[Motion]:
         clips = _read(path, options, notes)
         clips = _label(clips, path, options, notes)
         clips = _each(_mapped, clips, options, notes)
+        clips = _each(_peopled, clips, options, notes)
         clips = _each(_normalised, clips, options, notes)
         for clip in clips:
             kept += 1
@@ -172,8 +173,13 @@ def _read(path: str, options: Options, notes: _Notes) -> Iterator[Motion]:
     format = options.format or io.detect(file)
     datasets: set[str] = set()
     empty = True
-    for motion in io.read_all(file, format, options.reader):
+    for motion in io.read_each(file, format, options.reader):
         empty = False
+        if isinstance(motion, InputError):
+            source = folder + motion.where
+            notes.skip(source, _reason(motion, motion.where, options))
+            notes.rows += [[row.line, path] for row in tables.of(options.label_rows or {}, source, path)]
+            continue
         notes.mend(path, motion.notes)
         if motion.extra.get("dataset") is not None:
             datasets.add(str(motion.extra["dataset"]))
@@ -243,6 +249,13 @@ def _mapped(clip: Motion, options: Options, notes: _Notes) -> Motion:
         },
     )
     return clip.to_layout(made)
+
+
+def _peopled(clip: Motion, options: Options, notes: _Notes) -> Motion:
+    """The clip, if somebody is seen in it: labels may cut out, and a layout leave, nothing of anybody."""
+    if (fault := io.nobody(clip)) is not None:
+        raise fault
+    return clip
 
 
 def _normalised(clip: Motion, options: Options, notes: _Notes) -> Motion:

@@ -136,14 +136,41 @@ def read_all(path: str | os.PathLike, format: str | None = None, options: Option
         options: see :class:`Options`.
 
     Raises:
-        InputError: at once if there is no such file or format, else when the clip at fault is reached.
+        InputError: at once if there is no such file or format; where the file cannot be read on; behind the last clip
+            if some of its clips are at fault (:func:`read_each` gives those errors in their places).
 
     Examples:
         >>> folder = kineme.synth.write("many", 3)
         >>> [motion.joints.shape[2] for motion in kineme.read_all(folder / "synth.npz")]
         [25, 25, 25]
     """
-    return _naming(Path(path), _reader(Path(path), format).read(Path(path), options or Options()))
+    return _sound(Path(path), read_each(path, format, options))
+
+
+def read_each(
+    path: str | os.PathLike, format: str | None = None, options: Options | None = None
+) -> Iterator[Motion | InputError]:
+    """The clips of a file, and in the place of one that cannot be used the error that says why.
+
+    Such an error names the clip (``where``: its source). A clip in which nobody is ever seen is one of them.
+
+    Raises:
+        InputError: at once if there is no such file or format, or where the file cannot be read on.
+
+    Examples:
+        >>> folder = kineme.synth.write("each", 2)
+        >>> [type(clip).__name__ for clip in read_each(folder / "synth.npz")]
+        ['Motion', 'Motion']
+    """
+    return _checked(Path(path), _reader(Path(path), format).read(Path(path), options or Options()))
+
+
+def nobody(motion: Motion) -> InputError | None:
+    """What is wrong with a motion in which nobody is ever seen; None for every other."""
+    if motion.confidence.any():
+        return None
+    frames = f"any of {len(motion)} frames" if len(motion) > 1 else "its one frame"
+    return InputError(motion.source, f"nobody is seen in {frames}", "a person, at least once")
 
 
 def read(path: str | os.PathLike, format: str | None = None, **options: Any) -> Motion:
@@ -240,14 +267,34 @@ def carried_splits(path: str | os.PathLike, format: str | None = None) -> dict[s
     return reader.splits(Path(path)) if hasattr(reader, "splits") else {}
 
 
-def _naming(path: Path, motions: Iterator[Motion]) -> Iterator[Motion]:
-    """The same motions; an error that comes from a motion itself and names only the clip gets the file's name too."""
+def _checked(path: Path, clips: Iterator[Motion | InputError]) -> Iterator[Motion | InputError]:
+    """The same clips without those in which nobody is seen; errors that end the file name it."""
     try:
-        yield from motions
+        for clip in clips:
+            yield clip if isinstance(clip, InputError) else nobody(clip) or clip
     except InputError as error:
-        if path.name in str(error):
-            raise
-        raise InputError(f"{path}, {error.where}", error.found, error.expected, error.hint) from None
+        raise _naming(path, error) from None
+
+
+def _sound(path: Path, clips: Iterator[Motion | InputError]) -> Iterator[Motion]:
+    """The clips that can be used; behind them the first error, if there is any."""
+    faults = []
+    for clip in clips:
+        if isinstance(clip, InputError):
+            faults.append(_naming(path, clip))
+        else:
+            yield clip
+    if faults:
+        first, others = faults[0], len(faults) - 1
+        also = f" ({others} more {'clips' if others > 1 else 'clip'} of it cannot be used)" if others else ""
+        raise InputError(first.where, first.found.rstrip(".") + also, first.expected, first.hint)
+
+
+def _naming(path: Path, error: InputError) -> InputError:
+    """The error, with the file's name in it; one that comes from a motion itself names only the clip."""
+    if path.name in str(error):
+        return error
+    return InputError(f"{path}, {error.where}", error.found, error.expected, error.hint)
 
 
 def _reader(path: Path, format: str | None) -> Any:

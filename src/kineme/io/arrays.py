@@ -10,8 +10,10 @@ What else the ``.npz`` holds:
 * an array with one entry per clip becomes a column under its own name (``name_0``, ``name_1`` ... for ``[N, k]``); an
   index into a list of the json becomes the name (``styles`` -> ``style_names``); ``dimensions`` ``[N, >=2]`` (height,
   width) also gives the image size;
-* ``visibility`` or ``confidence`` ``[sum T, V]`` or ``[sum T, M, V]`` becomes the confidence, and joints of confidence
-  0 become 0, for what stands there is a guess. Without it a body whose joints are all 0 in a frame is missing there;
+* ``visibility`` or ``confidence`` ``[sum T, V]`` or ``[sum T, M, V]`` becomes the confidence. A joint of confidence 0
+  that has a place all the same is a guess (:data:`kineme.motion.motion.UNSURE`); one without coordinates or at a place
+  that stands for none (all of them 0, 1 or -1) is missing. Without it a body whose joints are all 0 in a frame is
+  missing there. NaN is missing, in joints and in confidence;
 * other arrays per frame, or with offsets of their own such as ``bbox``, are passed over.
 
 Columns that every clip gets besides: ``dataset`` (the file's stem), ``name`` (its entry of ``names``), ``repetition``
@@ -33,11 +35,11 @@ from typing import Any
 import numpy as np
 
 from ..motion import layout as skeleton
-from ..motion.motion import UNITS, UPS, Motion
+from ..motion.motion import UNITS, UNSURE, UPS, Motion
 from ..utils import files
 from ..utils.errors import InputError
 from ..utils.files import atomic, write_json
-from . import MAX_JOINTS, Options, _text
+from . import MAX_JOINTS, Options
 
 suffixes = (".npz",)
 
@@ -72,7 +74,7 @@ def side(path: Path, head: bytes) -> bool:
     return path.suffix.lower() == ".json" and path.with_suffix(".npz").is_file()
 
 
-def read(path: Path, options: Options) -> Iterator[Motion]:
+def read(path: Path, options: Options) -> Iterator[Motion | InputError]:
     """All clips ``[T, M, V, C]`` in file order; ``source`` is their entry of ``names``."""
     about = _about(path)
     arrays = files.read_npz(path)
@@ -90,20 +92,27 @@ def read(path: Path, options: Options) -> Iterator[Motion]:
         extra: dict[str, Any] = {"dataset": path.stem, "name": names[k], "performance": _performance(names[k])}
         extra |= {key: values[k] for key, values in columns.items()}
         width, height = extra.get("dimensions_1"), extra.get("dimensions_0")
-        yield Motion(
-            joints[start:end],
-            layout,
-            seen[start:end],
-            fps=fps,
-            up=up,
-            unit=unit,
-            image_size=(width, height) if width and height else None,
-            label=labels[k],
-            subject=subjects[k],
-            camera=cameras[k],
-            source=names[k],
-            extra=extra,
-        )
+        if start == end:
+            yield InputError(names[k], "no frames", "one or more in every clip")
+            continue
+        given = None if seen is None else seen[start:end]
+        try:
+            yield Motion(
+                joints[start:end],
+                layout,
+                _confidence(joints[start:end], given),
+                fps=fps,
+                up=up,
+                unit=unit,
+                image_size=(width, height) if width and height else None,
+                label=labels[k],
+                subject=subjects[k],
+                camera=cameras[k],
+                source=names[k],
+                extra=extra,
+            )
+        except InputError as error:  # of this clip alone
+            yield InputError(names[k], error.found, error.expected, error.hint)
 
 
 def splits(path: str | os.PathLike) -> dict[str, dict[str, Any]]:
@@ -149,29 +158,36 @@ def _offsets(path: Path, arrays: dict[str, np.ndarray]) -> np.ndarray:
     offsets = offsets.astype(np.int64)
     if offsets[0] != 0 or offsets[-1] != len(joints):
         raise InputError(path, f"offsets from {offsets[0]} to {offsets[-1]}", f"0 to {len(joints)}, as many as frames")
-    if (np.diff(offsets) <= 0).any():
-        raise InputError(path, f"clip {np.argmax(np.diff(offsets) <= 0)} has no frames", "one or more in every clip")
+    if (np.diff(offsets) < 0).any():
+        raise InputError(path, f"clip {np.argmax(np.diff(offsets) < 0)} ends before it begins", "offsets that ascend")
     return offsets
 
 
-def _joints(path: Path, arrays: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Joints ``[F, M, V, C]`` and confidence ``[F, M, V]`` of all clips, float32."""
+def _joints(path: Path, arrays: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray | None]:
+    """Joints ``[F, M, V, C]`` and, where it is given, confidence ``[F, M, V]`` of all clips, as they stand."""
     joints = arrays["joints"]
     joints = joints[:, None] if joints.ndim == 3 else joints
     given = next((key for key in ("confidence", "visibility") if key in arrays), None)
     if given is None:
-        with np.errstate(invalid="ignore"):
-            seen = np.repeat((joints != 0).any(axis=(2, 3))[..., None], joints.shape[2], axis=2).astype(np.float32)
-        return _text.float32(path, joints), seen
+        return joints, None
     seen = arrays[given]
     seen = seen[:, None] if seen.ndim == 2 else seen
-    if seen.shape != joints.shape[:3] or seen.dtype.kind not in "fiub" or not ((seen >= 0) & (seen <= 1)).all():
+    if seen.shape != joints.shape[:3] or seen.dtype.kind not in "fiub" or ((seen < 0) | (seen > 1)).any():
         raise InputError(
             path,
             f"{given} of shape {list(seen.shape)} and type {seen.dtype}",
             f"numbers from 0 to 1, {list(joints.shape[:3])} as joints has them",
         )
-    return _text.float32(path, np.where(seen[..., None] > 0, joints, 0)), seen.astype(np.float32)
+    return joints, seen
+
+
+def _confidence(joints: np.ndarray, given: np.ndarray | None) -> np.ndarray:
+    """Confidence ``[T, M, V]`` of a clip: as given; without it that of bodies that are somewhere."""
+    if given is None:
+        return np.repeat((joints != 0).any(axis=(2, 3))[..., None], joints.shape[2], axis=2).astype(np.float32)
+    somewhere = (np.abs(joints) <= np.finfo(np.float32).max).all(-1)
+    somewhere &= (joints != joints[..., :1]).any(-1) | ~np.isin(joints[..., 0], (-1, 0, 1))  # (1, 1) is no place
+    return np.where((given == 0) & somewhere, np.float32(UNSURE), given.astype(np.float32))
 
 
 def _layout(path: Path, about: dict[str, Any], joints: int) -> skeleton.Layout:

@@ -14,6 +14,8 @@ from .layout import Layout
 
 UPS = ("+x", "-x", "+y", "-y", "+z", "-z")
 UNITS = ("m", "cm", "mm", "in", "px", "1")
+UNSURE = 2.0**-10  # confidence of a joint that has a place, but for which its source vouches in no way
+GAPS = "joints given as NaN, taken as missing"  # a note
 MAX_FRAMES = 10_000_000  # more than this, asked of resample or resize, is a slip
 
 
@@ -26,9 +28,11 @@ class Motion:
 
     Attributes:
         joints: float32 ``[T, M, V, C]``: frame, person, joint, coordinate (C is 2 or 3); finite everywhere,
-            0 where a joint is missing (whatever is given for such a joint is replaced by 0).
+            0 where a joint is missing (whatever is given for such a joint is replaced by 0). A joint that is given
+            with NaN is missing.
         layout: the V joints.
-        confidence: float32 ``[T, M, V]`` in [0, 1]; 0 = missing; an absent person is all 0. None means all seen.
+        confidence: float32 ``[T, M, V]`` in [0, 1]; 0 or NaN = missing; an absent person is all 0. None means all
+            seen. What a sensor places but does not vouch for (*inferred*, score 0) has :data:`UNSURE`, not 0.
         fps: frames per second, or None where the source does not say.
         up: the axis that points up, e.g. ``"+y"``; ``"-y"`` for image rows; None if unknown.
         unit: ``m``, ``cm``, ``mm``, ``in``, ``px`` or ``1`` (normalised or unknown).
@@ -43,7 +47,7 @@ class Motion:
             ``{"joints that are no finite number, taken as missing": 3}``. ``prepare`` adds them up and says so.
 
     Raises:
-        InputError: wrong shape or type, values that are not finite, an unknown axis or unit.
+        InputError: wrong shape or type, infinite coordinates, an unknown axis or unit.
 
     Examples:
         >>> import numpy as np, kineme
@@ -70,14 +74,14 @@ class Motion:
         if not isinstance(self.source, str):
             raise InputError("motion", f"source of type {type(self.source).__name__}", "a str")
         where = self.source or "motion"
-        joints, confidence = _arrays(where, self.joints, self.confidence, self.layout)
+        joints, confidence, gaps = _arrays(where, self.joints, self.confidence, self.layout)
         clean = {
             "joints": joints,
             "confidence": confidence,
             "fps": _fps(where, self.fps),
             "image_size": _size(where, self.image_size),
             "extra": _extra(where, self.extra),
-            "notes": _counts(where, self.notes),
+            "notes": _counts(where, self.notes, gaps),
             "label": _plain(where, "label", self.label, (str,)),
             "subject": _plain(where, "subject", self.subject, (int, str)),
             "camera": _plain(where, "camera", self.camera, (int, str)),
@@ -339,8 +343,8 @@ class Motion:
 # ------------------------------------------------------------------------------------------------------- checks
 
 
-def _arrays(where: str, joints: Any, confidence: Any, layout: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Joints and confidence as contiguous float32, joints that are missing set to 0."""
+def _arrays(where: str, joints: Any, confidence: Any, layout: Any) -> tuple[np.ndarray, np.ndarray, int]:
+    """Joints and confidence as contiguous float32, joints that are missing set to 0; how many NaN made missing."""
     if not isinstance(layout, Layout):
         raise InputError(where, f"layout of type {type(layout).__name__}", "a Layout, e.g. skeleton.layout('ntu25')")
     joints = _floats(where, "joints", joints)
@@ -355,22 +359,26 @@ def _arrays(where: str, joints: Any, confidence: Any, layout: Any) -> tuple[np.n
     confidence = _floats(where, "confidence", confidence)
     if confidence.shape != joints.shape[:3]:
         raise InputError(where, f"confidence of shape {confidence.shape}", f"shape {joints.shape[:3]}")
-    if not (confidence.min() >= 0 and confidence.max() <= 1):  # so written that NaN fails
+    unknown = (np.isnan(confidence) | np.isnan(joints).any(axis=3)) & (confidence != 0)
+    if gaps := int(unknown.sum()):
+        confidence = np.where(unknown, np.float32(0), confidence)
+    if not (confidence.min() >= 0 and confidence.max() <= 1):
         raise InputError(
             where, f"confidence from {confidence.min():g} to {confidence.max():g}", "0 for missing up to 1 for certain"
         )
     missing = confidence == 0
-    if joints[missing].any():
+    if joints[missing].any():  # NaN counts as well
         joints = np.where(missing[..., None], np.float32(0), joints)
     if not np.isfinite(joints).all():
         frame, person, joint = np.argwhere(~np.isfinite(joints))[0][:3]
         raise InputError(
             where,
-            f"a coordinate that is not finite at frame {frame}, person {person}, joint {layout.joints[joint]}",
-            "finite numbers",
-            "Mark missing joints with confidence 0",
+            f"a coordinate that is infinite or too large at frame {frame}, person {person}, "
+            f"joint {layout.joints[joint]}",
+            "numbers of at most 3.4e38",
+            "Mark missing joints with NaN or with confidence 0",
         )
-    return joints, confidence
+    return joints, confidence, gaps
 
 
 def _floats(where: str, what: str, value: Any) -> np.ndarray:
@@ -407,10 +415,13 @@ def _extra(where: str, extra: Any) -> dict[str, Any]:
     }
 
 
-def _counts(where: str, notes: Any) -> dict[str, int]:
+def _counts(where: str, notes: Any, gaps: int) -> dict[str, int]:
+    """Notes as plain numbers, zeros left out, and among them the joints that NaN made missing."""
     if not (isinstance(notes, Mapping) and all(isinstance(k, str) and _whole(n) and n >= 0 for k, n in notes.items())):
         raise InputError(where, f"notes {notes!r}", "a dict: what happened, and how often")
-    return {words: int(count) for words, count in notes.items() if count}
+    counts = dict(notes)
+    counts[GAPS] = counts.get(GAPS, 0) + gaps
+    return {words: int(count) for words, count in counts.items() if count}
 
 
 def _whole(value: Any) -> bool:
