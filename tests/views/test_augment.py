@@ -1,6 +1,7 @@
 """Views: crops, spatial augmentations, streams (Dong et al. 2023-2.7, 3 and invariants 13-16)."""
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -417,7 +418,7 @@ def test_views_are_turned_about_the_axis_that_points_up():
 
 
 def test_bones_add_up_to_the_joints():
-    batch = random_batch()
+    batch = replace(random_batch(), confidence=torch.ones(random_batch().confidence.shape))
     bone = stream(batch, "bone", NTU)
     root = NTU.parents.index(-1)
     assert not bone.joints[:, :, :, root].any()
@@ -426,18 +427,26 @@ def test_bones_add_up_to_the_joints():
         while at != root:
             total, at = total + bone.joints[:, :, :, at], NTU.parents[at]
         torch.testing.assert_close(total, batch.joints[:, :, :, joint] - batch.joints[:, :, :, root], atol=1e-5, rtol=0)
-        parent = joint if joint == root else NTU.parents[joint]
-        assert torch.equal(bone.confidence[..., joint], batch.confidence[..., joint] * batch.confidence[..., parent])
 
 
 def test_motion_adds_up_to_the_joints():
-    batch = random_batch()
+    batch = replace(random_batch(), confidence=torch.ones(random_batch().confidence.shape))
     motion = stream(batch, "motion", NTU)
     assert not motion.joints[:, -1].any()
     restored = batch.joints[:, :1] + motion.joints[:, :-1].cumsum(1)
     torch.testing.assert_close(restored, batch.joints[:, 1:], atol=1e-5, rtol=0)
-    assert torch.equal(motion.confidence[:, :-1], batch.confidence[:, 1:] * batch.confidence[:, :-1])
+
+
+def test_a_bone_or_motion_is_as_sure_as_the_less_sure_end_and_0_without_one():
+    batch = random_batch()
+    bone, motion = (stream(batch, name, NTU) for name in ("bone", "motion"))
+    parents = [joint if parent < 0 else parent for joint, parent in enumerate(NTU.parents)]
+    assert torch.equal(bone.confidence, batch.confidence.minimum(batch.confidence[..., parents]))
+    assert torch.equal(motion.confidence[:, :-1], batch.confidence[:, 1:].minimum(batch.confidence[:, :-1]))
     assert torch.equal(motion.confidence[:, -1], batch.confidence[:, -1])
+    for made_of in (bone, motion):
+        assert (made_of.confidence == 0).any()
+        assert not made_of.joints[made_of.confidence == 0].any()
 
 
 def test_streams_leave_the_joints_as_they_are():

@@ -266,7 +266,8 @@ class Model:
 
     @torch.inference_mode()
     def _run(self, clips: Any, rows: Tensor, crop: RandomCrop | None, batch: int, progress: bool) -> np.ndarray:
-        source = ClipLoader(clips, device=self.device)
+        faithful = bool(self.card["recipe"]["method"].get("faithful"))
+        source = ClipLoader(clips, self.device, faithful=faithful)
         out = np.empty((len(rows), self.dim), np.float32)
         gen = generator("crop", *crop) if crop else None
         with Bar("embed", len(rows), progress) as bar:

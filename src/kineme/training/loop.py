@@ -158,8 +158,8 @@ class Training:
     ):
         self.run, self.card, self.loop, self.seed = run, card, chosen.loop, card["seed"]
         self.device, self.here, self.rows = torch.device(device), here, rows
-        self.source = ClipLoader(data, device=self.device, rows=rows)
         self.method = build_method(chosen, data.layout, data.coords, data.persons, self.seed).to(self.device)
+        self.source = ClipLoader(data, self.device, rows, faithful=bool(chosen.method.get("faithful")))
         self.items = self.method.items(self.source, rows)
         self._check_batch()
         self.groups = self.method.groups()

@@ -115,7 +115,7 @@ class Pairs:
         if self.flat:
             flat = joints * joints.new_tensor([1, -1]) if self.up == "+y" else joints
         else:
-            flat = random_cameras.look(joints, self.profile, cameras, self.source.up, self.source.upward)
+            flat = random_cameras.look(joints, self.profile, cameras, self.source.up, self.source.upward, seen)
             seen = keypoints.pick(seen, self.profile)
             if draw.own is not None:
                 turned = -1 if self.up == "+y" else 1  # with y up, the x of a right-handed frame points to the left

@@ -130,24 +130,31 @@ def image(points: Tensor) -> Tensor:
     return points.flip(-1)
 
 
-def project(points: Tensor, cameras: Cameras) -> Tensor:
-    """What each camera sees of a normalised body: ``[B, V, 3]`` (right, away, up) -> ``[B, V, 2]`` (row, column)."""
+def project(points: Tensor, cameras: Cameras, seen: Tensor | None = None) -> Tensor:
+    """What each camera sees of a normalised body: ``[B, V, 3]`` (right, away, up) -> ``[B, V, 2]`` (row, column).
+
+    ``seen`` ``[B, V]``, 0 = missing, None = all are there: a camera steps back from joints that are there only.
+    """
     turned = camera.rotate(points, rotation_matrices(cameras.angles.to(points), cameras.frame))
     distance = cameras.distance.to(points)
     if cameras.min_depth:
-        distance = torch.maximum(distance, cameras.min_depth - turned[..., 1].amin(-1))
+        depth = turned[..., 1] if seen is None else turned[..., 1].masked_fill(seen <= 0, torch.inf)
+        distance = torch.maximum(distance, cameras.min_depth - depth.amin(-1))
     return camera.perspective(camera.default_camera(turned, distance[:, None]))
 
 
-def look(points: Tensor, profile: Profile, cameras: Cameras, axis: int, sign: int = 1) -> Tensor:
+def look(
+    points: Tensor, profile: Profile, cameras: Cameras, axis: int, sign: int = 1, seen: Tensor | None = None
+) -> Tensor:
     """The 13 joints of the 2-D profile as random cameras see them: normalised in 3-D, rotated, projected.
 
     Args:
         points: ``[B, V, 3]`` public, in the profile's layout.
         axis, sign: which axis points up, see :func:`upright`.
+        seen: ``[B, V]``, 0 = missing, None = all are there. Nothing depends on where missing joints are said to be.
 
     Returns:
         ``[B, 13, 2]`` (x, y), y downwards, not normalised: the encoder does that.
     """
-    body = upright(normalise(points, profile).points, axis, sign)
-    return pick(image(project(body, cameras)), profile, -2)
+    body = upright(normalise(points, profile, seen).points, axis, sign)
+    return pick(image(project(body, cameras, seen)), profile, -2)

@@ -54,6 +54,8 @@ class ClipLoader:
         device: where batches are made.
         rows: rows of the clip table that this source stands for (default all), e.g. the training part of a split.
         resident: force the copy on the device (True) or the memory map (False); None decides by size.
+        faithful: as the authors' releases have it, a missing joint is a joint at 0 that counts as seen, in every frame
+            of every batch; without it, gaps are never blended into what is seen.
 
     Attributes:
         store: what it was made of.
@@ -75,6 +77,7 @@ class ClipLoader:
         rows: Sequence[int] | np.ndarray | Tensor | None = None,
         *,
         resident: bool | None = None,
+        faithful: bool = False,
     ):
         self.store, self.device, self.layout = store, torch.device(device), store.layout
         _, self.persons, joints, self.coords = store.frames.shape
@@ -95,6 +98,9 @@ class ClipLoader:
         home = self.device if self.resident else torch.device("cpu")
         self._offsets = torch.from_numpy(np.array(store.offsets[:-1], np.int64)).to(home)
         self._joints, self._seen = (_table(array, home, self.resident) for array in (store.frames, store.confidence))
+        self.faithful = faithful
+        # Without gaps there is nothing to restore; a map is not read through to know it.
+        self._gaps = not self.resident or not np.all(store.confidence)
         self._memory = BufferPool()
 
     def __len__(self) -> int:
@@ -109,7 +115,9 @@ class ClipLoader:
             index: int64 ``[B]`` rows of the clip table, of any clip of the store.
             start, length: int64 ``[B]``: frames ``start .. start + length - 1`` of the clip.
             frames: T, frames of the result: linear interpolation, half-pixel convention, ends held, no low-pass filter
-                (Dong et al. 2023; as ``torch.nn.functional.interpolate(mode="linear", align_corners=False)``).
+                (Dong et al. 2023; as ``torch.nn.functional.interpolate(mode="linear", align_corners=False)``). Between
+                a seen and a missing joint the seen one is taken where it is and its confidence fades, as in
+                :meth:`kineme.Motion.resize`.
 
         Raises:
             InputError: a segment that leaves its clip. Only arguments on the CPU are looked at; elsewhere it would mean
@@ -123,8 +131,13 @@ class ClipLoader:
         weights = torch.stack([1 - share, share], -1).view(-1, 2).to(self.device, non_blocking=True)
         shape = (len(index), frames, self.persons, len(self.layout))
         joints = self._blend(self._joints, pairs, weights).view(*shape, self.coords)
+        index = index.to(self.device, non_blocking=True)
+        if self.faithful:
+            return Batch(joints, torch.ones(shape, device=self.device), index)
         seen = self._blend(self._seen, pairs, weights).view(shape)
-        return Batch(joints, seen, index.to(self.device, non_blocking=True))
+        if self._gaps:
+            self._restore(joints, pairs, weights)
+        return Batch(joints, seen, index)
 
     def frame_numbers(self, rows: Tensor) -> Tensor:
         """Where the frames of some clips stand in the table of all frames, int64 ``[sum of lengths]`` on the CPU.
@@ -143,6 +156,14 @@ class ClipLoader:
         shape = (len(numbers), self.persons, len(self.layout))
         joints, seen = (table[numbers].to(self.device, non_blocking=True) for table in (self._joints, self._seen))
         return joints.view(*shape, self.coords), seen.view(shape)
+
+    def _restore(self, joints: Tensor, pairs: Tensor, weights: Tensor) -> None:
+        """Undo, in place, that joints seen in one frame of a pair were blended with the 0 of the other."""
+        seen = self._seen.index_select(0, pairs.flatten()).to(self.device, non_blocking=True) > 0
+        first, second = seen.view(*pairs.shape, -1).unbind(1)
+        share = torch.where(first, weights[:, :1], weights[:, 1:])  # of the one that is seen
+        share = torch.where((first != second) & (share > 0), share, 1.0)
+        joints.div_(share.view(*joints.shape[:-1], 1))
 
     def _blend(self, table: Tensor, pairs: Tensor, weights: Tensor) -> Tensor:
         """Weighted sum of two rows of the table for every row of ``pairs``, in one pass over memory."""

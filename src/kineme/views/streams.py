@@ -20,7 +20,8 @@ def stream(batch: Batch, name: str, layout: Layout | None) -> Batch:
     """A batch as another stream (Dong et al. 2023), to be taken after augmentation.
 
     ``joint``: coordinates as they are. ``bone``: joint minus its parent, 0 where the tree begins. ``motion``: next
-    frame minus this one, last frame 0. ``seen`` of a bone or a motion is that of the less certain of its two ends.
+    frame minus this one, last frame 0. The confidence of a bone or a motion is that of the less certain of its two
+    ends; where one of them is missing, it is 0, as in :meth:`kineme.Motion.bones` and :meth:`kineme.Motion.velocity`.
 
     Raises:
         InputError: an unknown name.
@@ -33,15 +34,14 @@ def stream(batch: Batch, name: str, layout: Layout | None) -> Batch:
             raise InputError("stream", "bone, of joints without a layout", "a layout")
         parents = tuple(i if parent < 0 else parent for i, parent in enumerate(layout.parents))
         from_parent = _joints(joints, parents)
-        return replace(
-            batch,
-            joints=torch.sub(joints, from_parent, out=from_parent),
-            confidence=seen.minimum(_joints(seen[..., None], parents)[..., 0]),
-        )
+        both = seen.minimum(_joints(seen[..., None], parents)[..., 0])
+        bones = torch.sub(joints, from_parent, out=from_parent).mul_((both > 0).to(joints)[..., None])
+        return replace(batch, joints=bones, confidence=both)
     if name == "motion":
         motion, both = torch.empty_like(joints), seen.clone()
         torch.sub(joints[:, 1:], joints[:, :-1], out=motion[:, :-1])
         motion[:, -1] = 0
         torch.minimum(seen[:, 1:], seen[:, :-1], out=both[:, :-1])
+        motion.mul_((both > 0).to(motion)[..., None])
         return replace(batch, joints=motion, confidence=both)
     raise InputError("stream", repr(name), ", ".join(STREAMS), did_you_mean(name, STREAMS))
