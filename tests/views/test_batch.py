@@ -18,7 +18,7 @@ from kineme.utils.buffers import BufferPool
 from kineme.utils.errors import InputError
 from kineme.views import source
 from kineme.views.augment import ViewSettings, centre_crop, view
-from kineme.views.batch import Batch
+from kineme.views.batch import Batch, resize
 from kineme.views.source import ClipLoader, _free_memory, resize_plan
 from kineme.views.streams import stream
 
@@ -175,6 +175,15 @@ def test_gaps_are_taken_as_motion_takes_them(resident, data):
         wanted = shown(clips, clip, start, length).resize(frames)
         np.testing.assert_allclose(batch.joints[clip], wanted.joints, atol=1e-5)
         np.testing.assert_allclose(batch.confidence[clip], wanted.confidence, atol=1e-6)
+
+
+def test_a_batch_is_resized_as_clips_are_gathered():
+    clips, index = gappy(5), torch.tensor([1])
+    loader = ClipLoader(clips)
+    for frames in (20, 64, 100):
+        made, wanted = resize(whole(loader, index, 64), frames), whole(loader, index, frames)
+        torch.testing.assert_close(made.joints, wanted.joints, atol=1e-5, rtol=0)
+        torch.testing.assert_close(made.confidence, wanted.confidence, atol=1e-6, rtol=0)
 
 
 def test_bones_and_motions_of_gaps_are_those_of_motion():

@@ -16,7 +16,7 @@ from ..nn import rnn
 from ..utils.buffers import BufferPool
 from ..utils.errors import InputError
 from ..utils.settings import positive
-from ..views.batch import Batch
+from ..views.batch import Batch, resize
 from . import Encoder, Features
 from .recurrent import flatten
 
@@ -122,12 +122,12 @@ class Hierarchical(Encoder):
     def _input(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Joints ``[B, frames, M, V, C]``, missing ones 0, and who is there, bool ``[B, M]``, never nobody."""
         s = self.settings
+        if batch.joints.shape[1] != s.frames:
+            batch = resize(batch, s.frames)
         if s.confidence:
             batch = dataclasses.replace(batch, joints=torch.cat([batch.joints, batch.confidence.unsqueeze(-1)], -1))
         persons = batch.joints.shape[2] if s.per_person else self.persons
         x = flatten(batch, persons)
-        if x.shape[1] != s.frames:
-            x = F.interpolate(x.mT, s.frames, mode="linear", align_corners=False).mT
         present = F.pad((batch.confidence > 0).any(3).any(1), (0, persons - batch.confidence.shape[2]))
         present[:, 0] |= ~present.any(1)
         return x.unflatten(2, (persons, self.joints, self.coords)), present
