@@ -1,4 +1,4 @@
-"""Batches of clips, drawn from a store straight onto the training device."""
+"""The source that gathers batches of clips from a store, straight onto the training device."""
 
 from __future__ import annotations
 
