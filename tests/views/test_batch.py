@@ -18,8 +18,8 @@ from kineme.utils.buffers import BufferPool
 from kineme.utils.errors import InputError
 from kineme.views import source
 from kineme.views.augment import ViewSettings, centre_crop, view
-from kineme.views.batch import Batch, resize
-from kineme.views.source import ClipLoader, _free_memory, resize_plan
+from kineme.views.batch import Batch
+from kineme.views.source import ClipLoader, _free_memory, resize, resize_plan
 from kineme.views.streams import stream
 
 

@@ -16,7 +16,8 @@ from ..nn import rnn
 from ..utils.buffers import BufferPool
 from ..utils.errors import InputError
 from ..utils.settings import positive
-from ..views.batch import Batch, resize
+from ..views.batch import Batch
+from ..views.source import resize
 from . import Encoder, Features
 from .recurrent import flatten
 

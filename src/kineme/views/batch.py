@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -41,17 +40,3 @@ class Batch:
     def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
         frames = None if self.frames is None else change(self.frames)
         return Batch(change(self.joints), change(self.confidence), change(self.index), frames)
-
-
-def resize(batch: Batch, frames: int) -> Batch:
-    """A batch resized in time as :meth:`kineme.views.source.ClipLoader.gather` resizes clips; ``batch.frames`` is
-    dropped.
-    """
-
-    def linear(x: Tensor) -> Tensor:
-        return F.interpolate(x.flatten(2).mT, frames, mode="linear", align_corners=False).mT.unflatten(2, x.shape[2:])
-
-    seen = (batch.confidence > 0).to(batch.joints)
-    share = linear(seen)
-    joints = linear(batch.joints * seen[..., None]) / torch.where(share > 0, share, 1.0)[..., None]
-    return replace(batch, joints=joints, confidence=linear(batch.confidence), frames=None)

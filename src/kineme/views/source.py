@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -17,6 +18,7 @@ from ..utils.buffers import BufferPool
 from ..utils.errors import InputError
 from .batch import Batch
 
+TINY = 1e-12
 RESIDENT_SHARE = 4  # a store may take one part in four of the device's free memory
 
 
@@ -208,6 +210,21 @@ def resize_plan(length: Tensor, frames: int) -> tuple[Tensor, Tensor, Tensor]:
     place = place.clamp_(min=0).minimum(last * step)
     first = place.div(step, rounding_mode="floor")
     return first, (first + 1).minimum(last), place.sub_(first, alpha=step) / step
+
+
+def resize(batch: Batch, frames: int) -> Batch:
+    """A batch resized in time as :meth:`ClipLoader.gather` resizes clips; pictures (``batch.frames``) are dropped."""
+    length = torch.tensor([batch.joints.shape[1]], device=batch.joints.device)
+    first, second, share = (x[0] for x in resize_plan(length, frames))
+    seen = (batch.confidence > 0).to(batch.joints)
+    late = share[:, None, None]
+    before, after = seen[:, first] * (1 - late), seen[:, second] * late
+    after = (after / (before + after).clamp(min=TINY))[..., None]  # of what is seen only
+    joints = batch.joints * seen[..., None]
+    joints, confidence = (
+        torch.lerp(x[:, first], x[:, second], w) for x, w in ((joints, after), (batch.confidence, late))
+    )
+    return replace(batch, joints=joints, confidence=confidence, frames=None)
 
 
 def _table(array: np.ndarray, device: torch.device, copy: bool) -> Tensor:
