@@ -217,12 +217,12 @@ def resize(batch: Batch, frames: int) -> Batch:
     length = torch.tensor([batch.joints.shape[1]], device=batch.joints.device)
     first, second, share = (x[0] for x in resize_plan(length, frames))
     seen = (batch.confidence > 0).to(batch.joints)
-    late = share[:, None, None]
+    late = share.to(seen)[:, None, None]
     before, after = seen[:, first] * (1 - late), seen[:, second] * late
     after = (after / (before + after).clamp(min=TINY))[..., None]  # of what is seen only
     joints = batch.joints * seen[..., None]
     joints, confidence = (
-        torch.lerp(x[:, first], x[:, second], w) for x, w in ((joints, after), (batch.confidence, late))
+        torch.lerp(x[:, first], x[:, second], w.to(x)) for x, w in ((joints, after), (batch.confidence, late))
     )
     return replace(batch, joints=joints, confidence=confidence, frames=None)
 
