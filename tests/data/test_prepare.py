@@ -633,7 +633,7 @@ def test_folder_names_as_labels(raw, tmp_path):
     ntu_file(raw / "loose.skeleton")
     opened = prepare(raw, tmp_path / "s", labels="folder")
     assert opened.column("label").tolist() == ["half0"] * 12 + ["half1"] * 12 + [None]
-    assert "1 clips lie in no folder, the first is loose.skeleton" in room.report(opened).notes
+    assert "1 clips lie in no folder below raw, the first is loose.skeleton" in room.report(opened).notes
 
 
 def test_a_table_of_labels(raw, tmp_path):

@@ -124,6 +124,61 @@ def test_sources(several):
     assert list(readers.sources(expected[0])) == expected[:1]
 
 
+def test_links_in_a_circle_and_links_to_files_count_once(tmp_path):
+    a, b = tmp_path / "src" / "a", tmp_path / "src" / "b"
+    for folder in (a, b):
+        (folder / "real").mkdir(parents=True)
+        SAMPLES["bvh"].write(folder / "real")
+    (a / "to b").symlink_to(b)
+    (b / "to a").symlink_to(a)
+    (a / "alias.bvh").symlink_to(b / "real" / "walk.bvh")
+    (a / "hard.bvh").hardlink_to(a / "real" / "walk.bvh")
+    (a / "nowhere.bvh").symlink_to("gone")  # whoever reads it says so
+    found = readers.search(tmp_path / "src")
+    assert found.units == (a / "hard.bvh", a / "nowhere.bvh", b / "real" / "walk.bvh")
+    assert set(found.again) == {a / "to b", b / "to a", a / "alias.bvh", a / "real" / "walk.bvh"}
+    assert found.again[a / "alias.bvh"] == b / "real" / "walk.bvh"
+
+
+def test_links_out_of_the_folder_are_followed_once(tmp_path):
+    (tmp_path / "far").mkdir()
+    SAMPLES["bvh"].write(tmp_path / "far")
+    (tmp_path / "src").mkdir()
+    for name in ("x", "y"):
+        (tmp_path / "src" / name).symlink_to(tmp_path / "far")
+    found = readers.search(tmp_path / "src")
+    assert found.units == (tmp_path / "src" / "x" / "walk.bvh",)
+    assert found.again == {tmp_path / "src" / "y": tmp_path / "src" / "x"}
+
+
+def test_a_folder_of_links_to_frames_is_the_same_recording(tmp_path):
+    SAMPLES["openpose"].write(tmp_path)
+    real = tmp_path / SAMPLES["openpose"].unit
+    (tmp_path / "zz").mkdir()
+    for file in real.iterdir():
+        (tmp_path / "zz" / file.name).symlink_to(file)
+    found = readers.search(tmp_path)
+    assert found.units == (real,)
+    assert found.again == {tmp_path / "zz": real}
+
+
+def test_other_files_beside_frames_are_units_of_their_own(tmp_path):
+    SAMPLES["openpose"].write(tmp_path)
+    take = tmp_path / SAMPLES["openpose"].unit
+    (take / "below").mkdir()
+    SAMPLES["bvh"].write(take)
+    SAMPLES["bvh"].write(take / "below")
+    (take / "thumbnail.png").write_bytes(b"x")
+    assert list(readers.sources(take)) == [
+        take,
+        take / "below" / "walk.bvh",
+        take / "thumbnail.png",
+        take / "walk.bvh",
+    ]
+    assert readers.takes(take) == 1
+    assert readers.takes(take / "below") == readers.takes(take / "walk.bvh") == 0
+
+
 def test_side_files(several):
     assert readers.is_side_file(several / "arrays" / "set.json")
     assert readers.is_side_file(several / "pku_mmd" / "labels" / "0105-L.txt")

@@ -248,6 +248,16 @@ def test_nobody_at_all(tmp_path):
         readers.read(write(tmp_path / "none", [np.zeros((1, 25, 3))] * 2))
 
 
+def test_numbered_files_of_other_kinds_are_no_frames(tmp_path):
+    write(tmp_path, list(detections(0, 3, 1, 25)), name="{:06d}.json")
+    (tmp_path / "scene_1.json").write_text('{"frames": []}')
+    (tmp_path / "000099.json").write_text("{}")
+    assert readers.takes(tmp_path) == 1
+    units = [tmp_path, tmp_path / "000099.json", tmp_path / "scene_1.json"]
+    assert list(readers.sources(tmp_path)) == units
+    assert len(readers.read(tmp_path)) == 3
+
+
 def test_prepare_end_to_end(tmp_path):
     """Two folders of frames, one of them of another layout, a bad one among them, labels by folder."""
     src = tmp_path / "src"

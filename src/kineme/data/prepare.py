@@ -175,6 +175,7 @@ class _Plan:
     options: Options
     units: list[str]
     skipped: list[dict[str, str]]
+    again: dict[str, str]  # links to what is read elsewhere, and where
     shards: list[list[str]]
     key: str
 
@@ -196,17 +197,27 @@ def _plan(
     if not src.exists():
         raise InputError(src, "no such file or folder", "motion files")
     partial = dest.with_name(f"{dest.name}.partial")
-    single = _is_unit(src, format)
-    options = Options(src.parent if single else src, format, normalise, labels, layout, table, faithful)
+    found = io.search(src, format)
+    ours = (dest, partial, *(path for path in beside if not _inside(src, path)))
+    units = [path.relative_to(src).as_posix() for path in found.units if not _inside(path, *ours)]
     searched = src if src.is_dir() else src.parent
-    found = _listing(searched, None if src.is_dir() else src.stem)
-    listing = {path: facts for path, facts in found if not _inside(searched / path, dest, partial)}
-    if single:
-        units = [src.name]
-    else:
-        ours = (dest, partial, *(path for path in beside if not _inside(src, path)))
-        paths = (path for path in io.sources(src, format) if not _inside(path, *ours))
-        units = [path.relative_to(src).as_posix() for path in paths]
+    units = units if src.is_dir() else [src.name]
+    options = Options(searched, format, normalise, labels, layout, table, faithful)
+    again = {
+        path.relative_to(src).as_posix(): first.relative_to(src).as_posix()
+        for path, first in found.again.items()
+        if not _inside(path, *ours)
+    }
+    listed = _listing(searched, None if src.is_dir() else src.stem)
+    listing = {path: facts for path, facts in listed if not _inside(searched / path, dest, partial)}
+    real = os.path.realpath(searched)
+    for unit in units:  # those behind links to folders
+        if unit not in listing and os.path.realpath(searched / unit) != os.path.normpath(os.path.join(real, unit)):
+            place = searched / unit
+            listing |= {
+                (place.parent / path if place.is_file() else place / path).relative_to(searched).as_posix(): facts
+                for path, facts in (_listing(place) if place.is_dir() else _listing(place.parent, place.stem))
+            }
     left_out = _left_out(searched, sorted(listing.keys() - set(units)))
     kept = [unit for unit in units if PurePosixPath(unit).stem not in left_out]
     skipped = [
@@ -224,13 +235,7 @@ def _plan(
     ]
     facts += [[name, origin] for name in registry.names("io") if (origin := registry.origin("io", name))]
     key = files.sha256(json.dumps([__version__, stores.FORMAT, asked, units, listing, facts]).encode())
-    return _Plan(src, dest, partial, options, units, skipped, shards, key)
-
-
-def _is_unit(src: Path, format: str | None) -> bool:
-    """Whether the whole source is one recording: a file, or a folder that a format takes as one."""
-    takers = [reader for name, reader in io.readers().items() if format in (None, name)]
-    return not src.is_dir() or any(getattr(reader, "folder", False) and reader.sniff(src, b"") for reader in takers)
+    return _Plan(src, dest, partial, options, units, skipped, again, shards, key)
 
 
 def _left_out(root: Path, files: Iterable[str]) -> dict[str, str]:
@@ -456,6 +461,9 @@ def _join(plan: _Plan, summaries: Sequence[Mapping[str, Any]]) -> None:
 def _notes(plan: _Plan, summaries: Sequence[Mapping[str, Any]]) -> list[str]:
     """What the user should know beside what was skipped."""
     notes = []
+    if plan.again:
+        shown = [f"{path} ({first})" for path, first in plan.again.items()]
+        notes.append(f"{len(plan.again)} links to what is read elsewhere are left out: {_some(shown, 5)}")
     kinds = [kind for summary in summaries for kind in summary["kinds"]]
     for words, values in (("up axes", {up for up, _ in kinds}), ("units", {unit for _, unit in kinds})):
         if len(values) > 1:
@@ -464,7 +472,7 @@ def _notes(plan: _Plan, summaries: Sequence[Mapping[str, Any]]) -> list[str]:
     if without:
         first = next(summary["first_unlabelled"] for summary in summaries if summary["unlabelled"])
         table = plan.options.label_table
-        where = "lie in no folder" if table is None else f"have no row in {table.name}"
+        where = f"lie in no folder below {plan.src.name}" if table is None else f"have no row in {table.name}"
         notes.append(f"{without} clips {where}, the first is {first}")
     mended: dict[str, list[tuple[str, int]]] = {}
     for words, counts in (item for summary in summaries for item in summary["mended"].items()):

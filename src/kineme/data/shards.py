@@ -28,6 +28,7 @@ from ..utils.errors import InputError
 from . import labels as tables
 from .store_writer import Writer, writing
 
+ROOT = "."  # the path of the prepared folder itself, where it is a unit
 METRES = {"mm": 1e-3, "cm": 1e-2, "in": 0.0254}
 
 
@@ -91,6 +92,10 @@ class Options:
         """The rows of that file by what they name, or None."""
         return tables.read(self.label_table) if self.label_table else None
 
+    def named(self, path: str) -> str:
+        """What a unit is called: its path; the prepared folder itself, where it is one, by its name."""
+        return self.root.resolve().name if path == ROOT else path
+
     @property
     def reader(self) -> io.Options:
         """What the readers are told."""
@@ -115,7 +120,7 @@ def shard(paths: Sequence[str], options: Options, folder: str | os.PathLike) -> 
     """
     notes = _Notes()
     with writing(folder), files.atomic_folder(folder) as partial:
-        clips = ((path, clip) for path in paths for clip in _clips(path, options, notes))
+        clips = ((options.named(path), clip) for path in paths for clip in _clips(path, options, notes))
         layouts = _write(clips, partial / "store")
         summary = {"layouts": layouts, **dataclasses.asdict(notes)}
         (partial / "summary.json").write_text(json.dumps(summary), encoding="ascii")
@@ -152,6 +157,7 @@ class _Notes:
 def _clips(path: str, options: Options, notes: _Notes) -> Iterator[Motion]:
     """The clips of a file, ready to be stored: read, label, map, normalise, one clip after the other."""
     kept = 0
+    named = options.named(path)
     try:
         clips = _read(path, options, notes)
         clips = _label(clips, path, options, notes)
@@ -162,8 +168,8 @@ def _clips(path: str, options: Options, notes: _Notes) -> Iterator[Motion]:
             kept += 1
             yield clip
     except Exception as error:  # whatever is wrong with one file, the others go on
-        notes.skip(path, _reason(error, path, options) + (f" ({kept} clips before it kept)" if kept else ""))
-        notes.rows += [[row.line, path] for row in tables.of(options.label_rows or {}, path, path)]
+        notes.skip(named, _reason(error, named, options) + (f" ({kept} clips before it kept)" if kept else ""))
+        notes.rows += [[row.line, named] for row in tables.of(options.label_rows or {}, named, named)]
 
 
 def _read(path: str, options: Options, notes: _Notes) -> Iterator[Motion]:
@@ -178,14 +184,17 @@ def _read(path: str, options: Options, notes: _Notes) -> Iterator[Motion]:
         if isinstance(motion, InputError):
             source = folder + motion.where
             notes.skip(source, _reason(motion, motion.where, options))
-            notes.rows += [[row.line, path] for row in tables.of(options.label_rows or {}, source, path)]
+            notes.rows += [
+                [row.line, options.named(path)]
+                for row in tables.of(options.label_rows or {}, source, options.named(path))
+            ]
             continue
-        notes.mend(path, motion.notes)
+        notes.mend(options.named(path), motion.notes)
         if motion.extra.get("dataset") is not None:
             datasets.add(str(motion.extra["dataset"]))
         yield motion.with_(source=folder + motion.source) if folder else motion
     if empty:
-        notes.skip(path, "it holds no clip")
+        notes.skip(options.named(path), "it holds no clip")
     carried = [sorted(datasets), io.carried_splits(file, format)]
     if carried not in notes.splits:
         notes.splits.append(carried)
@@ -193,23 +202,49 @@ def _read(path: str, options: Options, notes: _Notes) -> Iterator[Motion]:
 
 def _label(recordings: Iterable[Motion], path: str, options: Options, notes: _Notes) -> Iterator[Motion]:
     """The clips that the labels make of each recording: one or, where they cut it, several."""
-    folder = PurePosixPath(path).parent.name if options.labels == "folder" else ""
+    folder = _folder(path, options) if options.labels == "folder" else ""
     table = options.label_rows
     for motion in recordings:
         if folder:
             yield motion.with_(label=folder)
             continue
-        rows = tables.of(table, motion.source, path) if table is not None else []
+        rows = tables.of(table, motion.source, options.named(path)) if table is not None else []
         if not rows:
             if table is not None or options.labels == "folder":
                 notes.without_label(motion)
             yield motion
         for clip, row, reason in tables.cut(motion, rows):
-            notes.rows.append([row.line, path])
+            notes.rows.append([row.line, options.named(path)])
             if clip is None:
                 notes.skip(f"{Path(str(options.labels)).name}, line {row.line}", reason)
             else:
                 yield clip
+
+
+def _folder(path: str, options: Options) -> str:
+    """The folder that a unit lies in, as its label; empty where there is none below the prepared folder.
+
+    A folder that holds several recordings is their folder; one with a single recording of several files stands for
+    it, as a file would, so that the folder above decides, if there is one.
+    """
+    place = PurePosixPath(path)
+    takes = io.takes(options.root / path, options.format)
+    if takes and place.parent.name == "":
+        return place.name
+    if takes > 1 or (takes and any(map(_known, _others(options.root / path, options)))):
+        return place.name
+    return place.parent.name
+
+
+def _others(folder: Path, options: Options) -> Iterator[Path]:
+    return (unit for unit in io.sources(folder, options.format) if unit != folder)
+
+
+def _known(path: Path) -> bool:
+    """Whether a file or folder is of a known format."""
+    with contextlib.suppress(InputError):
+        return bool(io.detect(path))
+    return False
 
 
 Change = Callable[[Motion, Options, _Notes], Motion]

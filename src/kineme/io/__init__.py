@@ -15,8 +15,11 @@ the description. It defines
 and, where the format needs it,
 
 * ``own``: endings that no other format has. Such a file is taken for one of this format without a look inside;
-* ``folder = True``: a unit may be a whole folder (one file per frame, say). Then ``sniff`` and ``read`` receive folders
-  as well as files. For a folder ``head`` is empty; nothing inside one that is recognised is looked at on its own;
+* ``folder = True``: recordings may be sets of files in a folder (one file per frame, say). Then ``sniff`` and ``read``
+  receive folders as well as files; for a folder ``head`` is empty;
+* ``takes(folder) -> dict[str, list[Path]]``: the files of each recording in a folder, by its name. All other files
+  there, and the folders below, are looked at on their own. Without ``takes`` the folder is one recording, of the files
+  that end in one of ``suffixes``;
 * ``side(path, head) -> bool``: a file that belongs to the format but is no clip by itself (labels, a skeleton that the
   motion files share, split lists). ``prepare`` passes over it in silence; ``read`` finds its own with
   :func:`kineme.io._text.near`;
@@ -38,7 +41,7 @@ import functools
 import itertools
 import os
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -204,36 +207,107 @@ def is_side_file(path: str | os.PathLike) -> bool:
         return False
 
 
-def sources(root: str | os.PathLike, format: str | None = None) -> Iterator[Path]:
-    """The units at or under a path in sorted order: files, and folders that a format takes as one; no side files.
+@dataclass(frozen=True)
+class Found:
+    """What stands at or under a path.
 
-    Files of no known format are among them (whoever reads them reports them); hidden files and folders are not.
-    Without ``format`` a folder is a unit if a reader of folders recognises it, with it if that reader does.
+    Attributes:
+        units: the recordings in sorted order: files, and folders in which a format has recordings of several files.
+        again: links (and further names) of what is read elsewhere, with the place where it is; these are left out.
+    """
+
+    units: tuple[Path, ...]
+    again: Mapping[Path, Path]
+
+
+def search(root: str | os.PathLike, format: str | None = None) -> Found:
+    """The units at or under a path: files, and folders that hold recordings of several files; no side files.
+
+    Files of no known format are among them (whoever reads them reports them); hidden files and folders are not. A
+    folder that is a unit is searched on for what does not belong to its recordings. Each real file and folder counts
+    once, however many links lead to it; where it really stands goes before links. Without ``format`` a folder is a
+    unit if a reader of folders recognises it, with it if that reader does.
 
     Raises:
         InputError: a folder that cannot be listed.
+    """
+    root = Path(root)
+    takers = [
+        reader for name, reader in readers().items() if getattr(reader, "folder", False) and format in (None, name)
+    ]
+    units: list[Path] = []
+    again: dict[Path, Path] = {}
+    met: dict[Any, Path] = {}  # what was met, by its identity
+    waiting, links = [root], list[Path]()
+    while waiting or links:
+        path = waiting.pop() if waiting else links.pop(0)
+        is_folder = path.is_dir()
+        if not is_folder and path != root and is_side_file(path):
+            continue
+        if (first := met.setdefault(_identity(path), path)) != path:
+            again[path] = first
+            continue
+        if not is_folder:
+            units.append(path)
+            continue
+        members = _members(path, takers)
+        places = {met.setdefault(_identity(member), path) for member in members}
+        if members and path not in places:  # all of them are links to frames of other recordings
+            again[path] = min(places)
+        elif members:
+            units.append(path)
+        inside = [entry for entry in _inside(path) if entry not in members]
+        waiting += [entry for entry in reversed(inside) if not entry.is_symlink()]
+        links = sorted(links + [entry for entry in inside if entry.is_symlink()])
+    return Found(tuple(sorted(units)), dict(sorted(again.items())))
+
+
+def sources(root: str | os.PathLike, format: str | None = None) -> Iterator[Path]:
+    """The units of :func:`search` in sorted order.
 
     Examples:
         >>> [path.name for path in sources(kineme.synth.write("found", 3))]
         ['synth.npz']
     """
-    takers = [
-        reader for name, reader in readers().items() if getattr(reader, "folder", False) and format in (None, name)
-    ]
-    waiting = [Path(root)]
-    while waiting:
-        path = waiting.pop()
-        if not path.is_dir():
-            if path == Path(root) or not is_side_file(path):
-                yield path
-        elif any(reader.sniff(path, b"") for reader in takers):
-            yield path
-        elif not (path.is_symlink() and path.parent.resolve().is_relative_to(path.resolve())):  # no endless circle
-            try:
-                inside = sorted(path.iterdir(), reverse=True)
-            except OSError as error:
-                raise InputError(path, f"not readable ({error.strerror})") from None
-            waiting += [entry for entry in inside if not entry.name.startswith(".")]
+    yield from search(root, format).units
+
+
+def takes(path: str | os.PathLike, format: str | None = None) -> int:
+    """How many recordings of several files a folder holds itself, without the folders below; 0 for a file."""
+    known = [reader for name, reader in readers().items() if getattr(reader, "folder", False)]
+    reader = readers().get(format) if format else next((r for r in known if r.sniff(Path(path), b"")), None)
+    if reader is None or reader not in known or not Path(path).is_dir():
+        return 0
+    return len(reader.takes(Path(path))) if hasattr(reader, "takes") else 1
+
+
+def _inside(folder: Path) -> list[Path]:
+    """What stands in a folder, sorted; nothing hidden."""
+    try:
+        return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    except OSError as error:
+        raise InputError(folder, f"not readable ({error.strerror})") from None
+
+
+def _members(folder: Path, takers: Iterable[Any]) -> set[Path]:
+    """The files of a folder that belong to the recordings that a format has there."""
+    reader = next((reader for reader in takers if reader.sniff(folder, b"")), None)
+    if reader is None:
+        return set()
+    if hasattr(reader, "takes"):
+        return {file for files in reader.takes(folder).values() for file in files}
+    return {path for path in _inside(folder) if path.suffix.lower() in reader.suffixes and path.is_file()}
+
+
+def _identity(path: Path) -> Any:
+    """The same for all names of a file or folder."""
+    try:
+        facts = path.stat()
+    except OSError:  # a link to nowhere, or gone meanwhile: reading it will tell
+        return path
+    if stat.S_ISREG(facts.st_mode) and facts.st_nlink > 1 and facts.st_ino:
+        return facts.st_dev, facts.st_ino
+    return os.path.realpath(path)
 
 
 def excluded(path: str | os.PathLike) -> set[str]:

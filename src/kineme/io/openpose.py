@@ -60,6 +60,11 @@ def side(path: Path, head: bytes) -> bool:
     return path.suffix.lower() == ".json" and b'"has_skeleton"' in head
 
 
+def takes(path: Path) -> dict[str, list[Path]]:
+    """The files of each take in a folder."""
+    return {take: [file for _, file in frames] for take, frames in _takes(path).items()}
+
+
 def read(path: Path, options: Options) -> Iterator[Motion]:
     """A motion ``[T, M, V, 2 or 3]`` for each take of a folder, M = most people at a time; or that of one file."""
     if not path.is_dir():
@@ -91,14 +96,15 @@ def _takes(path: Path) -> dict[str, Frames]:
     """The frames of each take in a folder, by number."""
     with os.scandir(path) as entries:
         names = sorted(entry.name for entry in entries if entry.name[-5:].lower() == ".json" and entry.name[0] != ".")
-    matches = [match for match in map(NAME.fullmatch, names) if match]
-    if not matches:  # files of other names: by what the first of them begins with
-        matches = [match for match in map(NUMBERED.fullmatch, names) if match]
-        if not matches or not PEOPLE.search(_head(path / matches[0][0])):
-            return {}
+    named = {name: match for name in names if (match := NAME.fullmatch(name))}
+    known = {match["take"] for match in named.values()}
+    for name in names:  # files of other names: by what they begin with
+        match = None if name in named else NUMBERED.fullmatch(name)
+        if match and match["take"] not in known and PEOPLE.search(_head(path / name)):
+            named[name] = match
     takes = defaultdict(list)
-    for match in matches:
-        takes[match["take"]].append((int(match["frame"]), path / match[0]))
+    for name, match in named.items():
+        takes[match["take"]].append((int(match["frame"]), path / name))
     return {take: sorted(frames) for take, frames in takes.items()}
 
 
