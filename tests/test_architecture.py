@@ -15,7 +15,7 @@ ORDER = {
     "utils": ["errors", "registry", "files", "settings", "progress", "hardware", "distributed", "buffers"],
     "motion": ["layout", "joint_map", "motion", "camera", "normalise"],
     "io": ["_text", "_tracking"],
-    "data": ["array_file", "clip_table", "store", "store_writer", "splits", "labels", "shards", "prepare", "synth"],
+    "data": ["array_file", "clip_table", "store", "store_writer", "names", "splits", "labels", "shards", "prepare", "synth"],
     "views": [
         "batch",
         "source",

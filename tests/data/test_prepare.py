@@ -677,13 +677,13 @@ def test_a_table_of_labels(raw, tmp_path):
     assert any(note.startswith("18 clips have no row in labels.csv") for note in room.report(opened).notes)
 
 
-def test_labels_by_id_and_rows_that_fit_several_files(data_dir, tmp_path):
+def test_labels_by_id_and_rows_that_fit_several_recordings(data_dir, tmp_path):
     shutil.copytree(data_dir / "formats" / "pku_mmd", tmp_path / "pku")
     for folder in ("x", "y"):
         ntu_file(tmp_path / "pku" / folder / "same.skeleton")
     table = tmp_path / "labels.tsv"
     table.write_text(
-        "id\tlabel\tstart\tend\n0105-L.txt#1\tbow\t\t\n0105-M.txt\tall\t\t\n0105-L.txt#2\tpart\t5\t9\nsame\ttwice\t\t\n"
+        "id\tlabel\tstart\tend\n0105-L.txt#1\tbow\t\t\n0105-M\tall\t\t\n0105-L#2\tpart\t5\t9\nx/same\tone\t\t\n"
     )
     opened = prepare(tmp_path / "pku", tmp_path / "s", labels=table)
     labels = dict(zip(opened.ids, opened.column("label")))
@@ -693,8 +693,85 @@ def test_labels_by_id_and_rows_that_fit_several_files(data_dir, tmp_path):
     cut = opened.motion(opened.ids.index("0105-L.txt#2:5-9"))
     before = 395  # the third label line of 0105-L begins in frame 396, counted from 1
     assert (cut.extra["start"], cut.extra["end"], len(cut)) == (before + 5, before + 9, 4)
-    assert labels["x/same.skeleton"] == labels["y/same.skeleton"] == "twice"
-    assert "line 5 of the labels names 2 recordings: x/same.skeleton, y/same.skeleton" in room.report(opened).notes
+    assert (labels["x/same.skeleton"], labels["y/same.skeleton"]) == ("one", None)
+    table.write_text("id\tlabel\nx/same\tone\nsame\ttwice\n")
+    with pytest.raises(InputError, match=r"labels.tsv, line 3: 'same': it fits 2 recordings: x/same.skeleton, y/same"):
+        prepare(tmp_path / "pku", tmp_path / "t", labels=table)
+
+
+NAMES = ("squat_0", "squat_1", "wave_0", "wave_1")
+
+
+@pytest.mark.parametrize(
+    ("cells", "stored"),
+    [
+        (["007", "7", "010", "10"], ["007", "7", "010", "10"]),
+        (["1_1", "11", "1_2", "12"], ["1_1", "11", "1_2", "12"]),
+        (["1e1", "10", "nan", "inf"], ["1e1", "10", "nan", "inf"]),
+        (["+1", "1", "2", "3"], ["+1", "1", "2", "3"]),
+        (["\uff17", "7", "8", "9"], ["\uff17", "7", "8", "9"]),  # a wide 7, of another alphabet
+        (["1.1", "1.10", "2", "3"], ["1.1", "1.10", "2", "3"]),  # as numbers two of them would be one
+        (["12345678901234567890", "1", "2", "3"], ["12345678901234567890", "1", "2", "3"]),
+        (["-3", "0", "12", ""], [-3, 0, 12, None]),
+    ],
+)
+@pytest.mark.parametrize("column", ["subject", "camera", "take"])
+def test_names_are_text_unless_they_plainly_are_numbers(tmp_path, column, cells, stored):
+    """No table makes two people one, or a recording refuse its subject."""
+    for name in NAMES:
+        ntu_file(tmp_path / "motion" / f"{name}.skeleton")
+    lines = [f"file,label,{column}", *(f"{name}.skeleton,{name[:-2]},{cell}" for name, cell in zip(NAMES, cells))]
+    (tmp_path / "labels.csv").write_text("\n".join(lines), encoding="utf-8")
+    opened = prepare(tmp_path / "motion", tmp_path / "s", labels=tmp_path / "labels.csv")
+    assert not skipped(opened)
+    assert opened.column(column).tolist() == stored
+    assert opened.column("label").tolist() == ["squat", "squat", "wave", "wave"]
+
+
+@pytest.mark.parametrize(
+    ("column", "cells", "stored"),
+    [
+        ("weight", ["61.5", "70", "-.5", ""], [61.5, 70.0, -0.5, None]),
+        ("weight", ["61.5", "70", "1e1", "3"], ["61.5", "70", "1e1", "3"]),
+        ("subject", ["1.5", "2.5", "1", "2"], ["1.5", "2.5", "1", "2"]),
+        ("label", ["1", "2", "01", "3"], ["1", "2", "01", "3"]),
+    ],
+)
+def test_decimal_numbers_in_a_table(tmp_path, column, cells, stored):
+    for name in NAMES:
+        ntu_file(tmp_path / "motion" / f"{name}.skeleton")
+    lines = [f"file,{column}", *(f"{name},{cell}" for name, cell in zip(NAMES, cells))]
+    (tmp_path / "labels.csv").write_text("\n".join(lines))
+    opened = prepare(tmp_path / "motion", tmp_path / "s", labels=tmp_path / "labels.csv")
+    found = [None if value != value else value for value in opened.column(column).tolist()]
+    assert found == stored
+
+
+def test_rows_are_never_given_to_another_recording(tmp_path):
+    for name in ("take#0", "take#1", "v.1", "v.2"):
+        ntu_file(tmp_path / "motion" / f"{name}.skeleton")
+    lines = ["file,label", "take,a", "v,b", "./take#1.skeleton,c", "v.2,d", "takes 0,e", ",f"]
+    (tmp_path / "labels.csv").write_text("\n".join(lines))
+    opened = prepare(tmp_path / "motion", tmp_path / "s", labels=tmp_path / "labels.csv")
+    labels = dict(zip(opened.ids, opened.column("label")))
+    assert [labels[f"{name}.skeleton"] for name in ("take#0", "take#1", "v.1", "v.2")] == [None, "c", None, "d"]
+    assert skipped(opened) == {
+        "labels.csv, line 2": "no recording is called take",
+        "labels.csv, line 3": "no recording is called v",
+        "labels.csv, line 6": "no recording is called takes 0; did you mean take#0.skeleton?",
+        "labels.csv, line 7": "it names no recording",
+    }
+
+
+def test_a_bad_row_costs_itself(raw, tmp_path):
+    (tmp_path / "labels.csv").write_text("file,label,start\nwalk00,a\nwalk01,b,1.5\nwalk02,c,\nno,d,x\n")
+    opened = prepare(raw, tmp_path / "s", labels=tmp_path / "labels.csv")
+    assert opened.column("label")[:3].tolist().count("c") == 1
+    assert skipped(opened) == {
+        "labels.csv, line 2": "2 fields, where the header has 3",
+        "labels.csv, line 3": "start '1.5', where whole numbers of frames are expected, counted from 0",
+        "labels.csv, line 5": "start 'x', where whole numbers of frames are expected, counted from 0",
+    }
 
 
 def test_a_row_for_a_bad_file_is_not_called_unknown(raw, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import types
 
 import numpy as np
@@ -31,8 +32,21 @@ def table(tmp_path):
             for i, row in enumerate(rows):
                 row = dict(row)
                 fields = {name: row.pop(name) for name in ("label", "subject", "camera", "source") if name in row}
-                writer.add(Motion(np.zeros((1, 1, 1, 3)), DOT, **{"source": f"clip{i}", **fields}, extra=row))
+                file = row.pop("file", None)
+                writer.add(Motion(np.zeros((1, 1, 1, 3)), DOT, **{"source": f"clip{i}", **fields}, extra=row), file)
         return store.open(writer.path)
+
+    return make
+
+
+@pytest.fixture
+def prepared(table):
+    """``prepared("x/a.bvh", ...)`` -> a store as ``prepare`` makes it of files with one clip each."""
+
+    def make(*files: str) -> store.Store:
+        opened = table([{"source": file, "file": file} for file in files])
+        opened.card["prepared"] = {}
+        return opened
 
     return make
 
@@ -259,6 +273,7 @@ def test_by_value(table):
     made = splits.split(opened, "style=happy")
     assert (made.train.tolist(), made.test.tolist()) == ([0], [1, 3])
     assert splits.split(opened, "reps=1,3").train.tolist() == [0, 2, 3]
+    assert splits.split(opened, "style=odd, very").train.tolist() == [3]
     for name, hint in (
         ("style=hapy", "Did you mean 'happy'"),
         ("stile=sad", "Did you mean 'style'"),
@@ -290,6 +305,94 @@ def test_lists_of_names(table, tmp_path, text, train, test):
     file.write_text(text)
     made = splits.split(opened, f"file:{file}")
     assert (made.train.tolist(), made.test.tolist()) == (train, test)
+
+
+def listed(opened: store.Store, folder, text: str, encoding: str = "utf-8") -> list[str]:
+    (folder / "list.txt").write_bytes(text.encode(encoding))
+    return [opened.ids[i] for i in splits.split(opened, f"file:{folder / 'list.txt'}").train]
+
+
+SPACED = [f"take{between}{k}.bvh" for between in " #" for k in range(3)]
+
+
+@pytest.mark.parametrize("text", ["take 0.bvh\ntake 1.bvh\n", " take 0.bvh, take 1.bvh ", "take 0\r\n'take 1'\r\n"])
+def test_names_with_blanks_are_looked_up_whole(prepared, tmp_path, text):
+    assert listed(prepared(*SPACED), tmp_path, text) == ["take 0.bvh", "take 1.bvh"]
+
+
+def test_a_line_is_never_cut_into_other_clips(prepared, tmp_path):
+    opened = prepared("take#0.bvh", "take#1.bvh", "take", "x.bvh")
+    for text, hint in (
+        ("x\ntake 0.bvh", r"line 2: 'take 0.bvh': '0.bvh' is no clip"),
+        ("take#0.bvh\ntake 1.bvh", r"line 2: 'take 1.bvh'"),
+    ):
+        with pytest.raises(InputError, match=hint):
+            listed(opened, tmp_path, text)
+    with pytest.raises(InputError, match="none of its 1 names"):  # the number behind # is of the file's name
+        listed(prepared(*SPACED), tmp_path, "take")
+    assert listed(opened, tmp_path, "take#1.bvh x.bvh") == ["take#1.bvh", "x.bvh"]
+    assert listed(opened, tmp_path, "take") == ["take"]
+
+
+@pytest.mark.parametrize("front", ["", "\ufeff", "./", "././"])
+@pytest.mark.parametrize("end", ["", ".bvh"])
+def test_how_a_name_is_written_down(prepared, tmp_path, front, end):
+    opened = prepared("wave_0.bvh", "squat_0.bvh", "in/ü.1.bvh", "in/ü.2.bvh")
+    assert listed(opened, tmp_path, f"{front}squat_0{end}\nwave_0{end}") == ["wave_0.bvh", "squat_0.bvh"]
+    assert listed(opened, tmp_path, f"{front}in\\u\u0308.1{end}\n") == ["in/ü.1.bvh"]  # an accent of its own
+    assert listed(opened, tmp_path, f"# those that train\n{front}ü.2{end}\n") == ["in/ü.2.bvh"]
+
+
+@pytest.mark.parametrize(
+    ("typo", "meant"),
+    [
+        ("sqaut_0.bvh", "squat_0.bvh"),
+        ("squatt_0", "squat_0.bvh"),
+        ("Squat_0.bvh", "squat_0.bvh"),
+        ("squat 0", "squat_0.bvh"),
+        ("squat_0.bhv", "squat_0.bvh"),
+        ("motion/squat_0.bvh", "squat_0.bvh"),
+    ],
+)
+def test_a_misspelt_name_is_an_error(prepared, tmp_path, typo, meant):
+    opened = prepared("wave_0.bvh", "wave_1.bvh", "squat_0.bvh", "squat_1.bvh")
+    with pytest.raises(InputError, match=rf"line 2: '{typo}' is no clip.*Did you mean '{meant}'"):
+        listed(opened, tmp_path, f"wave_0\n{typo}\n")
+
+
+def test_recordings_that_one_does_not_have_are_counted(prepared, tmp_path):
+    opened = prepared("0002-L.txt", "0002-M.txt", "0003-R.txt", "walk_1.bvh")
+    text = "Training: 0002-L, 0004-L, 0005-M, 0003-M, walk_2\nValidation: 0002-M, 0009-L\n"
+    assert listed(opened, tmp_path, text) == ["0002-L.txt"]
+    made = splits.split(opened, f"file:{tmp_path / 'list.txt'}")
+    assert made.notes == (
+        "5 of 7 names in list.txt are no clips of this store: 0004-L, 0005-M, 0003-M, walk_2, 0009-L",
+    )
+    assert splits.split(opened, "random").notes == ()
+
+
+def test_a_name_that_fits_recordings_of_several_folders(prepared, tmp_path):
+    opened = prepared("x/walk.bvh", "y/walk.bvh", "y/run.bvh")
+    with pytest.raises(InputError, match=r"line 1: 'walk': it fits 2 recordings: x/walk.bvh, y/walk.bvh"):
+        listed(opened, tmp_path, "walk\n")
+    assert listed(opened, tmp_path, "x/walk\nrun") == ["x/walk.bvh", "y/run.bvh"]
+
+
+def test_clips_of_a_recording(table, tmp_path):
+    """Clip numbers and frames belong to the id; the list may name the recording, or one of its clips."""
+    ids = ["v/0002-L.txt#0", "v/0002-L.txt#1", "v/0002-L.txt:5-9", "v/0002-L.txt#0:5-9", "dets.json#a", "dets.json#b"]
+    opened = table([{"source": name, "file": re.split("[#:]", name)[0]} for name in ids])
+    assert listed(opened, tmp_path, "0002-L") == ids[:4]
+    assert listed(opened, tmp_path, "v/0002-L#1, dets.json#b") == [ids[1], ids[5]]
+    assert listed(opened, tmp_path, "0002-L.txt:5-9") == [ids[2]]
+    assert listed(opened, tmp_path, "dets") == ids[4:]
+    with pytest.raises(InputError, match="both parts"):
+        listed(opened, tmp_path, "train: 0002-L\ntest: 0002-L#1")
+
+
+def test_a_name_that_looks_like_a_heading(prepared, tmp_path):
+    opened = prepared("test: one.bvh", "train/x.bvh", "y.bvh")
+    assert listed(opened, tmp_path, "test: one.bvh\ntrain/x.bvh") == ["test: one.bvh", "train/x.bvh"]
 
 
 def test_official_pku_list(table, data_dir):

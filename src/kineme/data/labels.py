@@ -9,15 +9,18 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from ..motion.motion import Motion
 from ..utils.errors import InputError
+from .names import Names, endings, forms, spelled
 
 KEYS = ("id", "source", "file")
 KNOWN = ("label", "subject", "camera", "start", "end")
-WHOLE = re.compile(r"-?(0|[1-9]\d{0,17})")  # 007 is a name, not a number
+WHOLE = re.compile(r"0|-?[1-9][0-9]{0,17}")  # 007 is a name, not a number
+DECIMAL = re.compile(r"-?(0|[1-9][0-9]*)?(\.[0-9]+)?")  # nor is 1e1, 1_1, nan, +1 or 1.
+DIGITS = 15  # as many a double holds
 EXPECTED = "a header line with a column file (or source, or id) and columns such as label, subject, camera, start, end"
 
 
@@ -30,6 +33,7 @@ class Row:
         key: what it calls the recording.
         start, end: frames ``start .. end - 1`` of the recording, counted from 0; None: from its beginning, to its end.
         values: label (text), subject, camera and every further column by name; None where the cell is empty.
+        fault: why the line cannot be used, or nothing.
     """
 
     line: int
@@ -37,13 +41,17 @@ class Row:
     start: int | None
     end: int | None
     values: Mapping[str, Any]
+    fault: str = ""
 
 
 def read(path: Path) -> dict[str, list[Row]]:
     """The rows of a CSV file by the recording that they name.
 
     Fields are separated by commas, semicolons or tabs, whichever the header line has most of. A column becomes whole
-    numbers or numbers if all its cells are; the label stays text.
+    numbers if all its cells are plain whole numbers (no leading zero, no sign but ``-``); decimal numbers if all are
+    written so and no two spellings would become one number; else it stays text, cell by cell as it stands. The label
+    is text, subject and camera are whole numbers or text. A line with too few or too many fields, or with a ``start``
+    or ``end`` that is no whole number, has a ``fault`` (an error only where all lines have one).
 
     Raises:
         InputError: not readable as such a table; the message names the line.
@@ -69,32 +77,63 @@ def _read(path: Path, size: int, changed: int) -> dict[str, list[Row]]:
     key = next((name for name in KEYS if name in names), None)
     if key is None or len(set(names)) < len(names) or "" in names:
         raise InputError(path, f"columns {', '.join(names)[:200]}", EXPECTED, "Every column needs a name of its own")
-    for number, cells in table:
-        if len(cells) != len(names):
-            raise InputError(f"{path}, line {number}", f"{len(cells)} fields", f"{len(names)} as in the header")
-    columns = {name: _typed(name, [cells[i] for _, cells in table], path) for i, name in enumerate(names)}
+    faults = [_fault(names, cells) for _, cells in table]
+    if table and all(faults):
+        raise InputError(f"{path}, line {table[0][0]}", faults[0], EXPECTED)
+    cells = [row[: len(names)] + [""] * (len(names) - len(row)) for _, row in table]
+    sound = [i for i, fault in enumerate(faults) if not fault]
+    columns = {name: _typed(name, [row[i] for row in cells], sound) for i, name in enumerate(names)}
     ends = [columns.pop(name, [None] * len(table)) for name in ("start", "end")]
-    keys = [str(name or "").replace("\\", "/").removeprefix("./") for name in columns[key]]
     rows: dict[str, list[Row]] = defaultdict(list)
     for i, (number, _) in enumerate(table):
         values = {name: column[i] for name, column in columns.items() if name not in KEYS}
-        rows[keys[i]].append(Row(number, keys[i], ends[0][i], ends[1][i], values))
+        called = spelled(columns[key][i] or "")
+        rows[called].append(Row(number, called, ends[0][i], ends[1][i], values, faults[i]))
     return dict(rows)
 
 
 def of(rows: Mapping[str, list[Row]], clip: str, file: str) -> list[Row]:
-    """The rows of one clip: those that call it by its id; else by its file's path, name, or name without ending.
+    """The rows of one clip: those that call it by its id; else by its file; else by either without its folders.
+
+    File endings may be left out.
 
     Args:
         rows: from :func:`read`.
         clip: id of the clip.
         file: path of its file within the prepared folder.
     """
-    place = PurePosixPath(file)
-    for key in (clip, clip.partition("#")[0], file, str(place.with_suffix("")), place.name, place.stem):
-        if key in rows:
-            return rows[key]
+    for called in forms(clip, file, endings()):
+        if found := [row for name in called for row in rows.get(name, ())]:
+            return sorted(found, key=lambda row: row.line)
     return []
+
+
+def check(rows: Mapping[str, list[Row]], table: Path, files: Sequence[str]) -> None:
+    """Refuse rows that do not say which of several recordings they mean.
+
+    Args:
+        rows: from :func:`read`.
+        table: their file.
+        files: paths of all recordings within the prepared folder.
+
+    Raises:
+        InputError: a name without a folder that recordings of several folders have.
+    """
+    known = Names(files, files)
+    for name, found in rows.items():
+        try:
+            known.find(name)
+        except InputError as error:
+            where = f"{table}, line {found[0].line}: {error.where}"
+            raise InputError(where, error.found, error.expected, error.hint) from None
+
+
+def unknown(row: Row, files: Sequence[str]) -> str:
+    """That a row names no recording, and which of these files it may mean."""
+    if not row.key:
+        return "it names no recording"
+    near = Names(files, files).nearest([row.key], range(len(files)))
+    return f"no recording is called {row.key}" + (f"; did you mean {near[row.key]}?" if near else "")
 
 
 def cut(motion: Motion, rows: Sequence[Row]) -> Iterator[tuple[Motion | None, Row, str]]:
@@ -108,6 +147,9 @@ def cut(motion: Motion, rows: Sequence[Row]) -> Iterator[tuple[Motion | None, Ro
     """
     whole: int | None = None
     for row in rows:
+        if row.fault:
+            yield None, row, row.fault
+            continue
         if row.start is None and row.end is None:
             if whole is None:
                 yield _described(motion, row, motion.source), row, ""
@@ -131,17 +173,31 @@ def _described(motion: Motion, row: Row, name: str) -> Motion:
     return motion.with_(source=name, extra={**motion.extra, **values}, **fields)
 
 
-def _typed(name: str, cells: list[str], path: Path) -> list:
-    """Cells of a column as whole numbers, numbers or text, whichever fits all of them; None for empty ones."""
-    filled = [cell for cell in cells if cell]
-    if name not in ("label", *KEYS):
-        if all(WHOLE.fullmatch(cell) for cell in filled):
-            return [int(cell) if cell else None for cell in cells]
-        if name in ("start", "end"):
-            wrong = next(cell for cell in filled if not WHOLE.fullmatch(cell))
-            raise InputError(path, f"{name} {wrong!r}", "whole numbers of frames, counted from 0")
-        try:
-            return [float(cell) if cell else None for cell in cells]
-        except ValueError:
-            pass
-    return [cell or None for cell in cells]
+def _fault(names: Sequence[str], cells: Sequence[str]) -> str:
+    """What is wrong with a line of a table with columns of these names, or nothing."""
+    if len(cells) != len(names):
+        return f"{len(cells)} fields, where the header has {len(names)}"
+    for name, cell in zip(names, cells):
+        if name in ("start", "end") and cell and not WHOLE.fullmatch(cell):
+            return f"{name} {cell!r}, where whole numbers of frames are expected, counted from 0"
+    return ""
+
+
+def _typed(name: str, cells: list[str], sound: Sequence[int]) -> list:
+    """Cells of a column as whole numbers, decimal numbers or text, whichever fits all ``sound`` ones; None where empty
+    or not sound (text stays).
+    """
+    filled = {cells[i] for i in sound} - {""}
+    number: type = str
+    if name not in ("label", *KEYS) and all(map(WHOLE.fullmatch, filled)):
+        number = int
+    elif name not in ("label", "subject", "camera", *KEYS) and all(map(_decimal, filled)):
+        number = float if len(set(map(float, filled))) == len(filled) else str
+    if number is str:
+        return [cell or None for cell in cells]
+    usable = set(sound)
+    return [number(cell) if cell and i in usable else None for i, cell in enumerate(cells)]
+
+
+def _decimal(cell: str) -> bool:
+    return bool(DECIMAL.fullmatch(cell)) and 0 < sum(map(str.isdigit, cell)) <= DIGITS

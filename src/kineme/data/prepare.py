@@ -229,6 +229,8 @@ def _plan(
     if not shards:
         why = f"all of its {len(units)} files are {skipped[0]['reason']}" if skipped else "no file in it"
         raise InputError(src, why, "motion files")
+    if options.label_table is not None:
+        tables.check(options.label_rows or {}, options.label_table, kept)
     asked = {**dataclasses.asdict(options), "root": None}
     facts: list[list[Any]] = [
         [str(path), *(_listing(path) if path.is_dir() else _listing(path.parent, path.stem))] for path in beside
@@ -455,7 +457,8 @@ def _join(plan: _Plan, summaries: Sequence[Mapping[str, Any]]) -> None:
             used = {line for summary in summaries for line, _ in summary["rows"]}
             for row in sorted((row for rows in tables.read(table).values() for row in rows), key=lambda row: row.line):
                 if row.line not in used:
-                    writer.skip(f"{table.name}, line {row.line}", f"no recording is called {row.key}")
+                    reason = row.fault or tables.unknown(row, plan.units)
+                    writer.skip(f"{table.name}, line {row.line}", reason)
 
 
 def _notes(plan: _Plan, summaries: Sequence[Mapping[str, Any]]) -> list[str]:

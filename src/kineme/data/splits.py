@@ -9,7 +9,7 @@ A split is asked for by name:
   ``xsub_xview`` (other subjects and another camera test, the rest of the clips stays out);
 * ``random``: one half, stratified by label, drawn from the seed (views of one performance fall on both sides);
 * ``COLUMN=v1,v2``: clips with these values train, clips with other values test;
-* ``file:PATH``: a list of names, as data sets publish them.
+* ``file:PATH``: a list of names, as data sets publish them: one on each line, or cut at commas or blanks.
 
 ``NAME+val`` cuts the training part of NAME once more: every fifth subject becomes the test part. Settings are chosen
 there. ``NAME+val1`` to ``NAME+val5`` hold out each fifth in turn (``+val5`` is ``+val`` where there are five subjects).
@@ -19,9 +19,9 @@ Clips without a label belong to a split as all others do; whoever scores leaves 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,7 @@ from .. import io
 from ..utils.errors import InputError
 from ..utils.registry import did_you_mean
 from .clip_table import text
+from .names import Names
 from .store import Store, datasets
 
 
@@ -40,11 +41,13 @@ class Split:
     Attributes:
         name: as it was asked for.
         train, test: int64, ascending, without a common row; both hold at least one.
+        notes: what one should know of it, e.g. how many names of a list are no clips of the store.
     """
 
     name: str
     train: np.ndarray
     test: np.ndarray
+    notes: tuple[str, ...] = ()
 
 
 def split(store: Store, name: str, seed: int = 0) -> Split:
@@ -59,7 +62,7 @@ def split(store: Store, name: str, seed: int = 0) -> Split:
         InputError: no such split here (the message lists those there are), or a part of it is empty.
     """
     inner = re.fullmatch(r"(.+)\+val([1-5]?)", name)
-    train, test = _masks(store, inner[1] if inner else name, seed)
+    train, test, notes = _masks(store, inner[1] if inner else name, seed)
     if inner:
         test = train & _held_out(store, train, int(inner[2]) - 1 if inner[2] else None)
         train = train & ~test
@@ -71,7 +74,7 @@ def split(store: Store, name: str, seed: int = 0) -> Split:
                 "at least one clip",
                 f"This store has: {', '.join(names(store)) or 'no named split'}",
             )
-    return Split(name, np.flatnonzero(train), np.flatnonzero(test))
+    return Split(name, np.flatnonzero(train), np.flatnonzero(test), notes)
 
 
 def names(store: Store) -> list[str]:
@@ -149,9 +152,11 @@ def matches(store: Store, rule: Mapping[str, Any]) -> np.ndarray:
     )
 
 
-def _masks(store: Store, name: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    if name.startswith("file:"):
-        return _from_file(store, Path(name[5:]))
+def _masks(store: Store, name: str, seed: int) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    return _from_file(store, Path(name[5:])) if name.startswith("file:") else (*_named(store, name, seed), ())
+
+
+def _named(store: Store, name: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
     if name in store.card["splits"]:
         return _carried(store, name)
     known = _known(store)
@@ -161,7 +166,7 @@ def _masks(store: Store, name: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
         return _random(store, seed)
     column, equals, values = name.partition("=")
     if equals:
-        return _by_value(store, name, column, values.split(","))
+        return _by_value(store, name, column, values)
     listed = names(store)
     raise InputError(
         f"split {name!r} of {store.path}",
@@ -210,9 +215,10 @@ def _random(store: Store, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return train, ~train
 
 
-def _by_value(store: Store, name: str, column: str, values: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+def _by_value(store: Store, name: str, column: str, wanted: str) -> tuple[np.ndarray, np.ndarray]:
     present = [text(value) for value in store.column(column).tolist()]
     known = sorted({value for value in present if value is not None})
+    values = [wanted] if wanted in known else wanted.split(",")  # a value may hold a comma
     for value in values:
         if value not in known:
             raise InputError(
@@ -225,45 +231,90 @@ def _by_value(store: Store, name: str, column: str, values: Sequence[str]) -> tu
     return train, ~train & np.array([value is not None for value in present])
 
 
-def _from_file(store: Store, path: Path) -> tuple[np.ndarray, np.ndarray]:
+def _from_file(store: Store, path: Path) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
     """Names under a heading ``Training ...:`` train, those under ``Validation ...:`` or ``Test ...:`` test.
 
-    Names are separated by commas or white space, with or without a file ending; without a heading all of them train.
-    Without a test heading all clips that are not named test.
+    A line is one name if it is known as a whole; else names are cut at commas, then at blanks. Lines that begin with
+    ``#`` say nothing. Without a heading all names train; without a test heading all clips that are not named test.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").replace("\ufeff", "").splitlines()  # a mark of some editors
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(path, f"not readable ({error})", "a list of names, one split") from None
-    listed: dict[str, set[str]] = {"train": set(), "test": set()}
-    side, headed = "train", False
-    for line in lines:
-        if heading := re.match(r"\s*(train|val|test)[^,:]*:", line, re.IGNORECASE):
-            side = "train" if heading[1].lower() == "train" else "test"
-            headed |= side == "test"
-            line = line[heading.end() :]
-        listed[side].update(filter(None, re.split(r"[,\s]+", line)))
-    both = listed["train"] & listed["test"]
-    if both:
-        raise InputError(path, f"{min(both)!r} stands in both parts", "every name in one part")
-    keys = [_names_of(clip) | _names_of(source) for clip, source in zip(store.ids, store.column("source").tolist())]
-    train, test = (np.array([not key.isdisjoint(listed[side]) for key in keys], bool) for side in ("train", "test"))
+    known = _called(store)
+    sides = {part: np.zeros(len(store), bool) for part in ("train", "test")}
+    unknown: dict[str, int] = {}  # name -> line
+    side, headed, count = "train", False, 0
+    for number, line in enumerate(map(str.strip, lines), 1):
+        try:
+            whole = known.find(line) if line else []
+            if not whole and line.startswith("#"):
+                continue
+            if not whole and (heading := re.match(r"(train|val|test)[^,:./\\#]*:", line, re.IGNORECASE)):
+                side = "train" if heading[1].lower() == "train" else "test"
+                headed |= side == "test"
+                line = line[heading.end() :]
+            for name, clips in [(line, whole)] if whole else _cut(known, line):
+                sides[side][clips] = True
+                count += 1
+                if not clips:
+                    unknown.setdefault(name, number)
+        except InputError as error:
+            raise InputError(f"{path}, line {number}: {error.where}", error.found, error.expected, error.hint) from None
+    train, test = sides.values()
+    if (train & test).any():
+        both = store.ids[int(np.flatnonzero(train & test)[0])]
+        raise InputError(path, f"{both!r} stands in both parts", "every name in one part")
     if not train.any() and not test.any():
+        near = did_you_mean(next(iter(unknown), ""), store.ids)
+        found = f"none of its {count} names is a clip of {store.path}"
+        raise InputError(path, found, f"names such as {store.ids[0]!r}", near)
+    return train, test if headed else ~train, _of_no_clip(known, path, unknown, np.flatnonzero(~train & ~test), count)
+
+
+def _called(store: Store) -> Names:
+    """What the clips may be called. A store that was not prepared from files has a clip number in the id alone."""
+    files = store.column("source").tolist()
+    if "prepared" not in store.card:
+        files = [re.sub(r"#[0-9]+$", "", file) if file == clip else file for clip, file in zip(store.ids, files)]
+    return Names(store.ids, files)
+
+
+def _cut(known: Names, line: str) -> Iterator[tuple[str, list[int]]]:
+    """The names on a line that is none itself, each with its clips; where only some words are names, none is taken."""
+    for piece in filter(None, map(str.strip, line.split(","))):
+        bare = piece[1:-1].strip() if piece[0] == piece[-1] and piece[0] in "'\"" else piece
+        words = piece.split()
+        found = known.find(bare)
+        parts = [] if found or len(words) < 2 else [known.find(word) for word in words]
+        if parts and all(parts):
+            yield from zip(words, parts)
+            continue
+        if any(parts):
+            first = next(word for word, part in zip(words, parts) if not part)
+            raise InputError(repr(piece), f"{first!r} is no clip", "names of clips", "Write each name on a line")
+        yield piece, found
+
+
+def _of_no_clip(
+    known: Names, path: Path, unknown: Mapping[str, int], others: np.ndarray, count: int
+) -> tuple[str, ...]:
+    """A note on names that fit no clip: published lists name recordings that one may not have.
+
+    Raises:
+        InputError: one of them looks like a clip that the list does not name otherwise.
+    """
+    if not unknown:
+        return ()
+    for name, clip in known.nearest(unknown, others.tolist()).items():
         raise InputError(
-            path,
-            f"none of its {len(listed['train'] | listed['test'])} names is a clip of {store.path}",
-            f"names such as {store.ids[0]!r}",
+            f"{path}, line {unknown[name]}",
+            f"{name!r} is no clip of this store",
+            "names as `id` or `source` of the store has them",
+            f"Did you mean {clip!r}?",
         )
-    return train, test if headed else ~train
-
-
-def _names_of(clip: str | None) -> set[str]:
-    """What a list may call a clip: its id, without the clip's number, without folders, without the file ending."""
-    if clip is None:
-        return set()
-    file = clip.partition("#")[0]
-    last = PurePosixPath(file)
-    return {clip, file, last.name, last.stem}
+    first = ", ".join(list(unknown)[:5]) + (" ..." if len(unknown) > 5 else "")
+    return (f"{len(unknown)} of {count} names in {path.name} are no clips of this store: {first}",)
 
 
 def _held_out(store: Store, train: np.ndarray, fold: int | None) -> np.ndarray:
