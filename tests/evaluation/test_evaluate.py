@@ -72,6 +72,15 @@ def test_task_by_name_of_a_split(write_store, fake_model):
         task.make_task(fake_model(np.ones((20, 2))), given.store, "nowhere")
 
 
+def test_what_a_list_names_in_vain_is_said(write_store, fake_model, tmp_path):
+    store = write_store(["a", "b"] * 10)
+    (tmp_path / "train.txt").write_text("\n".join([*store.ids[:10], "s99"]))
+    rows = run.evaluate(fake_model(np.ones((20, 2))), store, ["knn"], f"file:{tmp_path / 'train.txt'}", untrained=False)
+    note = "1 of 11 names in train.txt are no clips of this store: s99"
+    assert all(row["notes"] == [note] for row in rows)
+    assert [said for said in verdicts(rows) if note in said] == [f"{rows[0]['split']}: {note}."]
+
+
 @pytest.mark.parametrize(("train", "test", "side"), [([], [1], "train"), ([0], [], "test"), ([2, 3], [0], "train")])
 def test_a_side_without_labelled_clips(write_store, fake_model, train, test, side):
     store = write_store(["a", "b", None, None])

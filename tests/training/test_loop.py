@@ -383,6 +383,13 @@ def test_random_weights_have_statistics_of_the_training_clips(store, tmp_path):
     assert first.std() > 0
 
 
+def test_names_of_a_split_list_that_fit_no_clip_are_said(store, tmp_path):
+    (tmp_path / "train.txt").write_text("\n".join([*store.ids[:20], "s99", "s98"]))
+    split = f"file:{tmp_path / 'train.txt'}"
+    with pytest.warns(UserWarning, match=r"2 of 22 names in train.txt are no clips of this store: s99, s98"):
+        kineme.pretrain("moco", store, tmp_path / "run", epochs=1, split=split, settings=overrides())
+
+
 def test_tensorboard_files_are_written_on_request(store, tmp_path):
     pytest.importorskip("tensorboard")
     run = kineme.pretrain("moco", store, tmp_path / "run", epochs=1, settings=overrides(), tensorboard=True)

@@ -50,7 +50,7 @@ def evaluate(
         Plain rows: ``protocol``, ``probe``, ``metric``, ``split``, ``features`` (trained, untrained, hand-crafted),
         ``score``, ``seed``, ``run`` (the run's folder), ``higher_is_better`` (None: the figure is only reported),
         ``train`` and ``test`` (labelled clips), ``classes`` (in these clips), ``unlabelled`` (clips left out),
-        ``unseen`` (classes of the test side that training does not have).
+        ``unseen`` (classes of the test side that training does not have), ``notes`` (on the split).
 
     Raises:
         InputError: an unknown protocol, setting or split; an empty side; what a protocol refuses.
@@ -84,6 +84,7 @@ def evaluate(
         "classes": len(np.unique(base.labels[np.concatenate([base.train, base.test])])),
         "unlabelled": base.unlabelled,
         "unseen": base.unseen,
+        "notes": list(base.notes),
     }
     rows: list[Row] = []
     with Bar("evaluate", len(models) * (2 if untrained else 1) * len(modules) + len(baselined), progress) as bar:

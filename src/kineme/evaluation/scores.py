@@ -67,6 +67,7 @@ def verdicts(rows: Sequence[Row]) -> list[str]:
             said.append(f"{split}: {missing} clips without a label were left out.")
         if unseen:
             said.append(f"{split}: no training clip shows {', '.join(unseen)}; test clips of these count as errors.")
+    said += dict.fromkeys(f"{row['split']}: {note}." for row in rows for note in row.get("notes", ()))
     return said
 
 

@@ -49,6 +49,7 @@ class Task:
         seed: for what a protocol draws.
         unlabelled: clips that were left out of the two sides because they have no label.
         name: of the model, for messages.
+        notes: what one should know of the split.
     """
 
     store: Store
@@ -60,6 +61,7 @@ class Task:
     seed: int = 0
     unlabelled: int = 0
     name: str = "the model"
+    notes: tuple[str, ...] = ()
     _known: dict[str, Any] = field(default_factory=dict, repr=False)  # features, shared by one model's protocols
 
     @property
@@ -173,7 +175,17 @@ def make_task(model: ClipModel, store: Store, split: str | Split, name: str = "t
                 "Choose another split",
             )
     unlabelled = sum(len(sides[side]) - len(kept[side]) for side in sides)
-    return Task(store, model, labels, classes.tolist(), kept["train"], kept["test"], unlabelled=unlabelled, name=name)
+    return Task(
+        store,
+        model,
+        labels,
+        classes.tolist(),
+        kept["train"],
+        kept["test"],
+        unlabelled=unlabelled,
+        name=name,
+        notes=tuple(getattr(split, "notes", ())),
+    )
 
 
 def has_frame_codes(model: Any) -> bool:

@@ -7,6 +7,7 @@ import math
 import shutil
 import threading
 import time
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -360,4 +361,7 @@ def _rows(data: Store, split: str | None) -> Tensor:
     """The training part of a split, the same for every seed: `random` is then the one that evaluation tests on."""
     if split is None:
         return torch.arange(len(data))
-    return torch.as_tensor(splits.split(data, split).train)
+    made = splits.split(data, split)
+    for note in made.notes if distributed.current().rank == 0 else ():
+        warnings.warn(note, stacklevel=3)
+    return torch.as_tensor(made.train)

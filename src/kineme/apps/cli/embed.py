@@ -34,6 +34,8 @@ def run(args: argparse.Namespace) -> None:
 
         clips = store.open(out / "store" if (out / "store").exists() else args.store)
         part = splits.split(clips, args.split) if args.split else None
+        for note in part.notes if part else ():
+            print(note)
         pale = np.isin(np.arange(len(clips)), part.train) if part else None
         title = f"{model.card['method']}, {clips.path.name}" + (f"; pale: training part of {part.name}" if part else "")
         plots.embedding_map(plots.tsne(np.load(out / "Z.npy")), clips.column("label").tolist(), args.map, title, pale)
