@@ -23,6 +23,7 @@ ORDER = {
         "names",
         "splits",
         "labels",
+        "name_pattern",
         "shards",
         "prepare",
         "synth",

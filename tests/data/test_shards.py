@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
+from helpers.takes import frames
 
 from kineme import synth
 from kineme.data.prepare import prepare, report
-
-
-def frames(folder, take="take", count=2, first=0):
-    """Frame files of a detector: one person whose joints move a little."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for k in range(first, first + count):
-        keypoints = [value for joint in range(25) for value in (100 + 3 * joint + k, 50 + 7 * joint, 0.9)]
-        content = {"people": [{"pose_keypoints_2d": keypoints}]}
-        (folder / f"{take}_{k:012d}_keypoints.json").write_text(json.dumps(content))
 
 
 def recordings(folder, count=1):

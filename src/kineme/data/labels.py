@@ -152,7 +152,7 @@ def cut(motion: Motion, rows: Sequence[Row]) -> Iterator[tuple[Motion | None, Ro
             continue
         if row.start is None and row.end is None:
             if whole is None:
-                yield _described(motion, row, motion.source), row, ""
+                yield described(motion, row.values, motion.source), row, ""
             else:
                 yield None, row, f"line {whole} describes the whole of {row.key} already"
             whole = whole or row.line
@@ -164,11 +164,12 @@ def cut(motion: Motion, rows: Sequence[Row]) -> Iterator[tuple[Motion | None, Ro
         before = motion.extra.get("start") or 0
         part = motion.slice(start, end)
         part = part.with_(extra={**part.extra, "start": before + start, "end": before + end})
-        yield _described(part, row, f"{motion.source}:{start}-{end}"), row, ""
+        yield described(part, row.values, f"{motion.source}:{start}-{end}"), row, ""
 
 
-def _described(motion: Motion, row: Row, name: str) -> Motion:
-    values = {key: value for key, value in row.values.items() if value is not None}
+def described(motion: Motion, said: Mapping[str, Any], name: str) -> Motion:
+    """A motion under another name, with label, subject, camera and further columns as they are said."""
+    values = {key: value for key, value in said.items() if value is not None}
     fields = {key: values.pop(key) for key in ("label", "subject", "camera") if key in values}
     return motion.with_(source=name, extra={**motion.extra, **values}, **fields)
 

@@ -33,7 +33,8 @@ from ..utils.errors import InputError
 from . import labels as tables
 from . import store as stores
 from . import store_writer
-from .shards import Options, shard
+from .name_pattern import EXPECTED, is_pattern
+from .shards import EXAMPLES, Options, shard
 from .store import Store
 from .store_writer import Writer, writing
 
@@ -107,7 +108,9 @@ def prepare(
             ``source``, ``id``),
             ``label``, ``subject``, ``camera`` and any further column; rows with ``start`` and ``end`` cut the
             frames ``start .. end - 1`` out of a recording. Or the word ``folder``: a clip's label is the name of the
-            folder that its file lies in. Or the path of label files as they belong to a format (PKU-MMD).
+            folder that its file lies in. Or a pattern such as ``S{subject}_{label}_{repetition}``
+            (:mod:`kineme.data.name_pattern`), which says what the names of the files are made of; with ``/`` it takes
+            in folders. Or the path of label files as they belong to a format (PKU-MMD).
         layout: map every clip to this layout, by joint name; needed where files of several layouts come together.
         table: joints that the names do not tell, target joint -> source joint or joints, or a TOML or JSON file of it.
         jobs: processes. In a script of your own more than one needs the guard ``if __name__ == "__main__":``.
@@ -190,7 +193,8 @@ def _plan(
     table: Mapping[str, Any] | str | os.PathLike | None,
     faithful: bool,
 ) -> _Plan:
-    beside = [Path(labels).absolute()] if labels not in (None, "folder") else []  # they may lie among the recordings
+    given = None if labels == "folder" or is_pattern(labels) else labels
+    beside = [Path(given).absolute()] if given else []  # they may lie among the recordings
     if isinstance(table, (str, os.PathLike)):
         beside.append(Path(table).absolute())
         table = joint_map.read_table(Path(table))
@@ -340,9 +344,14 @@ def _collect(plan: _Plan, jobs: int, tick: Progress) -> list[dict[str, Any]]:
             tick(done, len(plan.units), f"{skipped} skipped" if skipped else "")
             if len(kinds) > 1:
                 break
-    if len(kinds) == 1:
+    if len(kinds) == 1 and (plan.options.pattern is None or any(summary["matched"] for summary in summaries)):
         return summaries
     shutil.rmtree(plan.partial, ignore_errors=True)  # of no use to another call
+    if len(kinds) == 1:
+        names = [name for summary in summaries for name in summary["unlabelled"]]
+        raise InputError(
+            f"--labels {plan.options.labels!r}", f"none of {len(names)} names fits it: {_some(names, 5)}", EXPECTED
+        )
     if kinds:
         raise _mixed(plan.src, list(kinds.values()))
     first = next(item for item in (*plan.skipped, *(item for summary in summaries for item in summary["skipped"])))
@@ -433,7 +442,8 @@ def _join(plan: _Plan, summaries: Sequence[Mapping[str, Any]]) -> None:
         splits += [part for part in summary["splits"] if part not in splits]
     maps = {name: made for summary in summaries for name, made in summary["maps"].items()}
     asked = {name: value for name, value in dataclasses.asdict(plan.options).items() if name != "root"}
-    asked["labels"] = plan.options.labels and Path(plan.options.labels).name
+    if not is_pattern(plan.options.labels):
+        asked["labels"] = plan.options.labels and Path(plan.options.labels).name
     card = {
         "prepared": {"key": plan.key, "source": plan.src.name, **asked},
         "map": list(maps.values()),
@@ -471,12 +481,16 @@ def _notes(plan: _Plan, summaries: Sequence[Mapping[str, Any]]) -> list[str]:
     for words, values in (("up axes", {up for up, _ in kinds}), ("units", {unit for _, unit in kinds})):
         if len(values) > 1:
             notes.append(f"clips of several {words} ({', '.join(sorted(map(str, values)))}): the card says unknown")
-    without = sum(summary["unlabelled"] for summary in summaries)
-    if without:
-        first = next(summary["first_unlabelled"] for summary in summaries if summary["unlabelled"])
-        table = plan.options.label_table
+    pattern, table = plan.options.pattern, plan.options.label_table
+    if pattern is not None:
+        examples = [example for summary in summaries for example in summary["examples"]][:EXAMPLES]
+        notes.append("\n  ".join([f"columns by the names of files, {pattern.text}, for example", *examples]))
+    without = [name for summary in summaries for name in summary["unlabelled"]]
+    if without and pattern is not None:
+        notes.append(f"{len(without)} clips have a name that does not fit {pattern.text}: {_some(without)}")
+    elif without:
         where = f"lie in no folder below {plan.src.name}" if table is None else f"have no row in {table.name}"
-        notes.append(f"{without} clips {where}, the first is {first}")
+        notes.append(f"{len(without)} clips {where}, the first is {without[0]}")
     mended: dict[str, list[tuple[str, int]]] = {}
     for words, counts in (item for summary in summaries for item in summary["mended"].items()):
         mended.setdefault(words, []).extend(counts.items())

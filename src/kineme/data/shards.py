@@ -26,9 +26,12 @@ from ..motion.motion import Motion
 from ..utils import files, registry
 from ..utils.errors import InputError
 from . import labels as tables
+from . import name_pattern
+from .name_pattern import NamePattern
 from .store_writer import Writer, writing
 
 ROOT = "."  # the path of the prepared folder itself, where it is a unit
+EXAMPLES = 5  # of names that a pattern explains
 METRES = {"mm": 1e-3, "cm": 1e-2, "in": 0.0254}
 
 
@@ -38,7 +41,7 @@ class Options:
 
     Attributes:
         root: folder to which the paths of files are relative.
-        labels: a path, or the word ``folder``.
+        labels: a path, the word ``folder``, or a pattern (:mod:`kineme.data.name_pattern`).
         table: target joint -> source joint or joints.
 
     Raises:
@@ -73,18 +76,26 @@ class Options:
             skeleton.layout(self.layout)
         elif self.table is not None:
             raise InputError("--map", "a map of joints without a layout to map to", "--layout NAME")
-        if self.labels not in (None, "folder") and not Path(str(self.labels)).exists():
+        if self.labels not in (None, "folder") and self.pattern is None and not Path(str(self.labels)).exists():
             raise InputError(
                 self.labels,
                 "no such file or folder",
-                "labels: a CSV file, a folder of label files, or the word `folder`",
+                "labels: a CSV file, a folder of label files, the word `folder`, or a pattern such as "
+                "'S{subject}_{label}'",
             )
         if self.label_table is not None:
             tables.read(self.label_table)
 
     @property
+    def pattern(self) -> NamePattern | None:
+        """What the parts of names are, or None."""
+        return name_pattern.pattern(str(self.labels)) if name_pattern.is_pattern(self.labels) else None
+
+    @property
     def label_table(self) -> Path | None:
         """The CSV file of labels, or None."""
+        if name_pattern.is_pattern(self.labels):
+            return None
         return Path(self.labels) if self.labels and self.labels.lower().endswith((".csv", ".tsv")) else None
 
     @property
@@ -99,7 +110,7 @@ class Options:
     @property
     def reader(self) -> io.Options:
         """What the readers are told."""
-        beside = None if self.labels == "folder" or self.label_table else self.labels
+        beside = None if self.labels == "folder" or self.pattern or self.label_table else self.labels
         labels = Path(beside) if beside else None
         return io.Options(labels=labels, faithful=self.faithful, image=self.normalise == "image")
 
@@ -135,8 +146,9 @@ class _Notes:
     maps: dict[str, dict[str, Any]] = field(default_factory=dict)  # by the layout that was mapped
     splits: list[list[Any]] = field(default_factory=list)  # [data sets, carried splits], distinct
     rows: list[list[Any]] = field(default_factory=list)  # [line of the label table, file that it names]
-    unlabelled: int = 0  # clips that the label table or folder leaves out
-    first_unlabelled: str = ""
+    unlabelled: list[str] = field(default_factory=list)  # clips that the label table, folder or pattern leaves out
+    examples: list[str] = field(default_factory=list)  # what the pattern says of the first clips
+    matched: int = 0  # clips that fit the pattern
     kinds: list[list[Any]] = field(default_factory=list)  # [up, unit], distinct
     mended: dict[str, dict[str, int]] = field(default_factory=dict)  # what the motions of each file tell, how often
 
@@ -149,9 +161,11 @@ class _Notes:
             files = self.mended.setdefault(words, {})
             files[file] = files.get(file, 0) + count
 
-    def without_label(self, clip: Motion) -> None:
-        self.unlabelled += 1
-        self.first_unlabelled = self.first_unlabelled or clip.source
+    def match(self, clip: Motion, values: Mapping[str, Any]) -> None:
+        """What a pattern made of a clip's name."""
+        self.matched += 1
+        if len(self.examples) < EXAMPLES:
+            self.examples.append(f"{clip.source}: {', '.join(f'{name} {value}' for name, value in values.items())}")
 
 
 def _clips(path: str, options: Options, notes: _Notes) -> Iterator[Motion]:
@@ -208,10 +222,13 @@ def _label(recordings: Iterable[Motion], path: str, options: Options, notes: _No
         if folder:
             yield motion.with_(label=folder)
             continue
+        if options.pattern is not None:
+            yield _by_name(motion, path, options, notes)
+            continue
         rows = tables.of(table, motion.source, options.named(path)) if table is not None else []
         if not rows:
             if table is not None or options.labels == "folder":
-                notes.without_label(motion)
+                notes.unlabelled.append(motion.source)
             yield motion
         for clip, row, reason in tables.cut(motion, rows):
             notes.rows.append([row.line, options.named(path)])
@@ -219,6 +236,19 @@ def _label(recordings: Iterable[Motion], path: str, options: Options, notes: _No
                 notes.skip(f"{Path(str(options.labels)).name}, line {row.line}", reason)
             else:
                 yield clip
+
+
+def _by_name(motion: Motion, path: str, options: Options, notes: _Notes) -> Motion:
+    """A recording with what its name says by the pattern."""
+    place = options.root / path
+    recording = motion.extra.get("recording") if place.is_dir() else None
+    names = name_pattern.names(motion.source, options.named(path), recording, place.is_dir())
+    values = options.pattern.match(names) if options.pattern else None
+    if values is None:
+        notes.unlabelled.append(motion.source)
+        return motion
+    notes.match(motion, values)
+    return tables.described(motion, values, motion.source)
 
 
 def _folder(path: str, options: Options) -> str:

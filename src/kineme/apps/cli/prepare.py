@@ -17,8 +17,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--labels",
-        metavar="FILE.csv|folder",
-        help="labels from a table, from the label files of a format, or `folder`: each file's folder is its label",
+        metavar="FILE.csv|folder|PATTERN",
+        help="labels from a table; `folder`: each file's folder is its label; a pattern of the files' names such as "
+        "'S{subject}_{label}_{repetition}'; or the label files of a format",
     )
     parser.add_argument("--layout", help="map every clip to this layout")
     parser.add_argument("--map", metavar="FILE", help="TOML or JSON: joint of the layout -> joint of the files")
