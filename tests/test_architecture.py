@@ -25,6 +25,8 @@ ORDER = {
         "labels",
         "name_pattern",
         "shards",
+        "plan",
+        "report",
         "prepare",
         "synth",
     ],

@@ -137,8 +137,8 @@ def test_the_processes_of_prepare_know_the_format(folder):
     code = """
 import sys
 from kineme.apps.cli import main
-from kineme.data import prepare
-prepare.SHARD_FILES = 3
+from kineme.data import plan
+plan.SHARD_FILES = 3
 sys.exit(main([*"--plugin xyz.py prepare motion jobs --labels folder --jobs 2".split()]))
 """
     assert python(code, folder).returncode == 0

@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 
 from kineme import io
+from kineme.data import plan, store
 from kineme.data import prepare as room
-from kineme.data import store
 from kineme.data.prepare import prepare
 from kineme.motion import layout
 from kineme.motion.motion import Motion
@@ -113,7 +113,7 @@ def raw(tmp_path) -> Path:
 
 @pytest.fixture
 def small_shards(monkeypatch):
-    monkeypatch.setattr(room, "SHARD_FILES", 3)
+    monkeypatch.setattr(plan, "SHARD_FILES", 3)
 
 
 def contents(path: Path) -> dict[str, bytes]:
@@ -194,19 +194,19 @@ def test_the_number_of_processes_changes_nothing(raw, tmp_path, small_shards):
 
 def test_the_size_of_shards_changes_nothing(raw, tmp_path, monkeypatch):
     whole = prepare(raw, tmp_path / "whole")
-    monkeypatch.setattr(room, "SHARD_BYTES", 30_000)
+    monkeypatch.setattr(plan, "SHARD_BYTES", 30_000)
     assert contents(prepare(raw, tmp_path / "cut").path) == contents(whole.path)
 
 
 KILL = """
 import os, random, signal, sys, time
 import pyarrow.parquet, pyarrow.compute
-from kineme.data import prepare
+from kineme.data import plan, prepare
 from kineme.data import store
 from kineme import io as readers
 raw, dest, seconds = sys.argv[1], sys.argv[2], float(sys.argv[3])
 readers.readers()
-prepare.SHARD_FILES = 3
+plan.SHARD_FILES = 3
 chance = random.Random(0)
 
 def done():
@@ -253,8 +253,8 @@ def test_killed_at_random_moments_and_restarted(raw, tmp_path, small_shards):
 
 JOBS = """
 import sys
-from kineme.data import prepare
-prepare.SHARD_FILES = 1
+from kineme.data import plan, prepare
+plan.SHARD_FILES = 1
 if __name__ == "__main__":
     prepare.prepare(sys.argv[1], sys.argv[2], jobs=2, progress=lambda done, total, note: print(done, flush=True))
 """
@@ -295,11 +295,11 @@ def test_a_worker_that_dies_is_reported(raw, tmp_path, small_shards):
 FULL = """
 import os, resource, sys
 import pyarrow.parquet, pyarrow.compute
-from kineme.data import prepare
+from kineme.data import plan, prepare
 from kineme import io as readers
 from kineme.utils.errors import InputError
 readers.readers()
-prepare.SHARD_FILES = 3
+plan.SHARD_FILES = 3
 for limit in (10, 3000, 60_000):
     if not os.fork():
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
@@ -345,10 +345,10 @@ def test_reading_files_does_not_gather_them(raw, tmp_path):
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
     try:
-        room.SHARD_FILES, before = 1, room.SHARD_FILES
+        plan.SHARD_FILES, before = 1, plan.SHARD_FILES
         assert len(prepare(raw, tmp_path / "s")) == 24
     finally:
-        room.SHARD_FILES = before
+        plan.SHARD_FILES = before
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 

@@ -11,12 +11,11 @@ import re
 import shutil
 import signal
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
 from multiprocessing.connection import wait
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 try:
@@ -24,58 +23,23 @@ try:
 except ImportError:  # Windows: two calls for one store at a time are not noticed
     fcntl = None  # type: ignore[assignment]
 
-from .. import __version__, io
-from ..motion import joint_map
 from ..motion import layout as skeleton
 from ..motion import normalise as norms
 from ..utils import files, registry
 from ..utils.errors import InputError
 from . import labels as tables
-from . import store as stores
 from . import store_writer
 from .name_pattern import EXPECTED, is_pattern
-from .shards import EXAMPLES, Options, shard
+from .plan import Plan, make
+from .report import Report, notes, report, some
+from .shards import shard
 from .store import Store
 from .store_writer import Writer, writing
 
-SHARD_FILES, SHARD_BYTES = 256, 64 << 20  # what a killed process loses at most; the result does not depend on them
+__all__ = ["Report", "prepare", "report"]
+
 OURS = re.compile(r"lock|plan\.json|store|shard-.*|\..*\.tmp")  # what may stand in a folder of work
 Progress = Callable[[int, int, str], None]
-
-
-@dataclass(frozen=True)
-class Report:
-    """What came of a preparation; ``print`` it.
-
-    Attributes:
-        clips, frames: how many the store holds.
-        skipped: (file, reason) of everything that was left out.
-        maps: for every layout that was mapped: ``source`` and ``target``; ``missing``, ``virtual``, ``unused`` joints.
-        notes: what else should be known.
-    """
-
-    clips: int
-    frames: int
-    skipped: tuple[tuple[str, str], ...] = ()
-    maps: tuple[Mapping[str, Any], ...] = ()
-    notes: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        lines = [f"{self.clips} clips, {self.frames} frames"]
-        for made in self.maps:
-            lines.append(f"joints of {made['source']} mapped to {made['target']}")
-            lines += [f"  {word}: {_some(made[word])}" for word in ("missing", "unused") if made[word]]
-            lines += [f"  {joint} = {recipe}" for joint, recipe in made["virtual"].items()]
-        lines += self.notes
-        if self.skipped:
-            lines.append(f"{len(self.skipped)} skipped (all in skipped.jsonl):")
-            lines += [f"  {file}: {reason}" for file, reason in self.skipped[:10]]
-        return "\n".join(lines)
-
-
-def _some(names: Sequence[str], most: int = 12) -> str:
-    """A list of names, cut where it grows long (``card.json`` has them all)."""
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def prepare(
@@ -130,7 +94,7 @@ def prepare(
         6
     """
     labels = None if labels is None else os.fspath(labels)
-    plan = _plan(Path(src), Path(os.path.abspath(dest)), format, normalise, labels, layout, table, faithful)
+    plan = make(Path(src), Path(os.path.abspath(dest)), format, normalise, labels, layout, table, faithful)
     tick = progress or (lambda done, total, note: None)
     if plan.dest.exists() and (plan.dest.is_file() or any(plan.dest.iterdir())):
         done = _finished(plan)
@@ -145,145 +109,7 @@ def prepare(
     return Store(plan.dest)
 
 
-def report(store: Store) -> Report:
-    """What came of the preparation of a store, read from its card and ``skipped.jsonl``.
-
-    Examples:
-        >>> report(store).clips
-        48
-    """
-    names = ("skipped.jsonl", "set_aside.jsonl")  # the second is what Kineme 0.1.0 wrote
-    found = next((store.path / name for name in names if (store.path / name).exists()), None)
-    lines = map(json.loads, found.read_bytes().splitlines() if found else [])
-    notes = list(store.card.get("notes", ()))
-    if norms.NOTE in store.clips.column_names:
-        partly = len(store) - store.clips[norms.NOTE].null_count
-        notes.append(f"{partly} clips could not be normalised in every respect (column {norms.NOTE})")
-    return Report(
-        len(store),
-        len(store.frames),
-        tuple((line["file"], line["reason"]) for line in lines),
-        tuple(store.card.get("map", ())),
-        tuple(notes),
-    )
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """What is to be done: files in order, without those that a published list excludes, cut into shards."""
-
-    src: Path
-    dest: Path
-    partial: Path
-    options: Options
-    units: list[str]
-    skipped: list[dict[str, str]]
-    again: dict[str, str]  # links to what is read elsewhere, and where
-    shards: list[list[str]]
-    key: str
-
-
-def _plan(
-    src: Path,
-    dest: Path,
-    format: str | None,
-    normalise: str | None,
-    labels: str | None,
-    layout: str | None,
-    table: Mapping[str, Any] | str | os.PathLike | None,
-    faithful: bool,
-) -> _Plan:
-    given = None if labels == "folder" or is_pattern(labels) else labels
-    beside = [Path(given).absolute()] if given else []  # they may lie among the recordings
-    if isinstance(table, (str, os.PathLike)):
-        beside.append(Path(table).absolute())
-        table = joint_map.read_table(Path(table))
-    if not src.exists():
-        raise InputError(src, "no such file or folder", "motion files")
-    partial = dest.with_name(f"{dest.name}.partial")
-    found = io.search(src, format)
-    ours = (dest, partial, *(path for path in beside if not _inside(src, path)))
-    units = [path.relative_to(src).as_posix() for path in found.units if not _inside(path, *ours)]
-    searched = src if src.is_dir() else src.parent
-    units = units if src.is_dir() else [src.name]
-    options = Options(searched, format, normalise, labels, layout, table, faithful)
-    again = {
-        path.relative_to(src).as_posix(): first.relative_to(src).as_posix()
-        for path, first in found.again.items()
-        if not _inside(path, *ours)
-    }
-    listed = _listing(searched, None if src.is_dir() else src.stem)
-    listing = {path: facts for path, facts in listed if not _inside(searched / path, dest, partial)}
-    real = os.path.realpath(searched)
-    for unit in units:  # those behind links to folders
-        if unit not in listing and os.path.realpath(searched / unit) != os.path.normpath(os.path.join(real, unit)):
-            place = searched / unit
-            listing |= {
-                (place.parent / path if place.is_file() else place / path).relative_to(searched).as_posix(): facts
-                for path, facts in (_listing(place) if place.is_dir() else _listing(place.parent, place.stem))
-            }
-    left_out = _left_out(searched, sorted(listing.keys() - set(units)))
-    kept = [unit for unit in units if PurePosixPath(unit).stem not in left_out]
-    skipped = [
-        {"file": unit, "reason": f"listed in {left_out[stem]}"}
-        for unit in units
-        if (stem := PurePosixPath(unit).stem) in left_out
-    ]
-    shards = _shards(kept, listing)
-    if not shards:
-        why = f"all of its {len(units)} files are {skipped[0]['reason']}" if skipped else "no file in it"
-        raise InputError(src, why, "motion files")
-    if options.label_table is not None:
-        tables.check(options.label_rows or {}, options.label_table, kept)
-    asked = {**dataclasses.asdict(options), "root": None}
-    facts: list[list[Any]] = [
-        [str(path), *(_listing(path) if path.is_dir() else _listing(path.parent, path.stem))] for path in beside
-    ]
-    facts += [[name, origin] for name in registry.names("io") if (origin := registry.origin("io", name))]
-    key = files.sha256(json.dumps([__version__, stores.FORMAT, asked, units, listing, facts]).encode())
-    return _Plan(src, dest, partial, options, units, skipped, again, shards, key)
-
-
-def _left_out(root: Path, files: Iterable[str]) -> dict[str, str]:
-    """Names of recordings that a published list excludes, each with the list's name."""
-    return {name: Path(path).name for path in files for name in io.excluded(root / path)}
-
-
-def _listing(root: Path, stem: str | None = None) -> Iterator[tuple[str, tuple[int, int]]]:
-    """(path, (bytes, time of change)) of the files under a folder, in order; side files count as well.
-
-    With ``stem`` only files called so, here and in a folder ``labels``.
-    """
-    for folder, folders, names in os.walk(root):
-        folders[:] = sorted(name for name in folders if not name.startswith(".") and (stem is None or name == "labels"))
-        for name in sorted(names):
-            if not name.startswith(".") and stem in (None, PurePosixPath(name).stem):
-                path = Path(folder, name)
-                with contextlib.suppress(OSError):  # gone meanwhile, or a link to nowhere: reading it will tell
-                    facts = path.stat()
-                    yield path.relative_to(root).as_posix(), (facts.st_size, facts.st_mtime_ns)
-
-
-def _inside(path: Path, *folders: Path) -> bool:
-    here = Path(os.path.abspath(path))
-    return any(here.is_relative_to(folder) for folder in folders)
-
-
-def _shards(units: Sequence[str], listing: Mapping[str, tuple[int, int]]) -> list[list[str]]:
-    """Consecutive files, up to ``SHARD_FILES`` of them and ``SHARD_BYTES`` unless one file alone is larger."""
-    shards: list[list[str]] = []
-    size = 0
-    for unit in units:
-        own = listing.get(unit, (0, 0))[0]
-        if not shards or len(shards[-1]) == SHARD_FILES or size + own > SHARD_BYTES:
-            shards.append([])
-            size = 0
-        shards[-1].append(unit)
-        size += own
-    return shards
-
-
-def _finished(plan: _Plan) -> Store:
+def _finished(plan: Plan) -> Store:
     """The store that stands at ``dest`` already, if it is the one wanted."""
     card = files.read_json(plan.dest / "card.json") if (plan.dest / "card.json").is_file() else {}
     facts = card if isinstance(card, dict) and card.get("kind") == "store" else {}
@@ -297,7 +123,7 @@ def _finished(plan: _Plan) -> Store:
 
 
 @contextlib.contextmanager
-def _claimed(plan: _Plan) -> Iterator[None]:
+def _claimed(plan: Plan) -> Iterator[None]:
     """The folder of work, ours alone: rid of what was interrupted, and of shards for other files or options."""
     folder, lock = plan.partial, plan.partial / "lock"
     if folder.exists() and (folder.is_file() or not all(OURS.fullmatch(entry.name) for entry in folder.iterdir())):
@@ -327,7 +153,7 @@ def _claimed(plan: _Plan) -> Iterator[None]:
         yield
 
 
-def _collect(plan: _Plan, jobs: int, tick: Progress) -> list[dict[str, Any]]:
+def _collect(plan: Plan, jobs: int, tick: Progress) -> list[dict[str, Any]]:
     """Make all shards; their summaries in order."""
     summaries: list[dict[str, Any]] = [{}] * len(plan.shards)
     kinds: dict[str, dict[str, Any]] = {}  # layouts met so far
@@ -350,7 +176,7 @@ def _collect(plan: _Plan, jobs: int, tick: Progress) -> list[dict[str, Any]]:
     if len(kinds) == 1:
         names = [name for summary in summaries for name in summary["unlabelled"]]
         raise InputError(
-            f"--labels {plan.options.labels!r}", f"none of {len(names)} names fits it: {_some(names, 5)}", EXPECTED
+            f"--labels {plan.options.labels!r}", f"none of {len(names)} names fits it: {some(names, 5)}", EXPECTED
         )
     if kinds:
         raise _mixed(plan.src, list(kinds.values()))
@@ -373,12 +199,12 @@ def _mixed(src: Path, kinds: Sequence[Mapping[str, Any]]) -> InputError:
     return InputError(src, f"clips of {len(kinds)} kinds: {'; '.join(shown)}", "one layout", hint)
 
 
-def _folder(plan: _Plan, i: int) -> Path:
+def _folder(plan: Plan, i: int) -> Path:
     """Where a shard stands; its name tells what is in it."""
     return plan.partial / f"shard-{i:06d}-{files.sha256(json.dumps(plan.shards[i]).encode())[:8]}"
 
 
-def _run(plan: _Plan, jobs: int) -> Generator[int, None, None]:
+def _run(plan: Plan, jobs: int) -> Generator[int, None, None]:
     """Numbers of the shards as they are there: those of an earlier call first."""
     todo = []
     for i in range(len(plan.shards)):
@@ -431,7 +257,7 @@ def _worker(plugins: Sequence[str]) -> None:
         threading.Thread(target=lambda: (wait([parent.sentinel]), os._exit(1)), daemon=True).start()
 
 
-def _join(plan: _Plan, summaries: Sequence[Mapping[str, Any]]) -> None:
+def _join(plan: Plan, summaries: Sequence[Mapping[str, Any]]) -> None:
     """All shards as one store, in ``partial``."""
     entries = [entry for summary in summaries for entry in summary["layouts"]]
     layout, coords = skeleton.from_dict(entries[0]["layout"]), entries[0]["coords"]
@@ -447,7 +273,7 @@ def _join(plan: _Plan, summaries: Sequence[Mapping[str, Any]]) -> None:
     card = {
         "prepared": {"key": plan.key, "source": plan.src.name, **asked},
         "map": list(maps.values()),
-        "notes": _notes(plan, summaries),
+        "notes": notes(plan, summaries),
     }
     with Writer(
         plan.partial / "store",
@@ -469,42 +295,3 @@ def _join(plan: _Plan, summaries: Sequence[Mapping[str, Any]]) -> None:
                 if row.line not in used:
                     reason = row.fault or tables.unknown(row, plan.units)
                     writer.skip(f"{table.name}, line {row.line}", reason)
-
-
-def _notes(plan: _Plan, summaries: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What the user should know beside what was skipped."""
-    notes = []
-    if plan.again:
-        shown = [f"{path} ({first})" for path, first in plan.again.items()]
-        notes.append(f"{len(plan.again)} links to what is read elsewhere are left out: {_some(shown, 5)}")
-    kinds = [kind for summary in summaries for kind in summary["kinds"]]
-    for words, values in (("up axes", {up for up, _ in kinds}), ("units", {unit for _, unit in kinds})):
-        if len(values) > 1:
-            notes.append(f"clips of several {words} ({', '.join(sorted(map(str, values)))}): the card says unknown")
-    pattern, table = plan.options.pattern, plan.options.label_table
-    if pattern is not None:
-        examples = [example for summary in summaries for example in summary["examples"]][:EXAMPLES]
-        notes.append("\n  ".join([f"columns by the names of files, {pattern.text}, for example", *examples]))
-    without = [name for summary in summaries for name in summary["unlabelled"]]
-    if without and pattern is not None:
-        notes.append(f"{len(without)} clips have a name that does not fit {pattern.text}: {_some(without)}")
-    elif without:
-        where = f"lie in no folder below {plan.src.name}" if table is None else f"have no row in {table.name}"
-        notes.append(f"{len(without)} clips {where}, the first is {without[0]}")
-    mended: dict[str, list[tuple[str, int]]] = {}
-    for words, counts in (item for summary in summaries for item in summary["mended"].items()):
-        mended.setdefault(words, []).extend(counts.items())
-    notes += [
-        f"{words}: {sum(count for _, count in found)} "
-        + (f"({len(found)} files, the first is {found[0][0]})" if len(found) > 1 else f"(in {found[0][0]})")
-        for words, found in mended.items()
-    ]
-    named: dict[int, set[str]] = {}
-    for line, path in (pair for summary in summaries for pair in summary["rows"]):
-        named.setdefault(line, set()).add(path)
-    notes += [
-        f"line {line} of the labels names {len(paths)} recordings: {', '.join(sorted(paths)[:5])}"
-        for line, paths in sorted(named.items())
-        if len(paths) > 1
-    ]
-    return notes
