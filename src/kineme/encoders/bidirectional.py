@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from torch import Tensor, nn
 
-from . import Features
-from .recurrent import Recurrent
+from .recurrent import Read, Recurrent
 
 
 class Bidirectional(Recurrent):
     """Like :class:`Recurrent`, but the second direction of each layer really runs backward in time.
 
-    ``Features.clip`` is the mean over frames ``[B, 2 * hidden]``: the last frame alone would hold one step of the
-    backward direction.
+    ``Features.clip`` is by default the mean over frames ``[B, 2 * hidden]``: the last frame alone would hold one step
+    of the backward direction.
     """
+
+    @dataclass(frozen=True)
+    class Settings(Recurrent.Settings):
+        """Those of :class:`Recurrent`; ``read`` is ``mean``."""
+
+        read: Read = "mean"
 
     def _layer(self, inputs: int) -> nn.Module:
         cell = nn.GRU if self.settings.cell == "gru" else nn.LSTM
@@ -21,6 +28,3 @@ class Bidirectional(Recurrent):
 
     def _run(self, layer: nn.Module, x: Tensor) -> Tensor:
         return layer(x)[0]
-
-    def _features(self, x: Tensor) -> Features:
-        return Features(clip=x.mean(1), frame=x)

@@ -19,24 +19,33 @@ from ..views.batch import Batch
 from . import Encoder, Features
 
 
+Read = Literal["last", "max", "mean"]
+
+
 class Recurrent(Encoder):
-    """Batch norm over the joint coordinates, then layers of two independent forward-in-time networks; the last frame
-    is the clip's vector.
+    """Batch norm over the joint coordinates, then layers of two independent forward-in-time networks; the clip's vector
+    is read from the frames of the last layer.
 
     The published "bidirectional GRU" is fed frame by frame with the hidden state of both directions carried on, so
     both directions run forward in time (Shah et al. 2023). Here each is one whole-sequence call; values
     equal the frame-by-frame ones to 1e-6. Every output is causal.
 
-    ``Features.clip`` is ``[B, 2 * hidden]`` (last frame), ``Features.frame`` is ``[B, T, 2 * hidden]``.
+    ``Features.clip`` is ``[B, 2 * hidden]``, ``Features.frame`` is ``[B, T, 2 * hidden]``.
     """
 
     @dataclass(frozen=True)
     class Settings:
-        """Published size: hidden 1024, 3 layers."""
+        """Published size: hidden 1024, 3 layers.
+
+        Attributes:
+            read: ``last``: the last frame is the clip's vector, as published; a causal network remembers little of what
+                came before a gesture's end. ``max``, ``mean``: over all frames.
+        """
 
         cell: Literal["gru", "lstm"] = "gru"
         hidden: int = 1024
         layers: int = 3
+        read: Read = "last"
         persons: int | None = None
 
         def __post_init__(self) -> None:
@@ -70,7 +79,8 @@ class Recurrent(Encoder):
         return torch.cat([stack(x)[0] for stack in layer], dim=2)  # type: ignore[attr-defined]
 
     def _features(self, x: Tensor) -> Features:
-        return Features(clip=x[:, -1], frame=x)
+        read = self.settings.read
+        return Features(clip=x[:, -1] if read == "last" else x.amax(1) if read == "max" else x.mean(1), frame=x)
 
 
 def flatten(batch: Batch, persons: int) -> Tensor:
