@@ -6,8 +6,10 @@ import pytest
 import torch
 
 from kineme import encoders
+from kineme.encoders.bidirectional import Bidirectional
 from kineme.encoders.recurrent import Recurrent
 from kineme.motion.layout import layout
+from kineme.utils import registry
 from kineme.views.batch import Batch
 
 KINECT = layout("kinect20")
@@ -15,7 +17,8 @@ KINECT = layout("kinect20")
 
 def build(name="recurrent", cell="gru", layers=3, hidden=6):
     torch.manual_seed(0)
-    encoder = encoders.build(name, Recurrent.Settings(cell, hidden, layers), KINECT, 3, 2)
+    cls = registry.entry("encoders", name)
+    encoder = encoders.build(name, cls.Settings(cell, hidden, layers), KINECT, 3, 2)
     return encoder.eval()
 
 
@@ -63,6 +66,21 @@ def test_recurrent_is_causal_and_feels_every_frame(cell):
         assert (other.clip - whole.clip).abs().max() > 1e-6
     backwards = encoder(Batch(views.joints.flip(1), views.confidence, views.index))
     assert (backwards.clip - whole.clip).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("name", ["recurrent", "bidirectional"])
+@pytest.mark.parametrize("read", ["last", "max", "mean"])
+def test_the_vector_of_a_clip_is_read_from_its_frames(name, read):
+    cls = registry.entry("encoders", name)
+    encoder = encoders.build(name, cls.Settings(hidden=6, layers=2, read=read), KINECT, 3, 2).eval()
+    clip, frame, _ = encoder(batch())
+    wanted = {"last": frame[:, -1], "max": frame.max(1).values, "mean": frame.mean(1)}[read]
+    torch.testing.assert_close(clip, wanted, rtol=0, atol=1e-7)
+
+
+def test_as_published_the_last_frame_is_the_vector():
+    assert Recurrent.Settings().read == "last"  # runs from before `read` have no word of it on their card
+    assert Bidirectional.Settings().read == "mean"
 
 
 def test_bidirectional_is_not_causal():
