@@ -18,7 +18,6 @@ from ..utils.settings import positive
 from ..views.batch import Batch
 from . import Encoder, Features
 
-
 Read = Literal["last", "max", "mean"]
 
 
