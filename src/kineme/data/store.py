@@ -223,6 +223,58 @@ def open(path: str | os.PathLike) -> Store:
     return Store(path)
 
 
+def opened(what: Store | str | os.PathLike) -> Store:
+    """A store, or what its folder holds.
+
+    Raises:
+        InputError: no folder of a store; anything else than a store or a path.
+    """
+    if isinstance(what, Store):
+        return what
+    if not isinstance(what, (str, os.PathLike)):
+        raise InputError("store", f"a {type(what).__name__}", "a store, or the path of its folder")
+    return Store(what)
+
+
+def row_numbers(rows: Any, clips: int, what: str = "rows") -> np.ndarray:
+    """Which clips are meant: row numbers, a mask, or a slice, as int64 ``[n]``.
+
+    Every function that takes rows of a store asks here, so that a mask is a mask everywhere.
+
+    Args:
+        rows: None (all), whole numbers from 0 to ``clips - 1`` in any order, bool ``[clips]``, or a slice.
+        clips: N.
+        what: name of the argument, for messages.
+
+    Raises:
+        InputError: numbers that the store does not have, a mask of another length, anything else.
+
+    Examples:
+        >>> row_numbers([True, False, True], 3)
+        array([0, 2])
+    """
+    if rows is None or isinstance(rows, slice):
+        return np.arange(clips)[rows or slice(None)]
+    wanted = f"a list of whole numbers from 0 to {clips - 1}, or a mask of {clips}"
+    try:
+        given = np.asarray(rows.cpu() if hasattr(rows, "cpu") else rows)  # a tensor may lie on another device
+    except ValueError:  # lists of different lengths
+        raise InputError(what, f"a {type(rows).__name__} that is no list of numbers", wanted) from None
+    if given.dtype == object and given.ndim == 1 and all(isinstance(each, (bool, np.bool_)) for each in given):
+        given = given.astype(bool)  # a column of a table
+    if given.ndim != 1 or (given.size and given.dtype.kind not in "iub"):
+        shape = f" of shape {given.shape}" if given.ndim != 1 else ""
+        raise InputError(what, f"{given.dtype}{shape}", wanted)
+    if given.dtype == bool:
+        if len(given) != clips:
+            raise InputError(what, f"a mask of {len(given)}", wanted)
+        return np.flatnonzero(given)
+    if ((given < 0) | (given >= clips)).any():
+        stray = given[(given < 0) | (given >= clips)][0]
+        raise InputError(what, f"row {stray} of a store of {clips} clips", wanted)
+    return given.astype(np.int64)
+
+
 def confidence_file(files: Container[str]) -> str:
     """Name of the file of confidences: stores of Kineme 0.1.0 called it ``seen.npy``."""
     return "seen.npy" if "seen.npy" in files else "confidence.npy"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 import torch
 
+from ..data.store import row_numbers
 from ..motion.motion import Motion
 from ..utils.errors import InputError
 from ..views import keypoints
@@ -77,7 +78,7 @@ class HandCrafted:
         """
         if crop is not None:
             raise InputError("hand-crafted features", "random crops", "whole clips")
-        rows = np.arange(len(what.lengths)) if rows is None else np.asarray(rows)
+        rows = row_numbers(rows, len(what.lengths))
         flat = what.frames.shape[-1] == 2
         parts = []
         for block in _blocks(rows, what.lengths):
@@ -199,7 +200,7 @@ class Keypoints:
             joints, seen, lengths, begin = what.joints, what.confidence, np.array([len(what)]), np.array([0])
         else:
             joints, seen, lengths, begin = what.frames, what.confidence, what.lengths, what.offsets
-        rows = np.arange(len(lengths)) if rows is None else np.asarray(rows, np.int64)
+        rows = row_numbers(rows, len(lengths))
         offsets = np.concatenate([[0], np.cumsum(lengths[rows])])
         at = np.arange(offsets[-1]) + np.repeat(begin[rows] - offsets[:-1], lengths[rows])
         taken = keypoints.taken(what.layout, joints.shape[3])

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..data import store as stores
 from ..utils import registry
 from ..utils import settings as plain
 from ..utils.errors import InputError
@@ -24,8 +26,8 @@ if TYPE_CHECKING:
 
 def evaluate(
     models: Any,
-    store: Store,
-    protocols: Sequence[str] = ("knn", "linear"),
+    store: Store | str | os.PathLike,
+    protocols: str | Sequence[str] = ("knn", "linear"),
     split: str | Split = "random",
     seeds: int = 1,
     settings: Mapping[str, Any] | None = None,
@@ -36,9 +38,9 @@ def evaluate(
     """Score models by protocols, each beside its untrained encoder and beside hand-crafted features.
 
     Args:
-        models: one opened run, or several; several training runs of one kind give a spread.
-        store: labelled clips, prepared as the runs' own store.
-        protocols: names of files in ``evaluation/protocols``.
+        models: one opened run or its folder, or several; several training runs of one kind give a spread.
+        store: labelled clips, prepared as the runs' own store; or its folder.
+        protocols: names of files in ``evaluation/protocols``, or one of them.
         split: its name (``kineme info STORE`` lists them), or an object with ``name``, ``train``, ``test``.
         seeds: how many seeds (0, 1, ...) a probe that draws is run with. The split itself does not vary.
         settings: protocol -> its Settings, or a table of some of their fields.
@@ -59,8 +61,11 @@ def evaluate(
         >>> rows = kineme.evaluate(model, store, ["knn"])
         >>> sorted({row["features"] for row in rows})
         ['hand-crafted', 'trained', 'untrained']
+        >>> kineme.evaluate(run, store.path, "knn", untrained=False, baseline=False)[0]["protocol"]
+        'knn'
     """
-    models = [models] if hasattr(models, "embed") else list(models)
+    models, store = _opened(models), stores.opened(store)
+    protocols = [protocols] if isinstance(protocols, str) else list(protocols)
     if not models or not protocols or seeds < 1:
         raise InputError(
             "evaluate", f"{len(models)} models, {len(protocols)} protocols, {seeds} seeds", "at least one of each"
@@ -109,6 +114,19 @@ def evaluate(
                 ]
             bar.update(done + 1)
     return rows
+
+
+def _opened(models: Any) -> list[Any]:
+    """Models, runs by their folders (several joined by commas are an ensemble), or a list of these."""
+    if hasattr(models, "embed"):
+        return [models]
+    if isinstance(models, (str, os.PathLike)):
+        from ..inference.ensemble import load_any  # only here: it loads torch
+
+        return [load_any(models)]
+    if not isinstance(models, Iterable):
+        raise InputError("models", f"a {type(models).__name__}", "an opened run, the path of one, or a list of these")
+    return [opened for model in models for opened in _opened(model)]
 
 
 def _contests(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from ..data.store import row_numbers
 from ..utils.errors import InputError
 
 if TYPE_CHECKING:
@@ -164,7 +165,7 @@ def make_task(model: ClipModel, store: Store, split: str | Split, name: str = "t
         )
     labels = np.full(len(column), -1, np.int64)
     classes, labels[known] = np.unique(column[known].astype(str), return_inverse=True)
-    sides = {"train": np.asarray(split.train, np.int64), "test": np.asarray(split.test, np.int64)}
+    sides = {side: row_numbers(getattr(split, side), len(column), f"split.{side}") for side in ("train", "test")}
     kept = {side: rows[labels[rows] >= 0] for side, rows in sides.items()}
     for side, rows in kept.items():
         if not len(rows):

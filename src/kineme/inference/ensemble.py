@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from ..data.store import Store
-from ..motion.motion import Motion
 from ..utils.errors import InputError
-from .model import Model, RandomCrop, _columns, load
+from .model import Clips, Model, RandomCrop, _columns, load
 
 
-def load_any(run: str | Path, device: str | None = None) -> Model | Ensemble:
+def load_any(run: str | os.PathLike, device: str | None = None) -> Model | Ensemble:
     """Open what one word of the command line names: a run, or several joined by commas.
 
     Raises:
@@ -30,8 +30,8 @@ class Ensemble:
     separately is this under the protocol ``fusion``.
 
     Args:
-        models: opened runs that take the same clips (each refuses those of another layout, number of coordinates or
-            normalisation than its own). Each keeps its own crop and number of frames.
+        models: opened runs, or their folders, that take the same clips (each refuses those of another layout, number
+            of coordinates or normalisation than its own). Each keeps its own crop and number of frames.
 
     Attributes:
         path: the runs' folders, joined by commas.
@@ -41,13 +41,13 @@ class Ensemble:
         InputError: no model.
     """
 
-    def __init__(self, models: Sequence[Model]):
+    def __init__(self, models: Sequence[Model | str | os.PathLike]):
         if not models:
             raise InputError("models to fuse", "none", "at least one")
-        self.models = list(models)
-        self.path = ",".join(str(model.path or model.hash) for model in models)
+        self.models = [load(model) if isinstance(model, (str, os.PathLike)) else model for model in models]
+        self.path = ",".join(str(model.path or model.hash) for model in self.models)
         widths, count = {}, Counter[str]()
-        for stream, columns in (item for model in models for item in model.streams.items()):
+        for stream, columns in (item for model in self.models for item in model.streams.items()):
             count[stream] += 1
             widths[f"{stream} {count[stream]}" if count[stream] > 1 else stream] = columns.stop - columns.start
         self.streams = _columns(widths)
@@ -62,8 +62,8 @@ class Ensemble:
 
     def embed(
         self,
-        what: Store | Motion | Sequence[Motion] | np.ndarray,
-        rows: Sequence[int] | np.ndarray | None = None,
+        what: Clips,
+        rows: Any = None,
         *,
         crop: RandomCrop | None = None,
         batch: int = 256,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,28 +13,34 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..data.store import Store
+from .. import io
+from ..data import store as stores
+from ..data.store import Store, row_numbers
 from ..encoders import Encoder
 from ..encoders._multi_stream import MultiStream
 from ..methods import generator
 from ..motion import joint_map, normalise
 from ..motion import layout as skeleton
 from ..motion.motion import Motion
-from ..training import checkpoint, recipe
-from ..training.recipe import build_method
+from ..training import card as cards
+from ..utils import registry
 from ..utils.errors import InputError
-from ..utils.files import atomic, read_json, sha256
+from ..utils.files import sha256
 from ..utils.progress import Bar
 from ..views.augment import Crop, centre_crop, draw_crop
 from ..views.batch import Batch
 from ..views.source import ClipLoader
+from . import rebuild
+from .cache import Cache
 
 RandomCrop = tuple[float, float, int]
 """(lowest, highest fraction of the clip, seed): crops for probes that train on random ones (Shah et al. 2023).
 """
+Clips = Store | Motion | np.ndarray | str | os.PathLike | Sequence[Motion | np.ndarray | str | os.PathLike]
+"""What a model embeds: see :meth:`Model.embed`."""
 
 
-def load(run: str | Path, device: str | None = None) -> Model:
+def load(run: str | os.PathLike, device: str | None = None) -> Model:
     """Open a finished run.
 
     Raises:
@@ -70,14 +76,7 @@ class Model:
     @classmethod
     def open(cls, run: Path, device: str | None = None, weights: str = "model.safetensors") -> Model:
         """See :func:`load`; ``weights="initial.safetensors"`` is the encoder before training."""
-        card = read_json(run / "card.json", "a run (a folder that `kineme pretrain` wrote)")
-        if not isinstance(card, dict) or card.get("kind") != "run":
-            raise InputError(
-                run,
-                f"a {card.get('kind') if isinstance(card, dict) else 'file'!r}",
-                "a run",
-                "Runs are written by `kineme pretrain`",
-            )
+        card = cards.read(run)
         if not (run / weights).exists():
             raise InputError(
                 run,
@@ -85,10 +84,7 @@ class Model:
                 "a finished one",
                 f"Resume with: kineme pretrain {card['method']} STORE --out {run} --resume",
             )
-        layout = skeleton.from_dict(card["layout"])
-        encoder = build_method(recipe.from_card(card), layout, card["coords"], card["persons"], card["seed"]).encoder()
-        tensors, _ = checkpoint.load(run / weights)
-        checkpoint.restore(encoder, tensors, run / weights)
+        encoder = rebuild.encoder(card, run, run / weights)
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         return cls(encoder.to(device), card, run, sha256(run / weights))
 
@@ -116,8 +112,8 @@ class Model:
 
     def embed(
         self,
-        what: Store | Motion | Sequence[Motion] | np.ndarray,
-        rows: Sequence[int] | np.ndarray | None = None,
+        what: Clips,
+        rows: Any = None,
         *,
         crop: RandomCrop | None = None,
         batch: int = 256,
@@ -126,43 +122,45 @@ class Model:
         """One vector per clip.
 
         Args:
-            what: a store prepared like the run's own; or a Motion, a list of Motions, an array ``[T, M, V, C]`` in
-                the run's layout: these are mapped to the run's layout and normalised as its store was.
-            rows: rows of the store (default all, in order).
+            what: a store prepared like the run's own, or its folder; or a Motion, an array ``[T, V, C]`` or
+                ``[T, M, V, C]`` in the run's layout, the path of a motion file (each of its clips), or a list of these:
+                they are mapped to the run's layout by joint name and normalised as its store was.
+            rows: some clips only: row numbers, or a mask bool ``[N]`` (default all, in order).
             crop: None takes the run's deterministic centre crop.
             batch: clips at a time.
 
         Returns:
-            float32 ``[N, D]``. Features of a whole store are computed once and kept in ``RUN/cache`` under weights,
-            store and crop.
+            float32 ``[N, D]``. Features of a whole store are computed once and kept in ``RUN/cache`` (where that can be
+            written) under all that they depend on: weights, store, crop, settings, precision and code.
 
         Raises:
-            InputError: another layout, number of coordinates or normalisation than the run's.
+            InputError: another layout, number of coordinates or normalisation than the run's; rows that are not there.
 
         Examples:
             >>> model.embed(store, rows=[0, 1, 2]).shape == (3, model.dim)
             True
+            >>> model.embed(store.path, rows=store.column("label") == "wave").shape[0] > 0  # a mask
+            True
             >>> model.embed(motion).shape == (1, model.dim)  # one motion in memory
             True
+            >>> model.embed([motion, motion.joints[:, 0]]).shape == (2, model.dim)  # a list, arrays among it
+            True
         """
+        _check_batch(batch)
         clips = self._clips(what)
-        cached = self._cache(clips.hash, crop) if isinstance(clips, Store) else None
-        if cached is not None and cached.exists():
-            features = np.load(cached, mmap_mode="r")
-            return np.array(features if rows is None else features[rows])
-        chosen = (
-            torch.arange(len(clips.lengths)) if rows is None else torch.as_tensor(np.asarray(rows), dtype=torch.int64)
-        )
-        features = self._run(clips, chosen, crop, batch, progress)
-        if cached is not None and rows is None:
-            with atomic(cached) as temporary, open(temporary, "wb") as file:
-                np.save(file, features)
+        chosen = row_numbers(rows, len(clips.lengths))
+        cache = self._cache(clips, crop)
+        if cache is not None and (features := cache.read()) is not None:
+            return features if rows is None else features[chosen]
+        features = self._run(clips, torch.from_numpy(chosen), crop, batch, progress)
+        if cache is not None and rows is None:
+            cache.write(features)
         return features
 
     def frames(
         self,
-        what: Store | Motion | Sequence[Motion],
-        rows: Sequence[int] | np.ndarray | None = None,
+        what: Clips,
+        rows: Any = None,
         *,
         part: str = "pose",
         batch: int = 4096,
@@ -171,7 +169,7 @@ class Model:
 
         Args:
             what: as in :meth:`embed`.
-            rows: rows of the store (default all, in order).
+            rows: as in :meth:`embed`.
             part: which of the encoder's codes: ``pose`` or ``view``.
             batch: frames at a time.
 
@@ -188,12 +186,13 @@ class Model:
                 f"a run of {self.card['method']}, which has one vector per clip",
                 "a run with a code for every frame (kineme pretrain cv_mim)",
             )
+        _check_batch(batch)
         clips = self._clips(what)
         source = ClipLoader(clips, device=self.device)
-        chosen = torch.arange(len(clips.lengths)) if rows is None else torch.as_tensor(np.asarray(rows, np.int64))
+        chosen = torch.from_numpy(row_numbers(rows, len(clips.lengths)))
         offsets = np.concatenate([[0], clips.lengths[chosen.numpy()].cumsum()]).astype(np.int64)
-        found = [self._codes(source, numbers, part) for numbers in source.frame_numbers(chosen).split(batch)]
-        return np.concatenate(found), offsets
+        numbers = source.frame_numbers(chosen).split(batch)
+        return np.concatenate([self._codes(source, some, part) for some in numbers]), offsets
 
     @torch.inference_mode()
     def _codes(self, source: ClipLoader, numbers: Tensor, part: str) -> np.ndarray:
@@ -203,42 +202,79 @@ class Model:
             raise InputError("part", repr(part), f"one of {', '.join(parts)}")
         return parts[part][:, 0].float().cpu().numpy()
 
-    def fitted(self, motion: Motion) -> Motion:
+    def fitted(self, motion: Motion | np.ndarray | str | os.PathLike) -> Motion:
         """A motion in the run's layout, with the run's normalisation.
+
+        Args:
+            motion: also an array in the run's layout, or the path of a file that holds one motion.
+
+        Raises:
+            InputError: none of the run's joints is among those of the motion.
 
         Examples:
             >>> model.fitted(motion).layout.name
             'ntu25'
         """
+        if isinstance(motion, (str, os.PathLike)):
+            motion = io.read(motion, image=self._in_image)
+        if not isinstance(motion, Motion):
+            motion = self._from_array(motion)
         if motion.layout.joints != self.layout.joints:
             mapping = joint_map.joint_map(motion.layout, self.layout)
             if len(mapping.missing) == len(self.layout):
                 raise InputError(
                     motion.source or "motion",
-                    f"no joint of layout {self.layout.name} found in {motion.layout.name}",
-                    "joints with known names",
+                    f"none of the run's joints is among its own ({_some(motion.layout.joints)})",
+                    f"joints called as in {self.path or 'the model'}, or by other known names: "
+                    f"{_some(self.layout.joints)}",
+                    "Rename them, or name them in a map file (kineme embed --joints FILE)",
                 )
             motion = motion.to_layout(mapping)
         return normalise.apply(motion, self.card["normalise"])
 
-    def _clips(self, what: Store | Motion | Sequence[Motion] | np.ndarray) -> Any:
+    def _clips(self, what: Clips) -> Any:
         """What is to be embedded, as something that a source can be made of."""
-        if isinstance(what, np.ndarray):
-            what = Motion(what, self.layout)
+        if isinstance(what, (str, os.PathLike)) and _is_store(Path(what)):
+            what = stores.opened(what)
+        fit = what if isinstance(what, Store) else _gathered([self.fitted(m) for m in self._motions(what)], self.layout)
+        self._check(fit)
+        return fit
+
+    def _motions(self, what: Any) -> list[Motion]:
+        """A motion, an array, a file or a list of these as a list of motions."""
+        if isinstance(what, (str, os.PathLike)):
+            return list(io.read_all(what, options=io.Options(image=self._in_image)))
         if isinstance(what, Motion):
-            what = [what]
-        clips = what if isinstance(what, Store) else _gathered([self.fitted(m) for m in what], self.layout)
-        self._check(clips)
-        return clips
+            return [what]
+        if isinstance(what, np.ndarray) and what.dtype != object:
+            return [self._from_array(what)]
+        if isinstance(what, Iterable):
+            return [motion for each in what for motion in self._motions(each)]
+        raise InputError(
+            "what to embed",
+            f"a {type(what).__name__}",
+            "a store, a motion, an array [T, V, C] or [T, M, V, C], a path, or a list of these",
+        )
+
+    def _from_array(self, array: np.ndarray) -> Motion:
+        array = np.asarray(array)
+        return Motion(array[:, None] if array.ndim == 3 else array, self.layout)
+
+    @property
+    def _in_image(self) -> bool:
+        """Whether coordinates in the image are wanted of a file that has those and others."""
+        return self.card["normalise"].get("how") == "image"
 
     def _check(self, clips: Any) -> None:
         where = getattr(clips, "path", "clips")
         if clips.layout.joints != self.layout.joints:
             raise InputError(
                 where,
-                f"layout {clips.layout.name} ({len(clips.layout)} joints)",
+                f"layout {clips.layout.name} ({len(clips.layout)} joints), {_differing(clips.layout, self.layout)}",
                 f"layout {self.layout.name} ({len(self.layout)} joints) as in {self.path or 'the model'}",
-                f"Prepare it with: kineme prepare SRC DEST --layout {self.layout.name}",
+                f"Prepare it with: kineme prepare SRC DEST --layout {self.layout.name}"
+                if self.layout.name in skeleton.layouts()
+                else "Give the motion files themselves: they are mapped to the run's joints by name",
             )
         if clips.frames.shape[3] != self.card["coords"]:
             raise InputError(
@@ -248,7 +284,8 @@ class Model:
             )
         if isinstance(clips, Store):
             has, wants = (
-                (card["normalise"].get("how"), card["normalise"].get("options", {})) for card in (clips.card, self.card)
+                (card["normalise"].get("how", "none"), card["normalise"].get("options", {}))
+                for card in (clips.card, self.card)
             )
             if has != wants:
                 raise InputError(
@@ -258,11 +295,21 @@ class Model:
                     f"Prepare it with: kineme prepare SRC DEST --normalise {wants[0]}",
                 )
 
-    def _cache(self, data: str, crop: RandomCrop | None) -> Path | None:
-        if self.path is None:
+    def _cache(self, clips: Any, crop: RandomCrop | None) -> Cache | None:
+        """Where features of a whole store are kept, under all that they depend on."""
+        if self.path is None or not isinstance(clips, Store):
             return None
-        key = json.dumps([self.hash, data, crop, self.card["crop"]])
-        return self.path / "cache" / f"{sha256(key.encode())[:24]}.npy"
+        first = next(self.encoder.parameters())
+        known = {
+            "weights": self.hash,
+            "store": clips.hash,
+            "crop": [crop, self.card["crop"]],
+            "encoder": [self.card["recipe"]["encoder_name"], self.card["recipe"]["encoder"]],
+            "input": [self.card["layout"], self.card["coords"], self.card["persons"]],
+            "precision": [str(first.dtype), torch.get_float32_matmul_precision(), first.device.type],
+            "plugins": [registry.origin("encoders", self.card["recipe"]["encoder_name"])],
+        }
+        return Cache(self.path / "cache", known, (len(clips), self.dim))
 
     @torch.inference_mode()
     def _run(self, clips: Any, rows: Tensor, crop: RandomCrop | None, batch: int, progress: bool) -> np.ndarray:
@@ -284,6 +331,31 @@ class Model:
         if crop is None or gen is None:
             return centre_crop(lengths, self.card["crop"]["ratio"])
         return draw_crop(lengths, gen, crop[0], crop[1], min_frames=self.card["crop"]["frames"])
+
+
+def _check_batch(batch: Any) -> None:
+    if isinstance(batch, bool) or not isinstance(batch, (int, np.integer)) or batch < 1:
+        raise InputError("batch", repr(batch), "a whole number above 0")
+
+
+def _is_store(path: Path) -> bool:
+    """Whether a path is meant as a store: a folder that no format takes for one recording."""
+    if not path.is_dir() or (path / "card.json").exists():
+        return path.is_dir()
+    return not any(getattr(reader, "folder", False) and reader.sniff(path, b"") for reader in io.readers().values())
+
+
+def _some(names: Sequence[str], most: int = 40) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def _differing(has: skeleton.Layout, wants: skeleton.Layout) -> str:
+    """Which joints two layouts do not share, in words."""
+    here, there = (
+        [name for name in one.joints if name not in other.joints] for one, other in ((has, wants), (wants, has))
+    )
+    parts = [f"{word} {_some(names, 12)}" for word, names in (("with", here), ("without", there)) if names]
+    return " and ".join(parts) or "the same joints in another order"
 
 
 def _columns(widths: Mapping[str, int]) -> dict[str, slice]:

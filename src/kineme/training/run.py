@@ -18,7 +18,8 @@ from ..nn import matmul
 from ..utils import distributed, registry
 from ..utils.distributed import ProcessGroup
 from ..utils.errors import InputError
-from ..utils.files import read_json, sha256
+from ..utils.files import sha256
+from . import card as cards
 from . import recipe
 from .recipe import Loop, Recipe
 
@@ -39,7 +40,7 @@ def card(
     plugins = {word: origin for word, named in chosen_names.items() if (origin := registry.origin(*named))}
     return {
         "kind": "run",
-        "format": 1,
+        "format": cards.FORMAT,
         "kineme": __version__,
         "status": "running",
         "method": chosen.method_name,
@@ -51,7 +52,7 @@ def card(
         "layout": layout.as_dict(),
         "coords": coords,
         "persons": data.persons,
-        "normalise": normalise,
+        "normalise": {"how": "none", **normalise},
         "crop": {"ratio": CROP, "frames": views["frames"] if isinstance(views, dict) and "frames" in views else 64},
         "stores": [{"name": s.path.name, "hash": s.hash} for s in opened],
         "data": data.hash,
@@ -68,7 +69,7 @@ def card(
 
 def recorded(run: Path) -> dict[str, Any] | None:
     """The card of a run to be resumed, or None where nothing was written yet."""
-    return read_json(run / "card.json", "a run's card") if (run / "card.json").exists() else None
+    return cards.read(run, resumed=True) if (run / "card.json").exists() else None
 
 
 def claim(run: Path, resume: bool, here: ProcessGroup) -> None:
@@ -157,11 +158,10 @@ def start(path: str | Path, chosen: Recipe) -> Start:
         InputError: no finished run with its training state, or one of another optimiser.
     """
     path = Path(path)
-    found = read_json(path / "card.json", "a run (a folder that `kineme pretrain` wrote)")
-    kind = found.get("kind") if isinstance(found, dict) else None
-    if kind != "run" or found.get("status") != "done":
-        what = f"a {kind}" if kind != "run" else "an unfinished run"
-        raise InputError(path, what, "a finished run to start from", "Let it end first: kineme pretrain ... --resume")
+    found = cards.read(path)
+    if found.get("status") != "done":
+        hint = "Let it end first: kineme pretrain ... --resume"
+        raise InputError(path, "an unfinished run", "a finished run to start from", hint)
     before = recipe.from_card(found).loop
     begun = Start(path, before.epochs if before.epochs is not None else found["steps"] / found["steps_per_epoch"])
     if not begun.state.exists():

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 
+from ..data.store import row_numbers
 from ..motion.layout import Layout
 from ..utils.buffers import BufferPool
 from ..utils.errors import InputError
@@ -90,11 +91,7 @@ class ClipLoader:
         up = getattr(store, "card", {}).get("up") or "+y"
         self.up, self.upward = "xyz".index(up[-1]), -1 if up[0] == "-" else 1
         self.lengths = torch.from_numpy(np.array(store.lengths, np.int64))
-        clips = len(self.lengths)
-        given = np.arange(clips) if rows is None else rows.cpu().numpy() if isinstance(rows, Tensor) else rows
-        self.rows = torch.from_numpy(np.array(given, np.int64))
-        if self.rows.ndim != 1 or ((self.rows < 0) | (self.rows >= clips)).any():
-            raise InputError("rows", "rows that the store does not have", f"a list of numbers from 0 to {clips - 1}")
+        self.rows = torch.from_numpy(row_numbers(rows, len(self.lengths)))
         size = store.frames.nbytes + store.confidence.nbytes
         self.resident = size <= _free_memory(self.device) / RESIDENT_SHARE if resident is None else resident
         home = self.device if self.resident else torch.device("cpu")
@@ -177,6 +174,9 @@ class ClipLoader:
     def _check(self, index: Tensor, start: Tensor, length: Tensor) -> None:
         if any(x.device.type != "cpu" for x in (index, start, length)):
             return
+        if index.dtype == torch.bool or ((index < 0) | (index >= len(self.lengths))).any():
+            row_numbers(index, len(self.lengths), "index")  # says what is wrong
+            raise InputError("index", "a mask", "row numbers, one for each segment", "Take mask.nonzero()[:, 0]")
         wrong = (start < 0) | (length < 1) | (start + length > self.lengths[index])
         if wrong.any():
             i = int(wrong.nonzero()[0, 0])
