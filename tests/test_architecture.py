@@ -14,7 +14,7 @@ SRC = Path(__file__).parents[1] / "src" / "kineme"
 ORDER = {
     "utils": ["errors", "registry", "files", "settings", "progress", "hardware", "distributed", "buffers"],
     "motion": ["layout", "joint_map", "motion", "camera", "normalise"],
-    "io": ["_text", "_tracking"],
+    "io": ["_text", "_following", "_tracking"],
     "data": [
         "array_file",
         "clip_table",

@@ -450,7 +450,7 @@ def test_bad_files_are_skipped(raw, tmp_path):
         "a/huge.skeleton": "1000000000\n1\n",
         "half1/notes.txt": "walked twice",
         "photo.jpg": "\x89PNG\r\n",
-        "half0/nan.skeleton": whole.replace(".", "nan", 9),
+        "half0/infinite.skeleton": whole.replace(" 1 2 3 4", "e99 1 2 3 4", 9),
     }
     for name, text in bad.items():
         (raw / name).parent.mkdir(exist_ok=True)
@@ -500,7 +500,7 @@ def test_a_clip_at_fault_costs_only_itself(tmp_path):
     assert found.keys() == {"set_2", "set_3"}
     assert "frame 1, person 0, joint right_ear" in found["set_2"]
     assert found["set_3"].startswith("nobody is seen in any of 5 frames")
-    assert "joints given as NaN, taken as missing: 2 (in set.npz)" in room.report(opened).notes
+    assert "joints that are no number (NaN), taken as missing: 2 (in set.npz)" in room.report(opened).notes
     assert np.argwhere(np.asarray(opened.confidence[:, 0]) == 0).tolist() == [[3, 7], [4, 2]]
     table = tmp_path / "labels.csv"  # which cuts out frames in which nobody is
     clips[1][:2] = 0
@@ -611,7 +611,7 @@ def test_lengths_in_metres(tmp_path):
 def test_one_file(raw, tmp_path):
     opened = prepare(raw / "half0" / "walk07.skeleton", tmp_path / "s")
     assert opened.ids == ["walk07.skeleton"]
-    assert opened.motion(0).extra == {}
+    assert opened.motion(0).extra == {"followed": "id"}
     arrays_set(tmp_path / "one", "x", [np.random.default_rng(0).normal(size=(3, 4, 3))])
     assert prepare(tmp_path / "one" / "x.npz", tmp_path / "t").ids == ["x_0"]
 

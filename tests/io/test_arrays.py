@@ -10,6 +10,7 @@ import pytest
 from helpers.samples import SAMPLES, write_arrays
 
 from kineme import io as readers
+from kineme.io._following import LEFT_SO, PUT_BACK
 from kineme.motion.layout import layout
 from kineme.motion.motion import UNSURE, Motion
 from kineme.utils.errors import InputError
@@ -244,6 +245,28 @@ def test_clips_of_no_frames_and_of_nobody(tmp_path):
         "mine.npz#2: nobody is seen in any of 2 frames. Expected a person, at least once.",
     ]
     with pytest.raises(InputError, match=r"no frames \(1 more clip of it cannot be used\)"):
+        list(readers.read_all(tmp_path / "mine.npz"))
+
+
+def test_people_stay_in_their_places_by_id(tmp_path):
+    """The file exchanges them from frame 3 on; ``faithful`` leaves it so, and without ids nothing is touched."""
+    joints = np.random.default_rng(3).normal(size=(5, 2, 17, 2))
+    joints[:, 1] += 100
+    ids = np.tile([7, 8], (5, 1))
+    joints[3:], ids[3:] = joints[3:, ::-1], ids[3:, ::-1]
+    minimal(tmp_path / "mine.npz", joints=joints, track_ids=ids, offsets=np.array([0, 5]))
+    motion = readers.read(tmp_path / "mine.npz")
+    assert ((motion.joints > 50) == np.array([False, True])[:, None, None]).all()
+    assert (motion.extra["followed"], motion.notes[PUT_BACK]) == ("id", 1)
+    kept = readers.read(tmp_path / "mine.npz", faithful=True)
+    np.testing.assert_array_equal(kept.joints, joints.astype(np.float32))
+    assert kept.notes == {LEFT_SO: 1}
+    minimal(tmp_path / "mine.npz", joints=joints, offsets=np.array([0, 5]))
+    plain = readers.read(tmp_path / "mine.npz")
+    np.testing.assert_array_equal(plain.joints, joints.astype(np.float32))
+    assert not plain.notes
+    minimal(tmp_path / "mine.npz", joints=joints, ids=ids[:, :1])
+    with pytest.raises(InputError, match=r"ids of shape \[5, 1\].*Expected \[5, 2\] ids"):
         list(readers.read_all(tmp_path / "mine.npz"))
 
 

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.samples import SAMPLES, ntu_text
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from kineme import io as readers
-from kineme.io import ntu
+from kineme.io import _following, ntu
+from kineme.motion.motion import UNSURE
 from kineme.utils.errors import InputError
 
 # Bones of the Kinect v2 tree: the figures for real files are means over these (the tree of the bone stream is another).
@@ -59,9 +60,11 @@ def test_real_files(name, data_dir):
     motion = readers.read(path)
     assert motion.joints.shape == (frames, bodies, 25, 3)
     equal_bits(motion.joints, plain(path, bodies))
-    assert (motion.confidence == 1).all()
+    assert (readers.read(path, faithful=True).confidence == 1).all()
     np.testing.assert_allclose(motion.joints.mean((0, 1, 2), dtype=float), mean, atol=6e-6)
     recording = ntu.parse(path)
+    states = recording.joints[..., 11].reshape(motion.confidence.shape)  # every frame has every body
+    np.testing.assert_array_equal(motion.confidence, np.where(states == 2, np.float32(1), np.float32(UNSURE)))
     xyz = recording.joints[..., :3]
     lengths = [np.linalg.norm(xyz[:, j] - xyz[:, p], axis=-1).mean() for j, p in enumerate(PARENTS) if p >= 0]
     assert np.mean(lengths) == pytest.approx(bone, abs=6e-6)
@@ -75,6 +78,7 @@ def test_real_files(name, data_dir):
         "setup": setup,
         "repetition": repetition,
         "performance": f"{name[:4]}{name[8:]}",
+        **({"followed": "id"} if bodies > 1 else {}),
     }
 
 
@@ -116,7 +120,7 @@ def test_golden_files(golden, golden_dir):
     assert names
     for name, frames in zip(sorted(names), stored["num_frame"], strict=True):
         path = golden_dir / f"ntu_{name}.skeleton"
-        motion = readers.read(path, "ntu")
+        motion = readers.read(path, "ntu", faithful=True)
         assert len(motion) == frames
         equal_bits(motion.joints, plain(path, motion.persons))
         slots = [motion.joints[:, slot] for slot in range(motion.persons)] + [np.zeros((frames, 25, 3), np.float32)]
@@ -126,7 +130,7 @@ def test_golden_files(golden, golden_dir):
 
 
 def test_bodies_keep_their_slots(tmp_path):
-    """Frames with none, one, two, three bodies: the place inside the frame is the person."""
+    """Frames with none, one, two, three bodies, in the same order every time: the place is the person."""
     bodies = np.random.default_rng(0).normal(size=(5, 3, 25, 3)).round(6)
     counts = [0, 2, 1, 3, 0]
     path = tmp_path / "S001C001P001R001A001.skeleton"
@@ -142,18 +146,68 @@ def test_bodies_keep_their_slots(tmp_path):
     assert recording.ids.tolist() == [72057594037931100 + slot for slot in recording.slot]
 
 
-def test_nobody_in_the_whole_file(tmp_path):
+def test_bodies_change_places(tmp_path):
+    """Case 14: ids say who is who, and where the sensor gives a new one, the place; ``faithful`` leaves it all."""
+    rng = np.random.default_rng(0)
+    bodies = rng.uniform(-0.4, 0.4, (25, 3)) + np.array([[[-0.6, 0, 3]], [[0.6, 0, 3]]])
+    frames = [list(bodies if frame < 4 else bodies[::-1]) for frame in range(8)]
+    path = tmp_path / "S001C001P001R001A050.skeleton"
+    one, two = "72057594037931101", "72057594037931102"
+    ids = [(one, two)] * 4 + [(two, one)] * 4
+
+    def write(ids):
+        names = [name for frame in ids for name in frame]
+        text = ntu_text(frames).replace("72057594037931100 0", "NAME 0").replace("72057594037931101 0", "NAME 0")
+        for name in names:
+            text = text.replace("NAME", name, 1)
+        path.write_text(text)
+
+    for names, how in ((ids, "id"), ([*ids[:4], (two, "7"), *[("8", "7")] * 3], "id and position")):
+        write(names)
+        motion = readers.read(path)
+        for person, body in enumerate(bodies):
+            np.testing.assert_allclose(motion.joints[:, person], [body] * 8, atol=1e-6)
+        assert motion.extra["followed"] == how
+        assert motion.notes[_following.PUT_BACK] == 1
+        listed = readers.read(path, faithful=True)
+        equal_bits(listed.joints, plain(path, 2))
+        assert (listed.notes, "followed" in listed.extra) == ({_following.LEFT_SO: 1}, False)
+
+
+def test_what_is_not_tracked_is_not_absent(tmp_path):
+    """State 1 is inferred; one that is at the origin or no number is absent; a file that states nothing counts."""
+    text = ntu_text([[np.ones((25, 3))]] * 2).split("\n")
+    text[4] = text[4][:-1] + "1"
+    text[5] = text[5][:-1] + "0"
+    text[6] = "0 0 0 " + text[6].split(" ", 3)[3][:-1] + "0"
+    text[7] = "0.1 abc 0.2 " + text[7].split(" ", 3)[3]
+    text[8] = "nan 0.2 0.2 " + text[8].split(" ", 3)[3]
     path = tmp_path / "S001C001P001R001A001.skeleton"
-    path.write_text("3\n0\n0\n0\n")
+    path.write_text("\n".join(text))
     motion = readers.read(path)
-    assert motion.joints.shape == (3, 1, 25, 3)
-    assert not motion.confidence.any()
+    np.testing.assert_array_equal(motion.confidence[0, 0, :6], [UNSURE, UNSURE, 0, 0, 0, 1])
+    assert motion.notes == {"joints that are no number (NaN), taken as missing": 2}
+    assert motion.joints[0, 0, 1].tolist() == [1, 1, 1]
+    faithful = readers.read(path, faithful=True)
+    np.testing.assert_array_equal(faithful.confidence[0, 0, :6], [1, 1, 0, 0, 0, 1])
+    path.write_text("\n".join(line[:-1] + "0" if line.count(" ") == 11 else line for line in text))
+    np.testing.assert_array_equal(readers.read(path).confidence, faithful.confidence)
+
+
+@pytest.mark.parametrize("bodies", [[], [np.zeros((25, 3))]])
+def test_nobody_in_the_whole_file(bodies, tmp_path):
+    """Case 13."""
+    path = tmp_path / "S001C001P001R001A001.skeleton"
+    path.write_text(ntu_text([bodies] * 3))
+    for faithful in (False, True):
+        with pytest.raises(InputError, match=r"A001\.skeleton: nobody is seen in any of 3 frames"):
+            readers.read(path, faithful=faithful)
 
 
 def test_another_name_says_nothing(tmp_path):
     path = SAMPLES["ntu"].write(tmp_path).rename(tmp_path / "mine.txt")
     motion = readers.read(path)
-    assert (motion.label, motion.subject, motion.camera, dict(motion.extra)) == (None, None, None, {})
+    assert (motion.label, motion.subject, motion.camera, motion.extra) == (None, None, None, {"followed": "id"})
 
 
 def test_nine_bodies_are_too_many(tmp_path):
@@ -175,8 +229,7 @@ def test_a_small_file_never_becomes_a_large_array(tmp_path):
     [
         (3, "x 0 1 1 1 1 0 0 0 2", "'x' where the number of a body"),
         (4, "24", "a body with '24' joints"),
-        (10, "0.1 abc 0.2 1 1 1 1 1 1 1 1 2", "line 10: 'abc' is not a number"),
-        (11, "0.1 1e999 0.2 1 1 1 1 1 1 1 1 2", "line 11: '1e999' is not a finite number"),
+        (11, "0.1 1e999 0.2 1 1 1 1 1 1 1 1 2", "A001.skeleton: a coordinate that is infinite or too large at frame 0"),
     ],
 )
 def test_errors_name_the_line(line, new, message, tmp_path):
@@ -214,5 +267,6 @@ def test_numbers_in_any_spelling_bit_for_bit(tmp_path_factory, words, counts, bl
     with open(path, "w", newline="") as file:
         frames = [line for count in counts for line in [str(count), *body * count]]
         file.write(end.join([str(len(counts)), *frames, ""]))
-    motion = readers.read(path)
+    assume(sum(counts) and any(float(word) for word in words))
+    motion = readers.read(path, faithful=True)
     equal_bits(motion.joints, plain(path, motion.persons))

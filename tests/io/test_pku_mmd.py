@@ -8,6 +8,7 @@ from helpers.samples import SAMPLES
 
 from kineme import io as readers
 from kineme.io import Options, pku_mmd
+from kineme.io._following import PUT_BACK
 from kineme.utils.errors import InputError
 
 FIGURES = {
@@ -43,6 +44,7 @@ def test_real_recordings(name, data_dir):
             "start": label.first - 1,
             "end": label.last,
             "annotation_confidence": label.confidence,
+            "followed": "position",
         }
 
 
@@ -94,15 +96,16 @@ def test_absent_bodies_have_confidence_0(tmp_path):
 
 
 def test_where_labels_are_found(tmp_path):
-    unit = SAMPLES["pku_mmd"].write(tmp_path)
-    labels = tmp_path / "labels"
+    (tmp_path / "recordings").mkdir()
+    unit = SAMPLES["pku_mmd"].write(tmp_path / "recordings")
+    labels = unit.parent / "labels"
     elsewhere = labels.rename(tmp_path / "elsewhere")
     whole = readers.read(unit)
     assert (len(whole), whole.label, whole.source) == (8, None, "0105-L.txt")
-    assert whole.extra == {"dataset": "pku_mmd", "recording": "0105-L", "performance": "0105"}
+    assert whole.extra == {"dataset": "pku_mmd", "recording": "0105-L", "performance": "0105", "followed": "position"}
     for given in (elsewhere, elsewhere / "0105-L.txt", str(elsewhere)):
         assert len(list(readers.read_all(unit, options=Options(labels=given)))) == 2
-    elsewhere.rename(tmp_path.parent / "Train_Label_PKU_final")
+    elsewhere.rename(tmp_path / "Train_Label_PKU_final")
     assert len(list(readers.read_all(unit))) == 2
     with pytest.raises(InputError, match="no such file or folder"):
         list(readers.read_all(unit, options=Options(labels=tmp_path / "nowhere")))
@@ -113,13 +116,80 @@ def test_several_clips_are_not_one_motion(tmp_path):
         readers.read(SAMPLES["pku_mmd"].write(tmp_path))
 
 
-def test_a_clip_behind_the_end(tmp_path):
-    """Named, with the file it is in; released code cuts it without a word, and so does faithful."""
+def test_a_bad_label_line_costs_itself(tmp_path):
+    """Case 26. Released code cuts a clip that runs past the end without a word, and so does faithful."""
     unit = SAMPLES["pku_mmd"].write(tmp_path)
-    (tmp_path / "labels" / "0105-L.txt").write_text("26,1,4,2\n18,4,9,1\n")
-    with pytest.raises(InputError, match=r"labels/0105-L\.txt, instance 1: frames 4 to 9.*frames within 1 to 8,"):
-        list(readers.read_all(unit))
-    assert [len(clip) for clip in readers.read_all(unit, options=Options(faithful=True))] == [3, 4]
+    lines = ["26,1,4,2", "18,4,9,1", "x,1,2", "18, 5, 8, 1", "1,3,2,1", "7,1,2", "1;2;3"]
+    (tmp_path / "labels" / "0105-L.txt").write_text("\n".join(lines) + "\n")
+    found = list(readers.read_each(unit))
+    assert [clip.where if isinstance(clip, InputError) else (clip.source, len(clip)) for clip in found] == [
+        ("0105-L.txt#0", 4),
+        "0105-L.txt#1",
+        "0105-L.txt#2",
+        ("0105-L.txt#3", 4),
+        "0105-L.txt#4",
+        ("0105-L.txt#5", 2),
+        "0105-L.txt#6",
+    ]
+    assert str(found[1]) == (
+        "0105-L.txt#1: labels/0105-L.txt, line 2: frames 4 to 9. "
+        "Expected frames within 1 to 8, as many as 0105-L.txt has."
+    )
+    assert "line 3: 'x,1,2'. Expected class,first,last,confidence" in str(found[2])
+    faithful = readers.read_each(unit, options=Options(faithful=True))
+    assert [len(clip) for clip in faithful if not isinstance(clip, InputError)] == [3, 4, 3, 1]
+
+
+@pytest.mark.parametrize("first", ["1, 1, 10, 2", "1 ,1 ,10", "class,first,last", "x,1,10\n1,11,20", "26,1,4,2"])
+def test_a_label_file_is_no_recording(first, tmp_path):
+    unit = SAMPLES["pku_mmd"].write(tmp_path)
+    (tmp_path / "labels" / "0105-L.txt").write_text(f"{first}\n18, 4, 8, 1\n")
+    assert list(readers.sources(tmp_path)) == [unit]
+
+
+def test_a_bad_row_costs_itself(tmp_path):
+    """Numbers that are none, a row too short, one that is torn into three lines; frames keep their numbers."""
+    unit = SAMPLES["pku_mmd"].write(tmp_path)
+    whole = pku_mmd.parse(unit)
+    rows = [line.split() for line in unit.read_text().splitlines()]
+    rows[1][4] = "abc"
+    rows[2][:3] = ["nan"] * 3
+    rows[4] = [*rows[4][:50], "\n", *rows[4][50:60], "\n", *rows[4][60:]]
+    rows[6].pop()
+    unit.write_text("\n".join(" ".join(row) for row in rows) + "\n")
+    (tmp_path / "labels" / "0105-L.txt").unlink()
+    motion = readers.read(unit)
+    expected = (whole != 0).any(-1)
+    expected[1, 0, 1] = expected[2, 0, 0] = expected[6] = False
+    np.testing.assert_array_equal(motion.confidence > 0, expected)
+    np.testing.assert_array_equal(motion.joints[expected], whole[expected])
+    assert motion.notes == {pku_mmd.LOST: 1, "joints that are no number (NaN), taken as missing": 2}
+    unit.write_text("\n".join(" ".join(row[:75]) for row in rows))
+    with pytest.raises(InputError, match=r"line 1: 75 values\. Expected 150"):
+        readers.read(unit)
+
+
+@pytest.mark.parametrize("faithful", [False, True])
+def test_bodies_that_change_places(faithful, tmp_path):
+    """There are no ids: by position; frames in which only one is seen as well."""
+    body = np.random.default_rng(0).uniform(-0.4, 0.4, (25, 3))
+    joints = np.stack([body + np.array([[[-0.7, 0, 3]], [[0.7, 0, 3]]])] * 8)
+    joints[3:5, 1] = 0
+    listed = joints.copy()
+    listed[4:] = joints[4:, ::-1]
+    (tmp_path / "0001-L.txt").write_text("\n".join(" ".join(f"{x:.6f}" for x in row.ravel()) for row in listed))
+    motion = readers.read(tmp_path / "0001-L.txt", faithful=faithful)
+    np.testing.assert_allclose(motion.joints, listed if faithful else joints, atol=1e-6)
+    assert motion.extra.get("followed") == (None if faithful else "position")
+    assert motion.notes == ({} if faithful else {PUT_BACK: 1})
+
+
+def test_a_recording_of_nobody(tmp_path):
+    unit = SAMPLES["pku_mmd"].write(tmp_path)
+    unit.write_text(("0 " * 150 + "\n") * 4 + unit.read_text())
+    fault, clip = readers.read_each(unit)
+    assert str(fault) == "0105-L.txt#0: nobody is seen in any of 4 frames. Expected a person, at least once."
+    assert clip.label == "A018"
 
 
 def test_an_instance_without_confidence(tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kineme.io import _tracking
+from kineme.io import _following, _tracking
 from kineme.utils.errors import InputError
 
 
@@ -30,7 +30,7 @@ def test_everybody_stays_in_one_place(seed, frames, persons, lost):
     frame, who, points = crowd(np.random.default_rng(seed), frames, persons, lost)
     if not len(frame):
         return
-    track = _tracking.follow(frame, points[..., :2], points[..., 2] > 0)
+    track, _, _ = _following.follow(frame, points[..., :2], points[..., 2] > 0)
     assert len(set(zip(track, who))) == len(set(track)) == len(set(who))
     joints, seen, extra = _tracking.clip("x", range(frames), frame, points)
     assert joints.shape[0] == frames
@@ -98,44 +98,20 @@ def test_who_is_always_alone_is_one_person():
     points[..., :2] = np.random.default_rng(6).uniform(0, 50, (17, 2)) + 900 * (np.arange(6) % 2)[:, None, None]
     joints, _, _ = _tracking.clip("x", range(6), range(6), points)
     np.testing.assert_array_equal(joints[:, 0], points[..., :2])
-    assert len(set(_tracking.follow(np.arange(6), points[..., :2], points[..., 2] > 0))) == 2
+    assert _following.follow(np.arange(6), points[..., :2], points[..., 2] > 0)[0].max() == 1
 
 
-def test_a_place_that_falls_free_is_taken_again():
-    """First one person, long after him another, far away: one place, not two; at one time two."""
-    near, far = np.ones((2, 17, 3), np.float32) * np.array([100, 900], np.float32)[:, None, None]
-    near[:, :2] += np.arange(17)[:, None]
-    far[:, :2] += np.arange(17)[:, None]
-    assert _tracking.clip("x", range(90), [0, 1, 80, 81], np.stack([near, near, far, far]))[0].shape[1] == 1
-    assert _tracking.clip("x", range(90), [0, 1, 1, 2], np.stack([near, near, far, far]))[0].shape[1] == 2
-    track = _tracking.follow(np.array([0, _tracking.PATIENCE]), np.stack([near, near])[..., :2], np.ones((2, 17), bool))
-    assert track.tolist() == [0, 0]
-    track = _tracking.follow(
-        np.array([0, _tracking.PATIENCE + 1]), np.stack([near, near])[..., :2], np.ones((2, 17), bool)
-    )
-    assert track.tolist() == [0, 1]
-
-
-@given(st.lists(st.tuples(st.integers(0, 15), st.integers(0, 6)), min_size=1, max_size=12))
-def test_tracks_in_one_place_do_not_overlap(spans):
-    at = np.array([t for a, b in spans for t in (a, a + b)])
-    track = np.repeat(np.arange(len(spans)), 2)
-    place = _tracking.arrange("x", at, track, np.arange(len(at), dtype=float), 22)
-    assert (place[::2] == place[1::2]).all()
-    taken = np.zeros((place.max() + 1, 22), int)
-    for slot, (a, b) in zip(place[::2], spans):
-        taken[slot, a : a + b + 1] += 1
-    assert taken.max() == 1
-    assert place[-1] == 0  # the one of most weight
-    assert set(place) == set(range(place.max() + 1))
-
-
-def test_identity_counts_only_where_it_is_complete():
+def test_ids_count_where_there_are_any():
     frame, who, points = crowd(np.random.default_rng(2), 5, 2)
     names = np.array(["b", "a"])[who].tolist()
-    assert _tracking.clip("x", range(5), frame, points, names)[2]["followed"] == "id"
-    for wrong in ([None, *names[1:]], ["a"] * len(names)):
-        assert _tracking.clip("x", range(5), frame, points, wrong)[2]["followed"] == "position"
+    expected = _tracking.clip("x", range(5), frame, points, names)
+    assert expected[2]["followed"] == "id"
+    notes: dict[str, int] = {"before": 1}
+    found = _tracking.clip("x", range(5), frame, points, [None, *names[1:]], notes=notes)
+    assert found[2]["followed"] == "id and position"
+    assert notes == {"before": 1, _following.WITHOUT_ID: 1, _following.NEW_ID: 0}
+    np.testing.assert_array_equal(found[0], expected[0])
+    assert _tracking.clip("x", range(5), frame, points, [None] * len(names))[2]["followed"] == "position"
 
 
 def test_every_third_frame():

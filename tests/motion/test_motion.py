@@ -110,7 +110,7 @@ def test_nan_means_missing(confidence):
     missing = np.zeros((4, 2, 3), bool)
     missing[1, 0, 2] = missing[2, 1] = True
     missing[3, 0, 0] = given is not None
-    assert motion.notes == {"joints given as NaN, taken as missing": missing.sum()}
+    assert motion.notes == {"joints that are no number (NaN), taken as missing": missing.sum()}
     assert motion.with_(fps=30).notes == motion.slice(0, 2).notes == motion.notes
     np.testing.assert_array_equal(motion.confidence, np.where(missing, 0, confidence or 1))
     np.testing.assert_array_equal(motion.joints, np.where(missing[..., None], 0, np.ones(3)))

@@ -145,9 +145,13 @@ class Words:
     ) -> np.ndarray:
         """The words at these indices as numbers, in the shape of ``index``; float32 is rounded from float64.
 
+        Args:
+            index: which words.
+            dtype: float64 or float32.
+            finite: insist on numbers. Else a word that is none becomes NaN, one that is too large infinite.
+
         Raises:
-            InputError: a word that is not a number or, with ``finite``, not a finite one of that type; it names the
-                line.
+            InputError: with ``finite`` a word that is not a finite number of that type; it names the line.
         """
         import pyarrow as pa
 
@@ -161,7 +165,7 @@ class Words:
             chosen = texts.take(pa.Array.from_buffers(pa.int64(), which.size, [None, twice]))
             found = chosen.cast(pa.float64()).to_numpy()
         except ValueError:  # something that is no number for Arrow
-            found = np.array([self._float(i) for i in which.ravel().tolist()])
+            found = np.array([self._float(i, finite) for i in which.ravel().tolist()])
         with np.errstate(over="ignore"):
             found = found.astype(dtype, copy=False)
         if finite and not np.isfinite(found).all():
@@ -169,25 +173,49 @@ class Words:
             raise self.error(bad, f"{self.shown(bad)} is not a finite number of type {np.dtype(dtype)}")
         return found.reshape(which.shape)
 
-    def table(self, columns: int, row: str, dtype: type = np.float64) -> np.ndarray:
-        """All words as numbers ``[rows, columns]``, one row on each line that is not empty.
+    def table(self, columns: int, row: str, dtype: type = np.float64) -> tuple[np.ndarray, np.ndarray]:
+        """All words as numbers, one row on each line that is not empty.
+
+        A row that is torn into several lines is put together; another line with too few or too many words is a row of
+        zeros.
+
+        Returns:
+            The table ``[rows, columns]``, NaN for words that are no number; which rows are lost, bool ``[rows]``.
 
         Raises:
-            InputError: a line with another number of words (``row`` says what a line holds), or not of finite numbers.
+            InputError: half of the lines or more have another number of words (``row`` says what a line holds).
         """
         ends = np.flatnonzero(np.frombuffer(self.data, np.uint8) == ord("\n"))
         first = np.unique(np.searchsorted(self.edges[0::2], ends))
         first = np.concatenate([[0], first[(first > 0) & (first < len(self))], [len(self)]])
         widths = np.diff(first)
-        if (widths != columns).any():
-            bad = int(np.argmax(widths != columns))
+        wrong = widths != columns
+        if 2 * wrong.sum() >= len(widths):
+            bad = int(np.argmax(wrong))
             raise self.error(int(first[bad]), f"{widths[bad]} values", f"{columns} ({row})")
-        return self.floats(dtype=dtype).reshape(-1, columns)
+        if not wrong.any():
+            return self.floats(finite=False, dtype=dtype).reshape(-1, columns), wrong
+        rows: list[tuple[int, int]] = []  # first word of each row and how many it has
+        for start, width in zip(first[:-1].tolist(), widths.tolist()):
+            rows.append((start, width))
+            for back in range(1, len(rows) + 1):  # the pieces of a torn row stand behind each other
+                size = start + width - rows[-back][0]
+                if size >= columns or rows[-back][1] == columns:
+                    break
+            if size == columns and back > 1:
+                rows[-back:] = [(rows[-back][0], columns)]
+        starts, widths = np.array(rows).T
+        table: np.ndarray = np.zeros((len(rows), columns), dtype)
+        lost = widths != columns
+        table[~lost] = self.floats(starts[~lost][:, None] + np.arange(columns), dtype, finite=False)
+        return table, lost
 
-    def _float(self, index: int) -> float:
-        if not NUMBER.fullmatch(self.word(index)):
+    def _float(self, index: int, finite: bool) -> float:
+        if NUMBER.fullmatch(self.word(index)):
+            return float(self.word(index))
+        if finite:
             raise self.error(index, f"{self.shown(index)} is not a number", "decimal numbers")
-        return float(self.word(index))
+        return np.nan
 
 
 def words(path: str | os.PathLike, data: bytes) -> Words:

@@ -1,12 +1,12 @@
-"""People of a video: what a detector finds frame by frame, followed over time and put into one array.
+"""People of a video: what a detector finds frame by frame, checked and put into one array.
 
-Detectors list the people of a frame in any order, miss some, and invent others. Here a detection continues the track
-whose joints were nearest a moment ago; tracks that never overlap in time share a place, the most seen one comes first.
+Detectors list the people of a frame in any order, miss some, and invent others; :mod:`kineme.io._following` says who
+is who.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,10 @@ import numpy as np
 
 from ..utils.errors import InputError
 from . import _text
+from ._following import MAX_POINTS, arrange, follow
 
 MAX_PEOPLE = 128  # in one frame
-MAX_OPEN = 256  # tracks that wait for their next detection
-MAX_POINTS = 1 << 25  # frames x persons x joints of a clip
 SPARSE = 100  # frames for each one that is described, at most: a number in a file allocates no more
-PATIENCE = 30  # frames for which a person who is not seen is waited for
-REACH = 0.5  # sizes of the body by which its joints move from one detection to the next, at most
 BODY = {
     17: ("coco17", 17),
     18: ("openpose18", 18),
@@ -113,6 +110,7 @@ def clip(
     points: np.ndarray,
     ids: Sequence[Any] | None = None,
     by: np.ndarray | None = None,
+    notes: dict[str, int] | None = None,
 ) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
     """Detections as one clip.
 
@@ -124,13 +122,14 @@ def clip(
         numbers: of all frames that are described, in any order.
         frame: the frame number of each detection ``[D]``.
         points: coordinates and confidence ``[D, V, C + 1]``, finite.
-        ids: who each detection is, None if unknown. They count if all are known and none comes twice in a frame; else
-            people are followed by their place; who is always alone is one person, however he jumps.
+        ids: who each detection is, None if unknown (:func:`kineme.io._following.follow`). Where nobody has one, who is
+            always alone is one person, however he jumps.
         by: what to follow people by, if not ``points``.
+        notes: what is told about the motion; how often somebody had no id is added.
 
     Returns:
         joints float32 ``[T, M, V, C]``, confidence ``[T, M, V]``, and columns: ``first_frame``, ``frame_step``, and
-        ``followed`` (``id`` or ``position``).
+        ``followed`` (``id``, ``position``, or ``id and position``).
 
     Raises:
         InputError: no frame, nobody, numbers too far apart, too many people.
@@ -155,13 +154,12 @@ def clip(
     there, at = there[order], at[order]
     if np.bincount(at).max() > MAX_PEOPLE:
         raise InputError(where, f"{np.bincount(at).max()} people in one frame", f"at most {MAX_PEOPLE}")
-    track = None if ids is None else _named(at, [ids[i] for i in there.tolist()])
-    how = "position" if track is None else "id"
-    if track is None and len(np.unique(at)) == len(at):
+    near = (points if by is None or not (by[there, :, -1] > 0).any(1).all() else by)[there]
+    names = None if ids is None else [ids[i] for i in there.tolist()]
+    track, how, counts = follow(at, near[..., :-1], near[..., -1] > 0, names)
+    if how == "position" and len(np.unique(at)) == len(at):
         track = np.zeros(len(at), np.int64)
-    elif track is None:
-        near = (points if by is None or not (by[there, :, -1] > 0).any(1).all() else by)[there]
-        track = follow(at, near[..., :-1], near[..., -1] > 0)
+    tell(notes, counts)
     slot = arrange(where, at, track, confidence[there].sum(1), frames, MAX_POINTS // (frames * points.shape[1]))
     shape = (frames, int(slot.max()) + 1, points.shape[1])
     joints, seen = np.zeros((*shape, points.shape[2] - 1), np.float32), np.zeros(shape, np.float32)
@@ -169,88 +167,10 @@ def clip(
     return joints, seen, {"first_frame": first, "frame_step": step, "followed": how}
 
 
-def _named(at: np.ndarray, ids: list[Any]) -> np.ndarray | None:
-    """Tracks by given names, if they name everybody and each only once in a frame."""
-    if None in ids:
-        return None
-    number = {name: i for i, name in enumerate(dict.fromkeys(ids))}
-    track = np.array([number[name] for name in ids])
-    return track if len(np.unique(at * len(number) + track)) == len(track) else None
-
-
-def follow(at: np.ndarray, joints: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """Tracks by position.
-
-    In every frame the detection and the open track that are nearest to each other belong together, then the next two,
-    and so on; near means the mean distance of their joints in sizes of the larger body (the diagonal of its box), up to
-    ``REACH``. A joint that only one of them has counts as ``REACH``: three joints of a ghost are no match for a whole
-    body. A detection that remains opens a track; a track not continued for ``PATIENCE`` frames ends.
-
-    Args:
-        at: frame of each detection ``[D]``, ascending.
-        joints: ``[D, V, C]``; seen: bool ``[D, V]``, at least one joint of each.
-
-    Returns:
-        Number of the track of each detection ``[D]``, from 0 in the order in which they open.
-    """
-    track = np.empty(len(at), np.int64)
-    joints = joints.astype(np.float64)
-    spans = np.linalg.norm(
-        np.where(seen[..., None], joints, -np.inf).max(1) - np.where(seen[..., None], joints, np.inf).min(1), axis=1
-    )
-    last = np.zeros(0, np.int64)  # the latest detection of every open track
-    opened = 0
-    starts = np.flatnonzero(np.diff(at, prepend=-1))
-    for low, high in zip(starts, [*starts[1:], len(at)]):
-        last = last[at[low] - at[last] <= PATIENCE][-MAX_OPEN:]
-        here = np.arange(low, high)
-        both, either = (mix(seen[last][:, None], seen[here]) for mix in (np.logical_and, np.logical_or))
-        apart = np.linalg.norm(joints[last][:, None] - joints[here], axis=-1)  # [open, here, V]
-        apart /= np.maximum(np.maximum(spans[last][:, None], spans[here]), 1e-30)[..., None]
-        cost = np.where(both, apart, REACH * either).sum(-1) / either.sum(-1)
-        cost[~both.any(-1)] = np.inf
-        match = np.full(len(here), -1)
-        while cost.size and cost.min() <= REACH:
-            old, new = divmod(int(cost.argmin()), len(here))
-            match[new] = old
-            cost[old], cost[:, new] = np.inf, np.inf
-        fresh = match < 0
-        track[here[~fresh]] = track[last[match[~fresh]]]
-        track[here[fresh]] = opened + np.arange(fresh.sum())
-        opened += int(fresh.sum())
-        last = np.concatenate([np.delete(last, match[~fresh]), here])
-    return track
-
-
-def arrange(
-    where: object, at: np.ndarray, track: np.ndarray, weight: np.ndarray, frames: int, most: int = MAX_POINTS
-) -> np.ndarray:
-    """The place (person) of each detection ``[D]``: one for a whole track, from its first frame to its last.
-
-    The track with the greatest sum of ``weight`` is placed first, each into the first place that is free all the time.
-
-    Raises:
-        InputError: more than ``most`` places are needed.
-    """
-    names, inverse = np.unique(track, return_inverse=True)
-    total = np.bincount(inverse, weight, len(names))
-    begin, end = np.full(len(names), frames), np.zeros(len(names), np.int64)
-    np.minimum.at(begin, inverse, at)
-    np.maximum.at(end, inverse, at)
-    place, taken = np.zeros(len(names), np.int64), np.zeros((0, frames), bool)
-    for i in np.lexsort((begin, -total)):
-        free = ~taken[:, begin[i] : end[i] + 1].any(1)
-        place[i] = free.argmax() if free.any() else len(taken)
-        if not free.any():
-            if len(taken) >= most:
-                raise InputError(
-                    where,
-                    f"{frames} frames of more than {len(taken)} people",
-                    f"at most {MAX_POINTS} frames x people x joints",
-                )
-            taken = np.concatenate([taken, np.zeros((1, frames), bool)])
-        taken[place[i], begin[i] : end[i] + 1] = True
-    return place[inverse]
+def tell(notes: dict[str, int] | None, counts: Mapping[str, int]) -> None:
+    """Add counts to notes, if there are any to add to."""
+    if notes is not None:
+        notes.update({words: notes.get(words, 0) + count for words, count in counts.items()})
 
 
 def items(place: object, value: Any, what: str) -> list[dict[str, Any]]:

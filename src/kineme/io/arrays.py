@@ -14,6 +14,9 @@ What else the ``.npz`` holds:
   that has a place all the same is a guess (:data:`kineme.motion.motion.UNSURE`); one without coordinates or at a place
   that stands for none (all of them 0, 1 or -1) is missing. Without it a body whose joints are all 0 in a frame is
   missing there. NaN is missing, in joints and in confidence;
+* ``ids`` ``[sum T, M]`` (or ``track_ids``, ``body_ids``) says who stands in each of the M places, a negative number or
+  an empty text nobody known. Where people change places they are put back (:mod:`kineme.io._following`; column
+  ``followed``), but not with ``faithful``. Without ids person m is the same one in every frame;
 * other arrays per frame, or with offsets of their own such as ``bbox``, are passed over.
 
 Columns that every clip gets besides: ``dataset`` (the file's stem), ``name`` (its entry of ``names``), ``repetition``
@@ -40,11 +43,13 @@ from ..utils import files
 from ..utils.errors import InputError
 from ..utils.files import atomic, write_json
 from . import MAX_JOINTS, Options
+from ._following import settle
 
 suffixes = (".npz",)
 
 WHAT = "NAME.npz with joints and offsets, and NAME.json beside it"
 KNOWN = {"joints", "offsets", "labels", "subjects", "views", "reps", "names", "visibility", "confidence"}
+IDS = ("ids", "track_ids", "body_ids")
 PERFORMANCES = (re.compile(r"(a\d+_s\d+_e\d+)_v\d+()"), re.compile(r"(\d{4})-[LMR](#\d+)"))  # without the camera
 RULES = (  # what the splits of a json say in words -> column, test, values
     (re.compile(r"(?:views?|cameras?) ([\d, ]+)"), "camera", "in"),
@@ -80,6 +85,7 @@ def read(path: Path, options: Options) -> Iterator[Motion | InputError]:
     arrays = files.read_npz(path)
     offsets = _offsets(path, arrays)
     joints, seen = _joints(path, arrays)
+    ids = _ids(path, arrays, joints.shape)
     clips = len(offsets) - 1
     layout = _layout(path, about, joints.shape[2])
     names = [str(name) for name in _per_clip(path, arrays, "names", [f"{path.name}#{k}" for k in range(clips)])]
@@ -95,12 +101,16 @@ def read(path: Path, options: Options) -> Iterator[Motion | InputError]:
         if start == end:
             yield InputError(names[k], "no frames", "one or more in every clip")
             continue
-        given = None if seen is None else seen[start:end]
+        place, confidence = joints[start:end], _confidence(joints[start:end], None if seen is None else seen[start:end])
+        followed: dict[str, Any] = {}
+        notes: dict[str, int] = {}
+        if ids is not None:
+            place, confidence, followed, notes = settle(place, confidence, ids[start:end], options.faithful)
         try:
             yield Motion(
-                joints[start:end],
+                place,
                 layout,
-                _confidence(joints[start:end], given),
+                confidence,
                 fps=fps,
                 up=up,
                 unit=unit,
@@ -109,7 +119,8 @@ def read(path: Path, options: Options) -> Iterator[Motion | InputError]:
                 subject=subjects[k],
                 camera=cameras[k],
                 source=names[k],
-                extra=extra,
+                extra=extra | followed,
+                notes=notes,
             )
         except InputError as error:  # of this clip alone
             yield InputError(names[k], error.found, error.expected, error.hint)
@@ -179,6 +190,17 @@ def _joints(path: Path, arrays: dict[str, np.ndarray]) -> tuple[np.ndarray, np.n
             f"numbers from 0 to 1, {list(joints.shape[:3])} as joints has them",
         )
     return joints, seen
+
+
+def _ids(path: Path, arrays: dict[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray | None:
+    """Who stands where, objects ``[F, M]``, if it is told."""
+    key = next((key for key in IDS if key in arrays), None)
+    if key is None:
+        return None
+    ids = arrays[key]
+    if ids.shape not in (shape[:2], (*shape[:2], 1)[:: 2 if shape[1] == 1 else 1]) or ids.dtype.kind not in "iufU":
+        raise InputError(path, f"{key} of shape {list(ids.shape)} and type {ids.dtype}", f"{list(shape[:2])} ids")
+    return ids.reshape(shape[:2]).astype(object)
 
 
 def _confidence(joints: np.ndarray, given: np.ndarray | None) -> np.ndarray:

@@ -1,10 +1,13 @@
 """NTU RGB+D skeleton text (.skeleton): Kinect v2, 25 joints in metres, up to eight bodies per frame.
 
 The format (Shahroudy et al., CVPR 2016): the number of frames; then for each frame the number of bodies and for each
-body a line of 10 values, a line ``25`` and 25 lines of 12 values. A body's place in its frame is its slot; every slot
-becomes a person, and :mod:`kineme.motion.normalise` chooses among them. Confidence is 1 for every joint of a body that
-is there: what the sensor calls inferred still has coordinates, and :func:`parse` gives the tracking states. The files
-state no frame rate; the sensor records 30 frames per second.
+body a line of 10 values, a line ``25`` and 25 lines of 12 values. Bodies are followed by their id, and by position
+where the sensor lost one and gave a new id (:mod:`kineme.io._following`); :mod:`kineme.motion.normalise` chooses among
+them.
+Confidence is 1 for a joint that the sensor tracked, :data:`~kineme.motion.motion.UNSURE` for one that it inferred or
+did not track but placed, 0 for one at the origin or with a number that is none. With ``faithful``, as the published
+preprocessing has it, a body's place in its frame is its person, and the confidence of whatever has a place is 1.
+:func:`parse` gives all values. The files state no frame rate; the sensor records 30 frames per second.
 """
 
 from __future__ import annotations
@@ -19,10 +22,11 @@ from typing import Any
 import numpy as np
 
 from ..motion import layout
-from ..motion.motion import Motion
+from ..motion.motion import UNSURE, Motion
 from ..utils.errors import InputError
 from ..utils.files import atomic
 from . import Masks, Options, _text
+from ._following import settle
 
 suffixes = own = (".skeleton",)
 datasets = ("ntu",)
@@ -41,7 +45,7 @@ COUNTS = {str(n).encode(): n for n in range(MAX_BODIES + 1)}
 JOINTS, BODY_VALUES, JOINT_VALUES = 25, 10, 12
 BODY = BODY_VALUES + 1 + JOINTS * JOINT_VALUES  # words of one body
 COLUMNS = np.arange(BODY_VALUES + 1, BODY).reshape(JOINTS, JOINT_VALUES)  # where in a body the values of joints stand
-XYZ = COLUMNS[:, :3]
+XYZ, STATE = COLUMNS[:, :3], COLUMNS[:, -1]
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,9 +96,24 @@ def read(path: Path, options: Options) -> Iterator[Motion]:
     if frames * slots > MAX_PLACES:
         raise words.error(0, f"{frames} frames of up to {slots} bodies", f"at most {MAX_PLACES} bodies in all")
     joints = np.zeros((frames, slots, JOINTS, 3), np.float32)
-    seen = np.zeros(joints.shape[:3], np.float32)
-    joints[frame, slot], seen[frame, slot] = words.floats(places[:, None, None] + XYZ, np.float32), 1
-    yield Motion(joints, layout.layout("ntu25"), seen, fps=30.0, up="+y", unit="m", source=path.name, **_named(path))
+    seen, ids = np.zeros(joints.shape[:3], np.float32), np.full((frames, slots), None, object)
+    joints[frame, slot] = words.floats(places[:, None, None] + XYZ, np.float32, finite=False)
+    seen[frame, slot] = _confidence(words, places, joints[frame, slot], options.faithful)
+    ids[frame, slot] = [words.word(place) for place in places.tolist()]
+    joints, seen, columns, notes = settle(joints, seen, ids, options.faithful)
+    named = _named(path)
+    named["extra"] = named.get("extra", {}) | columns
+    kind: dict[str, Any] = {"layout": layout.layout("ntu25"), "fps": 30.0, "up": "+y", "unit": "m"}
+    yield Motion(joints, confidence=seen, source=path.name, notes=notes, **kind, **named)
+
+
+def _confidence(words: _text.Words, places: np.ndarray, joints: np.ndarray, faithful: bool) -> np.ndarray:
+    """Confidence ``[B, 25]`` of bodies; where no joint of the file is tracked, nothing is stated, and all count."""
+    there = (joints != 0).any(-1).astype(np.float32)
+    if faithful:
+        return there
+    sure = words.equal((places[:, None] + STATE).ravel(), b"2").reshape(there.shape)
+    return np.where(sure, there, there * np.float32(UNSURE)) if sure.any() else there
 
 
 def _named(path: Path) -> dict[str, Any]:

@@ -6,7 +6,9 @@ clip. With ``faithful`` a clip is rows ``[first:last]`` of the array, as release
 itself is lost, and a range that runs past the recording is cut without a word.
 Labels are looked for in ``Options.labels`` (a file, or a folder of files with the recording's name), else in
 ``labels/`` beside the recording and in ``Train_Label_PKU_final/`` beside its folder; without any, the whole recording
-is one motion. A body whose 75 numbers are all 0 is absent: confidence 0. The sensor records 30 frames per second.
+is one motion. A joint at the origin is missing, so a body whose 75 numbers are all 0 is absent. The sensor records 30
+frames per second. The files hold no ids: bodies are followed by position (:mod:`kineme.io._following`); with
+``faithful`` they stay as they are listed.
 
 The official split lists name recordings, so they are rules over the column ``recording``; :func:`split_list` reads one.
 """
@@ -25,14 +27,16 @@ from ..motion import layout
 from ..motion.motion import Motion
 from ..utils.errors import InputError
 from . import Options, _text
+from ._following import settle
 
 suffixes = (".txt",)
 datasets = ("pku_mmd",)  # its splits are lists of recordings, which say nothing of subjects: no protocols
 
 WHAT = "PKU-MMD skeleton text (150 numbers on each line)"
+LOST = "rows with too few or too many numbers, taken as frames with nobody in them"  # a note
 ROW = "2 bodies x 25 joints x 3 coordinates"
 NAME = re.compile(r"(?P<video>\d{4}|A\d+N\d+)-(?P<camera>[LMR])")  # part I, part II
-LABEL = re.compile(rb"\d+(\.0*)?,\d+(\.0*)?,\d+(\.0*)?(,.*)?")
+LABEL = re.compile(rb"\s*\d+(\.0*)?(\s*,\s*\d+(\.0*)?){2}\s*(,.*)?")
 PLACES = ("labels/{}", "../Train_Label_PKU_final/{}", "../Label/Train_Label_PKU_final/{}")
 SPLITS = {
     "xsub": ("cross-subject.txt", "cross_subject.txt", "cross_subject_v2.txt"),
@@ -58,60 +62,76 @@ def sniff(path: Path, head: bytes) -> bool:
 
 def side(path: Path, head: bytes) -> bool:
     """A label file or a split list."""
-    first = head.lstrip().split(b"\n", 1)[0].strip()
-    is_list = first.lower().startswith(b"training videos")
-    return path.suffix.lower() == ".txt" and (is_list or bool(LABEL.fullmatch(first)))
+    lines = head.removeprefix(b"\xef\xbb\xbf").strip().splitlines()[: 20 if NAME.fullmatch(path.stem) else 1]
+    is_list = any(line.strip().lower().startswith(b"training videos") for line in lines[:1])
+    return path.suffix.lower() == ".txt" and (is_list or any(LABEL.fullmatch(line.strip()) for line in lines))
 
 
-def read(path: Path, options: Options) -> Iterator[Motion]:
+def read(path: Path, options: Options) -> Iterator[Motion | InputError]:
     """Motions ``[T, 2, 25, 3]``: one for each line of the label file, or the whole recording if there is none."""
-    joints = parse(path)
-    seen = np.repeat((joints != 0).any(axis=(2, 3))[..., None], 25, axis=2).astype(np.float32)
+    joints, lost = _table(path)
+    seen = (joints != 0).any(axis=3).astype(np.float32)
+    joints, seen, columns, notes = settle(joints, seen, faithful=options.faithful)
+    notes |= {LOST: lost}
     known = NAME.fullmatch(path.stem)
     recording: dict[str, Any] = {"dataset": datasets[0]} if known else {}
+    recording |= {"recording": path.stem}
     video = known["video"] if known else path.stem
     shared: dict[str, Any] = {"layout": layout.layout("ntu25"), "fps": 30.0, "up": "+y", "unit": "m"}
     shared["camera"] = known["camera"] if known else None
     where = label_file(path, options.labels)
     if where is None:
-        extra = recording | {"recording": path.stem, "performance": video}
-        yield Motion(joints, confidence=seen, source=path.name, extra=extra, **shared)
+        extra = recording | {"performance": video} | columns
+        yield Motion(joints, confidence=seen, source=path.name, extra=extra, notes=notes, **shared)
         return
-    for k, instance in enumerate(labels(where)):
+    for k, (line, instance) in enumerate(_lines(where)):
+        source = f"{path.name}#{k}"
+        if isinstance(instance, InputError):
+            yield InputError(source, f"{line}: {instance.found}", instance.expected)
+            continue
         start, end = instance.first - (not options.faithful), instance.last
         if options.faithful:
             end = min(end, len(joints))
         if not 0 <= start < end <= len(joints):
-            raise InputError(
-                f"{where}, instance {k}",
-                f"frames {instance.first} to {instance.last}",
-                f"frames within 1 to {len(joints)}, as many as {path.name} has",
-            )
+            expected = f"frames within 1 to {len(joints)}, as many as {path.name} has"
+            yield InputError(source, f"{line}: frames {instance.first} to {instance.last}", expected)
+            continue
         extra = recording | {
-            "recording": path.stem,
             "performance": f"{video}#{k}",
             "instance": k,
             "start": start,
             "end": end,
             "annotation_confidence": instance.confidence,
         }
-        yield Motion(
-            joints[start:end],
-            confidence=seen[start:end],
-            label=f"A{instance.action:03d}",
-            source=f"{path.name}#{k}",
-            extra=extra,
-            **shared,
-        )
+        try:
+            yield Motion(
+                joints[start:end],
+                confidence=seen[start:end],
+                label=f"A{instance.action:03d}",
+                source=source,
+                extra=extra | columns,
+                notes=notes,
+                **shared,
+            )
+        except InputError as error:  # of this clip alone
+            yield InputError(source, error.found, error.expected, error.hint)
+        else:
+            notes = {}  # told once
 
 
 def parse(path: str | os.PathLike) -> np.ndarray:
-    """The whole recording: float32 ``[T, 2, 25, 3]``, metres; an absent body is all 0.
+    """The whole recording: float32 ``[T, 2, 25, 3]``, metres; an absent body is all 0, a number that is none NaN.
 
     Raises:
         InputError: not of this format; the message names the line.
     """
-    return _text.words(path, _text.load(path, WHAT)).table(150, ROW, np.float32).reshape(-1, 2, 25, 3)
+    return _table(path)[0]
+
+
+def _table(path: str | os.PathLike) -> tuple[np.ndarray, int]:
+    """What :func:`parse` gives, and how many rows are lost."""
+    table, lost = _text.words(path, _text.load(path, WHAT)).table(150, ROW, np.float32)
+    return table.reshape(-1, 2, 25, 3), int(lost.sum())
 
 
 def label_file(path: Path, given: Path | None = None) -> Path | None:
@@ -136,17 +156,32 @@ def labels(path: str | os.PathLike) -> list[Instance]:
         InputError: a line that is not ``class,first,last`` or ``class,first,last,confidence``.
     """
     found = []
-    for number, line in enumerate(_text.load(path, "lines class,first,last,confidence").splitlines(), 1):
-        if not line.strip():
-            continue
-        values = [value.strip() for value in line.split(b",")]
-        if len(values) not in (3, 4) or not all(_text.NUMBER.fullmatch(value) for value in values):
-            raise InputError(f"{path}, line {number}", repr(_text.unpack(line[:60])), "class,first,last,confidence")
-        action, first, last, *rest = map(float, values)
-        if not (0 < action < 1000 and all(0 <= value < 1e9 and value == int(value) for value in (action, first, last))):
-            raise InputError(f"{path}, line {number}", repr(_text.unpack(line[:60])), "whole numbers, the class from 1")
-        found.append(Instance(int(action), int(first), int(last), rest[0] if rest else None))
+    for _, instance in _lines(path):
+        if isinstance(instance, InputError):
+            raise instance
+        found.append(instance)
     return found
+
+
+def _lines(path: str | os.PathLike) -> Iterator[tuple[str, Instance | InputError]]:
+    """The lines of a label file that are not empty, and where each of them stands."""
+    for number, line in enumerate(_text.load(path, "lines class,first,last,confidence").splitlines(), 1):
+        if line.strip():
+            yield (
+                f"{Path(path).parent.name}/{Path(path).name}, line {number}",
+                _instance(f"{path}, line {number}", line),
+            )
+
+
+def _instance(where: str, line: bytes) -> Instance | InputError:
+    shown = repr(_text.unpack(line[:60]))
+    values = [value.strip() for value in line.split(b",")]
+    if len(values) not in (3, 4) or not all(_text.NUMBER.fullmatch(value) for value in values):
+        return InputError(where, shown, "class,first,last,confidence")
+    action, first, last, *rest = map(float, values)
+    if not (0 < action < 1000 and all(0 <= value < 1e9 and value == int(value) for value in (action, first, last))):
+        return InputError(where, shown, "whole numbers, the class from 1")
+    return Instance(int(action), int(first), int(last), rest[0] if rest else None)
 
 
 def split_list(path: str | os.PathLike) -> dict[str, list[str]]:

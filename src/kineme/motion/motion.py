@@ -15,7 +15,7 @@ from .layout import Layout
 UPS = ("+x", "-x", "+y", "-y", "+z", "-z")
 UNITS = ("m", "cm", "mm", "in", "px", "1")
 UNSURE = 2.0**-10  # confidence of a joint that has a place, but for which its source vouches in no way
-GAPS = "joints given as NaN, taken as missing"  # a note
+GAPS = "joints that are no number (NaN), taken as missing"  # a note
 MAX_FRAMES = 10_000_000  # more than this, asked of resample or resize, is a slip
 
 
