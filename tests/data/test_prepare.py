@@ -511,6 +511,16 @@ def test_a_clip_at_fault_costs_only_itself(tmp_path):
     assert [reason for reason in skipped(opened).values() if "nobody is seen in any of 2 frames" in reason]
 
 
+def test_rows_in_another_number_than_announced(tmp_path):
+    """Case 22: read, and told once for many files, with the numbers of the first."""
+    for k, announced in enumerate((6, 5, 4, 9)):
+        path = bvh_file(tmp_path / "raw" / f"{k}.bvh", k)
+        path.write_text(path.read_text().replace("Frames: 6", f"Frames: {announced}"))
+    opened = prepare(tmp_path / "raw", tmp_path / "s")
+    assert opened.lengths.tolist() == [6] * 4
+    assert "announces 5 frames, has 6: 3 (3 files, the first is 1.bvh)" in room.report(opened).notes
+
+
 def test_nothing_readable(tmp_path):
     (tmp_path / "raw" / "sub").mkdir(parents=True)
     with pytest.raises(InputError, match="no file in it"):

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from kineme import io as readers
 from kineme.io import bvh
+from kineme.io._text import LOST
 from kineme.io.bvh import Joint
 from kineme.utils.errors import InputError
 
@@ -255,17 +256,69 @@ def test_known_by_content_under_another_name(tmp_path):
     [
         ("OFFSET 1.5 -2.25 0.5", "OFFSET 1.5", r"walk\.bvh, line 8: OFFSET 1\.5\. Expected three numbers"),
         ("CHANNELS 3 Z", "CHANNELS 3 Q", r"line 9: CHANNELS 3 Qrotation"),
-        ("Frames: 3", "Frames: x", r"line 17: x frames"),
         ("0.0333333", "-1", r"line 18: frame time '-1'"),
-        ("61.25", "6x", r"line 20: '6x' is not a number"),
-        ("-161.25", "", r"line 18: 26 numbers after the frame time\. Expected 3 frames of 9 channels"),
+        ("61.25", "inf", r"walk\.bvh: inf at frame 1, joint left up leg\. Expected numbers of at most 3\.4"),
+        (BVH_TEXT[BVH_TEXT.index("1.0 2.0 3.0") :], "1.0 2.0\n", r"line 18: 0 whole rows for 3 joints"),
+        (" 30.0 -40.0", "", r"line 19: 7 values\. Expected 9"),
+        ("-2.25", "-2,25", r"walk\.bvh, line 4: '0\.00' in a file of numbers with commas.*decimal points"),
+        ("1.5 -2.25 0.5", "1,-2,0", r"walk\.bvh, line 8: '1,-2,0' in a file of numbers with commas"),
     ],
 )
 def test_errors_name_the_line(old, new, message, tmp_path):
     path = tmp_path / "walk.bvh"
-    path.write_text(BVH_TEXT.replace(old, new))
+    text = BVH_TEXT.replace(old, new)
+    path.write_text(text.replace("11.0 21.0 31.0 ", "") if "7 values" in message else text)
     with pytest.raises(InputError, match=message):
         readers.read(path)
+
+
+def bvh_of(tmp_path: Path, change) -> Path:
+    (tmp_path / "walk.bvh").write_text(change(BVH_TEXT))
+    return tmp_path / "walk.bvh"
+
+
+@pytest.mark.parametrize("announced", ["2", "4", "0", "1000000000", "x"])
+def test_the_rows_count_not_what_is_announced(announced, tmp_path):
+    """Case 22: a widely used program announces one frame too few."""
+    whole = readers.read(bvh_of(tmp_path, str))
+    motion = readers.read(bvh_of(tmp_path, lambda text: text.replace("Frames: 3", f"Frames: {announced}")))
+    np.testing.assert_array_equal(motion.joints, whole.joints)
+    assert motion.notes == {f"announces {announced} frames, has 3": 1}
+    assert not whole.notes
+
+
+@pytest.mark.parametrize("on_one_line", [False, True])
+def test_only_a_broken_last_row_is_left_out(on_one_line, tmp_path):
+    def change(text: str) -> str:
+        head, rows = text.replace(" 151.0 -161.25", "").split("0.0333333\n")
+        return head + "0.0333333\n" + (rows.replace("\n", " ") if on_one_line else rows)
+
+    whole, cut = readers.read(bvh_of(tmp_path, str)), readers.read(bvh_of(tmp_path, change))
+    np.testing.assert_array_equal(cut.joints, whole.joints[:2])
+    assert cut.notes == {"announces 3 frames, has 2": 1, bvh.TORN: 1}
+
+
+def test_a_bad_number_or_row_costs_itself(tmp_path):
+    """What hangs on a joint whose turn is no number is missing in that frame; a short row is a frame of nobody."""
+    text = BVH_TEXT.replace("-40.0 50.0 60.0", "-40.0 x 60.0").replace(" 51.0 61.25", " 61.25")
+    whole = readers.read(bvh_of(tmp_path, str))
+    motion = readers.read(bvh_of(tmp_path, lambda _: text))
+    np.testing.assert_array_equal(motion.confidence[:, 0], [[1, 1, 0], [0, 0, 0], [1, 1, 1]])
+    np.testing.assert_array_equal(motion.joints[motion.confidence > 0], whole.joints[motion.confidence > 0])
+    assert motion.notes == {LOST: 1, "joints that are no number (NaN), taken as missing": 1}
+
+
+def test_decimal_commas(tmp_path):
+    """Case 22: throughout, exponents and names with commas among them."""
+    text = BVH_TEXT.replace("left up leg", "leg 1,5").replace("-2.25", "-2.25E-1")
+    whole = readers.read(bvh_of(tmp_path, lambda _: text))
+    head, tail = text.replace(".", ",").split("MOTION")
+    motion = readers.read(bvh_of(tmp_path, lambda _: head.replace("\t", " ") + "MOTION" + tail))
+    np.testing.assert_array_equal(motion.joints, whole.joints)
+    assert motion.layout == whole.layout
+    assert motion.notes == {bvh.COMMAS: 1}
+    names_only = readers.read(bvh_of(tmp_path, lambda _: text))
+    assert not names_only.notes
 
 
 def test_more_positions_than_anybody_has(tmp_path):
@@ -276,7 +329,7 @@ def test_more_positions_than_anybody_has(tmp_path):
         f"HIERARCHY\nROOT a\n{{\nOFFSET 0 0 0\nCHANNELS 1 Xposition\n{ends}}}\nMOTION\nFrames: 100000\n"
         f"Frame Time: 0.1\n{'0 ' * 100000}\n"
     )
-    with pytest.raises(InputError, match=r"100000 frames of 1001 joints.*at most"):
+    with pytest.raises(InputError, match=r"100000 whole rows for 1001 joints.*at most"):
         readers.read(path)
 
 

@@ -10,6 +10,8 @@ from helpers.samples import SAMPLES
 
 from kineme import io as readers
 from kineme.io import nw_ucla
+from kineme.io._text import LOST
+from kineme.utils.errors import InputError
 
 FIGURES = {
     "a01_s01_e00_v01": (44, 1),
@@ -70,3 +72,37 @@ def test_a_file_without_label_under_another_name(tmp_path):
     motion = readers.read(other)
     assert (motion.label, motion.subject, motion.camera, dict(motion.extra)) == (None, None, None, {})
     assert readers.read(path).extra["performance"] == "a08_s02_e01"
+
+
+def test_a_bad_number_or_frame_costs_itself(tmp_path):
+    path = SAMPLES["nw_ucla"].write(tmp_path)
+    whole = readers.read(path)
+    content = json.loads(path.read_text())
+    frames = content["skeletons"]
+    frames[0][2][1] = None
+    path.write_text(json.dumps(content))
+    assert np.argwhere(readers.read(path).confidence == 0).tolist() == [[0, 0, 2]]
+    frames[0][3][0] = "x"
+    frames[0][4] = [1.0]
+    frames[0][5] = [0, 0, 0]
+    frames[1].pop()
+    path.write_text(json.dumps(content))
+    motion = readers.read(path)
+    expected = np.ones((4, 1, 20), bool)
+    expected[0, 0, 2:6] = expected[1] = False
+    np.testing.assert_array_equal(motion.confidence > 0, expected)
+    np.testing.assert_array_equal(motion.joints[expected], whole.joints[expected])
+    assert motion.notes[LOST] == 1
+    for frame in frames[1:3]:
+        frame.clear()
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match="2 of 4 frames are no table"):
+        readers.read(path)
+
+
+def test_a_recording_of_nobody(tmp_path):
+    path = SAMPLES["nw_ucla"].write(tmp_path)
+    content = json.loads(path.read_text()) | {"skeletons": [[[0, 0, 0]] * 20] * 3}
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r"v03\.json: nobody is seen in any of 3 frames"):
+        readers.read(path)

@@ -9,6 +9,7 @@ from helpers.samples import SAMPLES
 from kineme import io as readers
 from kineme.io import Options, pku_mmd
 from kineme.io._following import PUT_BACK
+from kineme.io._text import LOST
 from kineme.utils.errors import InputError
 
 FIGURES = {
@@ -163,7 +164,7 @@ def test_a_bad_row_costs_itself(tmp_path):
     expected[1, 0, 1] = expected[2, 0, 0] = expected[6] = False
     np.testing.assert_array_equal(motion.confidence > 0, expected)
     np.testing.assert_array_equal(motion.joints[expected], whole[expected])
-    assert motion.notes == {pku_mmd.LOST: 1, "joints that are no number (NaN), taken as missing": 2}
+    assert motion.notes == {LOST: 1, "joints that are no number (NaN), taken as missing": 2}
     unit.write_text("\n".join(" ".join(row[:75]) for row in rows))
     with pytest.raises(InputError, match=r"line 1: 75 values\. Expected 150"):
         readers.read(unit)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import signal
 import subprocess
@@ -75,3 +76,33 @@ def test_a_missing_array_is_named(tmp_path):
     np.savez(tmp_path / "a.npz", joints=np.zeros(3))
     with pytest.raises(InputError, match="'labels' is missing"):
         files.read_npz(tmp_path / "a.npz", ("joints", "labels"))
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("[" + "[]," * 400_000 + "[]]", "400002 lists and objects in 1200004 bytes, almost empty"),
+        ("[" * 100_000 + "]" * 100_000, "nested too deep"),
+        ('{"a":' * 50_000 + "1" + "}" * 50_000, "nested too deep"),
+        ('{"a": 1', "not readable as JSON"),
+        ("7" * 5000, "not readable as JSON"),
+    ],
+)
+def test_json_that_is_nothing_but_brackets(text, found, tmp_path):
+    (tmp_path / "bad.json").write_text(text)
+    with pytest.raises(InputError, match=found) as caught:
+        files.read_json(tmp_path / "bad.json")
+    assert "bad.json" in str(caught.value)
+    assert len(str(caught.value)) < 400
+
+
+def test_what_does_not_fit_into_memory_is_refused_before_it_is_read(tmp_path, monkeypatch):
+    (tmp_path / "a.json").write_text(json.dumps([[0.25, 0.5, 0.75]] * 60_000))
+    np.savez_compressed(tmp_path / "a.npz", joints=np.zeros((1 << 20, 4), np.float32), labels=np.zeros(3))
+    content, arrays = files.read_json(tmp_path / "a.json"), files.read_npz(tmp_path / "a.npz")
+    assert (len(content), arrays["joints"].shape) == (60_000, (1 << 20, 4))
+    monkeypatch.setattr(files, "free_memory", lambda: 24 << 20)
+    for read, name in ((files.read_json, "a.json"), (files.read_npz, "a.npz")):
+        with pytest.raises(InputError, match=rf"{name}: about 0\.0\d+ GB of memory.*a third of the free memory"):
+            read(tmp_path / name)
+    assert files.read_npz(tmp_path / "a.npz", ("labels",)).keys() == {"labels"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -91,13 +92,14 @@ def notes(plan: Plan, summaries: Sequence[Mapping[str, Any]]) -> list[str]:
     elif without:
         where = f"lie in no folder below {plan.src.name}" if table is None else f"have no row in {table.name}"
         said.append(f"{len(without)} clips {where}, the first is {without[0]}")
-    mended: dict[str, list[tuple[str, int]]] = {}
+    mended: dict[str, list[tuple[str, str, int]]] = {}
     for words, counts in (item for summary in summaries for item in summary["mended"].items()):
-        mended.setdefault(words, []).extend(counts.items())
+        alike = re.sub(r"\d+", "0", words)  # "announces 8 frames, has 9" in one file, other numbers in the next
+        mended.setdefault(alike, []).extend((words, *item) for item in counts.items())
     said += [
-        f"{words}: {sum(count for _, count in found)} "
-        + (f"({len(found)} files, the first is {found[0][0]})" if len(found) > 1 else f"(in {found[0][0]})")
-        for words, found in mended.items()
+        f"{found[0][0]}: {sum(count for *_, count in found)} "
+        + (f"({len(found)} files, the first is {found[0][1]})" if len(found) > 1 else f"(in {found[0][1]})")
+        for found in mended.values()
     ]
     named: dict[int, set[str]] = {}
     for line, path in (pair for summary in summaries for pair in summary["rows"]):

@@ -6,7 +6,6 @@ that are wanted go to Arrow's cast from text to float64, which rounds correctly,
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import stat
@@ -17,10 +16,12 @@ from typing import Any
 import numpy as np
 
 from ..utils.errors import InputError
+from ..utils.files import loads
 
 MAX_TEXT = 1 << 29  # bytes of one text file; positions in it are int32
 BLOCK = 1 << 15  # bytes cut into words at a time
 BLANK = 32  # this character and those below it separate words
+LOST = "rows with too few or too many numbers, taken as frames with nobody in them"  # a note
 NUMBER = re.compile(rb"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|inf|infinity)", re.IGNORECASE)
 INTEGER = re.compile(rb"-?\d{1,18}")
 
@@ -59,14 +60,9 @@ def document(path: str | os.PathLike, what: str) -> Any:
     """The content of a JSON file.
 
     Raises:
-        InputError: as :func:`load`, or not JSON.
+        InputError: as :func:`load` and :func:`kineme.utils.files.loads`.
     """
-    try:
-        return json.loads(load(path, what))
-    except InputError:
-        raise
-    except (ValueError, RecursionError) as error:  # ValueError: not UTF-8, not JSON, a number of 5000 digits
-        raise InputError(path, f"not readable as JSON ({error})", what) from None
+    return loads(path, load(path, what), what)
 
 
 def near(path: Path, *places: str) -> Path | None:
@@ -173,6 +169,13 @@ class Words:
             raise self.error(bad, f"{self.shown(bad)} is not a finite number of type {np.dtype(dtype)}")
         return found.reshape(which.shape)
 
+    def lines(self) -> tuple[np.ndarray, np.ndarray]:
+        """First word of each line that is not empty, the number of words last; and how many words each line has."""
+        ends = np.flatnonzero(np.frombuffer(self.data, np.uint8) == ord("\n"))
+        first = np.unique(np.searchsorted(self.edges[0::2], ends))
+        first = np.concatenate([[0], first[(first > 0) & (first < len(self))], [len(self)]])
+        return first, np.diff(first)
+
     def table(self, columns: int, row: str, dtype: type = np.float64) -> tuple[np.ndarray, np.ndarray]:
         """All words as numbers, one row on each line that is not empty.
 
@@ -185,10 +188,7 @@ class Words:
         Raises:
             InputError: half of the lines or more have another number of words (``row`` says what a line holds).
         """
-        ends = np.flatnonzero(np.frombuffer(self.data, np.uint8) == ord("\n"))
-        first = np.unique(np.searchsorted(self.edges[0::2], ends))
-        first = np.concatenate([[0], first[(first > 0) & (first < len(self))], [len(self)]])
-        widths = np.diff(first)
+        first, widths = self.lines()
         wrong = widths != columns
         if 2 * wrong.sum() >= len(widths):
             bad = int(np.argmax(wrong))

@@ -29,6 +29,10 @@ suffixes = own = (".bvh",)
 WHAT = "BVH (HIERARCHY with ROOT and JOINTs, then MOTION with Frames, Frame Time and numbers)"
 MAX_PLACES = 1 << 26  # frames x joints
 MOTION = re.compile(rb"\bMOTION\s+Frames\s*:\s*(\S+)\s+Frame\s+Time\s*:\s*(\S+)", re.IGNORECASE)
+MAX_VALUE = float(np.finfo(np.float32).max)
+COMMA = re.compile(rb"[+-]?\d*,\d+([eE][+-]?\d+)?")
+COMMAS = "files with decimal commas, read as decimal points"  # notes
+TORN = "broken last rows, left out"
 CHANNELS = {f"{axis}{kind}": (kind, i) for kind in ("position", "rotation") for i, axis in enumerate("xyz")}
 
 
@@ -55,46 +59,107 @@ def sniff(path: Path, head: bytes) -> bool:
 
 def read(path: Path, options: Options) -> Iterator[Motion]:
     """One motion ``[T, 1, V, 3]``, V = joints and end sites in file order."""
-    joints, values, frame_time = parse(path)
+    joints, values, frame_time, lost, notes = _parse(path)
     with np.errstate(all="ignore"):
         places = forward(joints, values)
     layout = skeleton.free([joint.name for joint in joints], [joint.parent for joint in joints])
-    yield Motion(_text.float32(path, places)[:, None], layout, fps=1 / frame_time, up="+y", source=path.name)
+    seen = np.repeat(~lost[:, None], len(joints), axis=1).astype(np.float32)
+    yield Motion(places[:, None], layout, seen[:, None], fps=1 / frame_time, up="+y", source=path.name, notes=notes)
 
 
 def parse(path: Path) -> tuple[list[Joint], np.ndarray, float]:
     """Joints and end sites, channel values float64 ``[T, channels]`` (degrees for rotations), seconds per frame.
 
+    A value that is no number is NaN, and so is whatever hangs on it; a row with too few or too many values is 0.
+
     Raises:
         InputError: not of this format; the message names the line.
     """
-    data = _text.load(path, WHAT)
+    return _parse(path)[:3]
+
+
+def _parse(path: Path) -> tuple[list[Joint], np.ndarray, float, np.ndarray, dict[str, int]]:
+    """What :func:`parse` gives, which rows are lost, and notes."""
+    data, notes = _points(path, _text.load(path, WHAT))
     motion = MOTION.search(data)
     if motion is None:
         raise InputError(path, "no section MOTION with Frames and Frame Time", WHAT, "The file may be cut short")
     joints = _hierarchy(path, _text.unpack(data[: motion.start()]))
     channels = sum(len(joint.channels) for joint in joints)
-    frames = int(motion[1]) if _text.INTEGER.fullmatch(motion[1]) else 0
+    announced = _text.unpack(motion[1][:20])
     frame_time = float(motion[2]) if _text.NUMBER.fullmatch(motion[2]) else 0.0
-    line = 1 + data.count(b"\n", 0, motion.start(1))
-    if not 0 < frames <= MAX_PLACES // len(joints):
-        raise InputError(
-            f"{path}, line {line}",
-            f"{_text.unpack(motion[1][:20])} frames of {len(joints)} joints",
-            f"at least 1 frame and at most {MAX_PLACES} positions",
-        )
-    line += data.count(b"\n", motion.start(1), motion.end())
+    line = 1 + data.count(b"\n", 0, motion.end())
     if not 1e-5 <= frame_time < np.inf:
         raise InputError(f"{path}, line {line}", f"frame time {_text.unpack(motion[2][:20])!r}", "seconds, above 0")
     words = _text.words(path, b"\n" * (line - 1) + data[motion.end() :])  # as many lines as before, for messages
-    if len(words) != frames * channels:
+    if not channels or not len(words):
+        raise InputError(f"{path}, line {line}", "no numbers after the frame time", f"rows of {channels} channels")
+    values, lost, torn = _rows(words, channels, announced)
+    if not 0 < len(values) <= MAX_PLACES // len(joints):
         raise InputError(
             f"{path}, line {line}",
-            f"{len(words)} numbers after the frame time",
-            f"{frames} frames of {channels} channels",
+            f"{len(values)} whole rows for {len(joints)} joints",
+            f"at least 1 row and at most {MAX_PLACES} positions",
             "The file may be cut short",
         )
-    return joints, words.floats().reshape(frames, channels), frame_time
+    if announced != str(len(values)):
+        notes[f"announces {announced} frames, has {len(values)}"] = 1
+    notes |= {TORN: int(torn), _text.LOST: int(lost.sum())}
+    if (np.abs(values) > MAX_VALUE).any():
+        frame, channel = np.argwhere(np.abs(values) > MAX_VALUE)[0]
+        of = np.repeat([joint.name for joint in joints], [len(joint.channels) for joint in joints])[channel]
+        where = f"frame {frame}, joint {of}"
+        raise InputError(path, f"{values[frame, channel]:g} at {where}", f"numbers of at most {MAX_VALUE:g}")
+    return joints, values, frame_time, lost, notes
+
+
+def _rows(words: _text.Words, channels: int, announced: str) -> tuple[np.ndarray, np.ndarray, bool]:
+    """Values ``[T, channels]``, which rows are lost, and whether a broken last row was left out.
+
+    Rows stand on lines of their own, as a rule; where they do not, the numbers just follow each other.
+    """
+    first, widths = words.lines()
+    count, rest = divmod(len(words), channels)
+    in_lines = 2 * (widths == channels).sum() > len(widths) - (widths[-1] < channels)
+    if not in_lines and (len(widths) == 1 or announced == str(count)):
+        return (
+            words.floats(slice(count * channels), finite=False).reshape(-1, channels),
+            np.zeros(count, bool),
+            rest > 0,
+        )
+    torn = len(widths) > 1 and 0 < widths[-1] < channels and widths[-2] == channels
+    end = int(first[-2]) if torn else len(words)
+    values, lost = replace(words, edges=words.edges[: 2 * end]).table(channels, "one for each channel")
+    return values, lost, torn
+
+
+def _points(path: Path, data: bytes) -> tuple[bytes, dict[str, int]]:
+    """The text with decimal points where all its numbers have decimal commas.
+
+    Raises:
+        InputError: commas in some numbers only, or as separators.
+    """
+    if not re.search(rb"\d,|,\d", data):
+        return data, {}
+    start = re.search(rb"\bMOTION\b", data, re.IGNORECASE)
+    parts = re.compile(rb"^[ \t]*OFFSET\b[^\n]*", re.IGNORECASE | re.MULTILINE)  # names may have commas in them
+    tail = start.start() if start else len(data)
+    numbers = b"\n".join([*parts.findall(data[:tail]), data[tail:]])
+    if b"," not in numbers:
+        return data, {}
+    odd = next((word for word in numbers.split() if b"," in word and not COMMA.fullmatch(word)), None)
+    if odd is None and b"." in numbers:
+        odd = next(word for word in numbers.split() if b"." in word)
+    if odd is not None:
+        line = 1 + data.count(b"\n", 0, data.index(odd))
+        raise InputError(
+            f"{path}, line {line}",
+            f"{_text.unpack(odd[:20])!r} in a file of numbers with commas",
+            "decimal commas in all numbers, or in none",
+            "Write decimal points and separate numbers by blanks",
+        )
+    mended = parts.sub(lambda match: match[0].replace(b",", b"."), data[:tail]) + data[tail:].replace(b",", b".")
+    return mended, {COMMAS: 1}
 
 
 def forward(joints: Sequence[Joint], values: np.ndarray) -> np.ndarray:

@@ -51,14 +51,7 @@ def read(path: Path, options: Options) -> Iterator[Motion]:
     label = data.get("label")
     if label is not None and not (type(label) is int and 1 <= label <= len(CLASSES)):
         raise InputError(path, f"label {str(label)[:40]}", f"1 to {len(CLASSES)}")
-    try:
-        with np.errstate(over="ignore"):
-            joints = np.array(data["skeletons"], np.float64)
-    except (ValueError, TypeError, OverflowError):
-        joints = np.zeros(0)
-    if joints.ndim != 3 or joints.shape[1:] != (20, 3) or not len(joints):
-        shape = f"of shape {list(joints.shape)}" if joints.size else "that are no table of numbers"
-        raise InputError(path, f"skeletons {shape}", "[frames, 20 joints, 3 coordinates], at least one frame")
+    joints, lost = _skeletons(path, data["skeletons"])
     known = NAME.fullmatch(str(data.get("file_name", ""))) or NAME.fullmatch(path.stem)
     number = {key: int(value) for key, value in known.groupdict().items()} if known else {}
     extra = (
@@ -67,8 +60,9 @@ def read(path: Path, options: Options) -> Iterator[Motion]:
         else {}
     )
     yield Motion(
-        _text.float32(path, joints)[:, None],
+        joints[:, None],
         layout.layout("kinect20"),
+        ((joints != 0).any(axis=2) & ~lost[:, None])[:, None].astype(np.float32),
         up="+y",
         unit="m",
         label=CLASSES[label - 1] if label else None,
@@ -76,7 +70,34 @@ def read(path: Path, options: Options) -> Iterator[Motion]:
         camera=number.get("camera"),
         source=path.name,
         extra=extra,
+        notes={_text.LOST: int(lost.sum())},
     )
+
+
+def _skeletons(path: Path, frames: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Joints float64 ``[T, 20, 3]``, NaN for what is no number, and which frames are lost."""
+    joints = _numbers(frames)
+    if joints is not None and joints.ndim == 3 and joints.shape[1:] == (20, 3) and len(joints):
+        return joints, np.zeros(len(joints), bool)
+    frames = frames if isinstance(frames, list) else []
+    joints, lost = np.zeros((len(frames), 20, 3)), np.ones(len(frames), bool)
+    for k, frame in enumerate(frames):  # one by one: some are at fault
+        if isinstance(frame, list) and len(frame) == 20:
+            points = [_numbers(point) for point in frame]
+            good = [point is not None and point.shape == (3,) for point in points]
+            joints[k] = [point if fits else (np.nan,) * 3 for point, fits in zip(points, good)]
+            lost[k] = not any(good)
+    if 2 * lost.sum() >= len(lost):
+        found = f"{lost.sum()} of {len(lost)} frames are no table of 20 x 3 numbers" if frames else "no frames"
+        raise InputError(path, f"skeletons: {found}", "[frames, 20 joints, 3 coordinates], at least one frame")
+    return joints, lost
+
+
+def _numbers(values: Any) -> np.ndarray | None:
+    try:
+        return np.array(values, np.float64)  # null becomes NaN
+    except (ValueError, TypeError, OverflowError):
+        return None
 
 
 def protocols(store: Any, rows: np.ndarray) -> Masks:

@@ -33,7 +33,6 @@ suffixes = (".txt",)
 datasets = ("pku_mmd",)  # its splits are lists of recordings, which say nothing of subjects: no protocols
 
 WHAT = "PKU-MMD skeleton text (150 numbers on each line)"
-LOST = "rows with too few or too many numbers, taken as frames with nobody in them"  # a note
 ROW = "2 bodies x 25 joints x 3 coordinates"
 NAME = re.compile(r"(?P<video>\d{4}|A\d+N\d+)-(?P<camera>[LMR])")  # part I, part II
 LABEL = re.compile(rb"\s*\d+(\.0*)?(\s*,\s*\d+(\.0*)?){2}\s*(,.*)?")
@@ -72,7 +71,7 @@ def read(path: Path, options: Options) -> Iterator[Motion | InputError]:
     joints, lost = _table(path)
     seen = (joints != 0).any(axis=3).astype(np.float32)
     joints, seen, columns, notes = settle(joints, seen, faithful=options.faithful)
-    notes |= {LOST: lost}
+    notes |= {_text.LOST: lost}
     known = NAME.fullmatch(path.stem)
     recording: dict[str, Any] = {"dataset": datasets[0]} if known else {}
     recording |= {"recording": path.stem}

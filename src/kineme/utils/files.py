@@ -16,7 +16,8 @@ import numpy as np
 
 from .errors import InputError
 
-MAX_BYTES = 64 << 30  # no single array from outside may claim more than this
+SHARE = 3  # arrays and JSON from outside may take one part in so many of the free memory
+EMPTY = 5  # bytes of JSON for each list or object in it, at least, in files of more than a megabyte
 
 
 @contextlib.contextmanager
@@ -67,11 +68,47 @@ def read_json(path: str | os.PathLike, what: str = "JSON") -> Any:
         InputError: the file is missing, not UTF-8, or not JSON.
     """
     try:
-        return json.loads(Path(path).read_bytes())
+        return loads(path, Path(path).read_bytes(), what)
     except FileNotFoundError:
         raise InputError(path, "no such file", what) from None
-    except (OSError, ValueError, RecursionError) as error:  # ValueError: not UTF-8, not JSON, a number of 5000 digits
+    except OSError as error:
         raise InputError(path, f"not readable as JSON ({error})", what) from None
+
+
+def loads(path: str | os.PathLike, data: bytes, what: str = "JSON") -> Any:
+    """The content of a JSON text, if there is memory for it.
+
+    Raises:
+        InputError: not UTF-8, not JSON, nested deeper than the interpreter reads, hardly anything but brackets, or more
+            than a third of the free memory once it is read.
+    """
+    lists, objects = data.count(b"["), data.count(b"{")
+    if len(data) > 1 << 20:
+        if EMPTY * (lists + objects) > len(data):
+            raise InputError(path, f"{lists + objects} lists and objects in {len(data)} bytes, almost empty", what)
+        size = 2 * len(data) + 64 * lists + 256 * objects + 32 * (data.count(b",") + lists + objects)
+        _fits(path, size)
+    try:
+        return json.loads(data)
+    except RecursionError:
+        raise InputError(path, "not readable as JSON (lists or objects nested too deep)", what) from None
+    except ValueError as error:  # not UTF-8, not JSON, a number of 5000 digits
+        raise InputError(path, f"not readable as JSON ({error})", what) from None
+
+
+def free_memory() -> int:
+    """Bytes that can be had without pushing anything out."""
+    try:
+        with open("/proc/meminfo", encoding="ascii") as lines:
+            return next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable")) * 1024
+    except (OSError, StopIteration):  # not Linux: all of it
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def _fits(path: str | os.PathLike, size: int) -> None:
+    if size > (most := free_memory() // SHARE):
+        found = f"about {size / 1e9:.3g} GB of memory once it is unpacked"
+        raise InputError(path, found, f"at most a third of the free memory, {most / 1e9:.3g} GB", "Cut it into parts")
 
 
 def read_npz(path: str | os.PathLike, keys: tuple[str, ...] | None = None) -> dict[str, np.ndarray]:
@@ -82,7 +119,8 @@ def read_npz(path: str | os.PathLike, keys: tuple[str, ...] | None = None) -> di
         keys: the arrays that are wanted; by default all.
 
     Raises:
-        InputError: not an ``.npz`` file, an array of Python objects, a size above ``MAX_BYTES``, a missing key.
+        InputError: not an ``.npz`` file, an array of Python objects, more than a third of the free memory, a missing
+            key.
     """
     try:
         with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as file:
@@ -90,9 +128,8 @@ def read_npz(path: str | os.PathLike, keys: tuple[str, ...] | None = None) -> di
             missing = [key for key in wanted if key not in file.files]
             if missing:
                 raise InputError(path, f"array {missing[0]!r} is missing", f"arrays {', '.join(wanted)}")
-            size = sum(info.file_size for info in file.zip.infolist())
-            if size > MAX_BYTES:
-                raise InputError(path, f"claims {size} bytes when unpacked", f"at most {MAX_BYTES}")
+            of = {info.filename.removesuffix(".npy"): info.file_size for info in file.zip.infolist()}
+            _fits(path, sum(of.get(key, 0) for key in wanted))
             return {key: file[key] for key in wanted}
     except InputError:
         raise

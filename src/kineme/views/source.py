@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,6 +14,7 @@ from torch.nn.functional import embedding_bag
 
 from ..data.store import row_numbers
 from ..motion.layout import Layout
+from ..utils import files
 from ..utils.buffers import BufferPool
 from ..utils.errors import InputError
 from .batch import Batch
@@ -239,8 +239,4 @@ def _free_memory(device: torch.device) -> int:
     """Bytes that can be had without pushing anything out."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    try:
-        with open("/proc/meminfo", encoding="ascii") as lines:
-            return next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable")) * 1024
-    except (OSError, StopIteration):  # not Linux: all of it
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return files.free_memory()
