@@ -24,6 +24,7 @@ ORDER = {
         "splits",
         "labels",
         "name_pattern",
+        "kinds",
         "shards",
         "plan",
         "report",

@@ -95,9 +95,10 @@ def test_columns_by_names_and_what_does_not_fit(recording, tmp_path):
     assert store.column("label").tolist() == ["pick_up", "wave", "wave", "walk", None]
     np.testing.assert_array_equal(store.numbers("subject"), [1, 1, 2, 2, np.nan])
     np.testing.assert_array_equal(store.numbers("repetition"), [2, 1, 1, 1, np.nan])
-    examples, unfit = report(store).notes[:2]
-    assert "S1_pick_up_2.bvh: subject 1, label pick_up, repetition 2" in examples
-    assert examples.count("\n") == 4
+    found = report(store)
+    assert len(found.examples) == 4
+    assert "  S1_pick_up_2.bvh: subject 1, label pick_up, repetition 2\n" in str(found)
+    (unfit,) = found.notes
     assert unfit == f"1 clips have a name that does not fit {pattern}: calibration.bvh"
     assert store.card["prepared"]["labels"] == pattern
 

@@ -13,10 +13,12 @@ from typing import Any
 
 from .. import __version__, io
 from ..motion import joint_map
+from ..motion.layout import Layout
 from ..utils import files, registry
 from ..utils.errors import InputError
 from . import labels as tables
 from . import store as stores
+from .kinds import option
 from .name_pattern import is_pattern
 from .shards import Options
 
@@ -37,6 +39,11 @@ class Plan:
     shards: list[list[str]]
     key: str
 
+    def folder(self, i: int) -> Path:
+        """Where a shard stands; its name tells what is in it."""
+        what = [self.shards[i], *([self.options.layout, self.options.only] if self.options.layout else [])]
+        return self.partial / f"shard-{i:06d}-{files.sha256(json.dumps(what).encode())[:8]}"
+
 
 def make(
     src: Path,
@@ -44,10 +51,16 @@ def make(
     format: str | None,
     normalise: str | None,
     labels: str | None,
-    layout: str | None,
+    layout: str | Layout | None,
     table: Mapping[str, Any] | str | os.PathLike | None,
     faithful: bool,
+    only: str | None,
 ) -> Plan:
+    """What :func:`kineme.data.prepare.prepare` has to do.
+
+    Raises:
+        InputError: a wrong argument, or no file.
+    """
     given = None if labels == "folder" or is_pattern(labels) else labels
     beside = [Path(given).absolute()] if given else []  # they may lie among the recordings
     if isinstance(table, (str, os.PathLike)):
@@ -55,13 +68,15 @@ def make(
         table = joint_map.read_table(Path(table))
     if not src.exists():
         raise InputError(src, "no such file or folder", "motion files")
+    if (src / "card.json").is_file() and (src / "frames.npy").is_file():
+        raise InputError(src, "a store, prepared already", "motion files", f"See kineme info {src}")
     partial = dest.with_name(f"{dest.name}.partial")
     found = io.search(src, format)
     ours = (dest, partial, *(path for path in beside if not _inside(src, path)))
     units = [path.relative_to(src).as_posix() for path in found.units if not _inside(path, *ours)]
     searched = src if src.is_dir() else src.parent
     units = units if src.is_dir() else [src.name]
-    options = Options(searched, format, normalise, labels, layout, table, faithful)
+    options = Options(searched, format, normalise, labels, option(layout), table, faithful, only)
     again = {
         path.relative_to(src).as_posix(): first.relative_to(src).as_posix()
         for path, first in found.again.items()

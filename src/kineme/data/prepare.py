@@ -25,18 +25,20 @@ except ImportError:  # Windows: two calls for one store at a time are not notice
 
 from ..motion import layout as skeleton
 from ..motion import normalise as norms
+from ..motion.layout import Layout
 from ..utils import files, registry
 from ..utils.errors import InputError
+from . import kinds, store_writer
 from . import labels as tables
-from . import store_writer
+from . import store as stores
 from .name_pattern import EXPECTED, is_pattern
 from .plan import Plan, make
-from .report import Report, notes, report, some
-from .shards import shard
+from .report import Report, counted, notes, report, some
+from .shards import EXAMPLES, shard
 from .store import Store
 from .store_writer import Writer, writing
 
-__all__ = ["Report", "prepare", "report"]
+__all__ = ["Report", "prepare", "prepare_each", "report"]
 
 OURS = re.compile(r"lock|plan\.json|store|shard-.*|\..*\.tmp")  # what may stand in a folder of work
 Progress = Callable[[int, int, str], None]
@@ -48,11 +50,12 @@ def prepare(
     format: str | None = None,
     normalise: str | None = None,
     labels: str | os.PathLike | None = None,
-    layout: str | None = None,
+    layout: str | Layout | None = None,
     table: Mapping[str, Any] | str | os.PathLike | None = None,
     jobs: int = 1,
     faithful: bool = False,
     progress: Progress | None = None,
+    only: str | None = None,
 ) -> Store:
     """Turn a folder of motion files (or one file) into a store.
 
@@ -75,51 +78,95 @@ def prepare(
             folder that its file lies in. Or a pattern such as ``S{subject}_{label}_{repetition}``
             (:mod:`kineme.data.name_pattern`), which says what the names of the files are made of; with ``/`` it takes
             in folders. Or the path of label files as they belong to a format (PKU-MMD).
-        layout: map every clip to this layout, by joint name; needed where files of several layouts come together.
+        layout: map every clip to this layout (a known one by its name), by joint name.
         table: joints that the names do not tell, target joint -> source joint or joints, or a TOML or JSON file of it.
         jobs: processes. In a script of your own more than one needs the guard ``if __name__ == "__main__":``.
         faithful: read as the released code of the publications does, quirks included.
         progress: called with files done, files in all, and a note.
+        only: ``2d``, ``3d``, a format, or a layout that files bring along: take clips of this kind and leave others.
 
     Returns:
         the store, open; :func:`report` says what came of it.
 
     Raises:
-        InputError: nothing readable, several layouts without ``layout``, a wrong argument, ``dest`` is something else,
-            no room on the disk (what was done is kept for the next call).
+        InputError: nothing readable, several kinds (:func:`prepare_each` takes these), a wrong argument, ``dest`` is
+            something else, no room on the disk (what was done is kept for the next call).
 
     Examples:
         >>> made = kineme.prepare(kineme.synth.write("raw", 6), "prepared")
         >>> len(made)
         6
     """
+    made = prepare_each(
+        src, dest, format, normalise, labels, layout, table, jobs, faithful, progress, only, several=False
+    )
+    return next(iter(made.values()))
+
+
+def prepare_each(
+    src: str | os.PathLike,
+    dest: str | os.PathLike,
+    format: str | None = None,
+    normalise: str | None = None,
+    labels: str | os.PathLike | None = None,
+    layout: str | Layout | None = None,
+    table: Mapping[str, Any] | str | os.PathLike | None = None,
+    jobs: int = 1,
+    faithful: bool = False,
+    progress: Progress | None = None,
+    only: str | None = None,
+    several: bool = True,
+) -> dict[str, Store]:
+    """Turn a folder of motion files of whatever kinds into a store for each kind.
+
+    2-D and 3-D motion never mix. Layouts of one dimension are mapped to a common one, if every joint of it can be made
+    from each and it keeps half of the joints; else each has a store.
+
+    Args:
+        src, format, normalise, labels, layout, table, jobs, faithful, progress, only: as for :func:`prepare`.
+        dest: the store's folder; where there are several kinds, the folder of their stores.
+        several: False: several kinds are an error.
+
+    Returns:
+        the stores by name: ``{"": store}`` for one kind, which stands in ``dest`` itself; else ``2d``, ``3d``, or with
+        the layout behind it (``3d-ntu25``), in folders of these names in ``dest``.
+
+    Raises:
+        InputError: as :func:`prepare`.
+    """
     labels = None if labels is None else os.fspath(labels)
-    plan = make(Path(src), Path(os.path.abspath(dest)), format, normalise, labels, layout, table, faithful)
+    plan = make(Path(src), Path(os.path.abspath(dest)), format, normalise, labels, layout, table, faithful, only)
     tick = progress or (lambda done, total, note: None)
     if plan.dest.exists() and (plan.dest.is_file() or any(plan.dest.iterdir())):
         done = _finished(plan)
         tick(len(plan.units), len(plan.units), "prepared already")
         return done
     with _claimed(plan):
-        summaries = _collect(plan, jobs, tick)
-        _join(plan, summaries)
+        shards = _collect(plan, jobs, tick, several)
+        found = kinds.group((plan.folder(i), summary) for i, summary in enumerate(shards))
+        whole = plan.partial / "store"
+        if len(found) == 1:
+            _join(plan, found[0], shards, whole)
+        else:
+            _join_each(plan, found, shards, jobs, whole)
         with writing(plan.dest):
-            os.replace(plan.partial / "store", plan.dest)
+            os.replace(whole, plan.dest)
         shutil.rmtree(plan.partial, ignore_errors=True)
-    return Store(plan.dest)
+    return _finished(plan)
 
 
-def _finished(plan: Plan) -> Store:
-    """The store that stands at ``dest`` already, if it is the one wanted."""
+def _finished(plan: Plan) -> dict[str, Store]:
+    """What stands at ``dest`` already, if it is what is wanted."""
     card = files.read_json(plan.dest / "card.json") if (plan.dest / "card.json").is_file() else {}
-    facts = card if isinstance(card, dict) and card.get("kind") == "store" else {}
+    facts = card if isinstance(card, dict) and card.get("kind") in ("store", stores.SEVERAL) else {}
     if (facts.get("prepared") or {}).get("key") != plan.key:
         what = "is a store of other files or options" if facts else "exists already"
         raise InputError(plan.dest, what, "a folder that does not exist yet", "Choose another name, or remove it first")
     if plan.partial.exists():  # killed between the last two steps
         with _claimed(plan):
             shutil.rmtree(plan.partial)
-    return Store(plan.dest)
+    names = facts["stores"] if facts["kind"] == stores.SEVERAL else [""]
+    return {name: Store(plan.dest / name) for name in names}
 
 
 @contextlib.contextmanager
@@ -153,74 +200,73 @@ def _claimed(plan: Plan) -> Iterator[None]:
         yield
 
 
-def _collect(plan: Plan, jobs: int, tick: Progress) -> list[dict[str, Any]]:
+def _collect(plan: Plan, jobs: int, tick: Progress, several: bool) -> list[dict[str, Any]]:
     """Make all shards; their summaries in order."""
     summaries: list[dict[str, Any]] = [{}] * len(plan.shards)
-    kinds: dict[str, dict[str, Any]] = {}  # layouts met so far
     done, skipped = len(plan.skipped), len(plan.skipped)
+    met: list[kinds.Kind] = []
     tick(done, len(plan.units), "")
     with contextlib.closing(_run(plan, jobs)) as results:
         for i in results:
-            summary = summaries[i] = json.loads((_folder(plan, i) / "summary.json").read_bytes())
-            for entry in summary["layouts"]:
-                kind = kinds.setdefault(json.dumps([entry["layout"], entry["coords"]]), {**entry, "clips": 0})
-                kind["clips"] += entry["clips"]
+            summary = summaries[i] = json.loads((plan.folder(i) / "summary.json").read_bytes())
             done += len(plan.shards[i])
             skipped += len(summary["skipped"])
             tick(done, len(plan.units), f"{skipped} skipped" if skipped else "")
-            if len(kinds) > 1:
+            met = kinds.group((plan.folder(k), summary) for k, summary in enumerate(summaries) if summary)
+            if len(met) > 1 and not several:
                 break
-    if len(kinds) == 1 and (plan.options.pattern is None or any(summary["matched"] for summary in summaries)):
-        return summaries
-    shutil.rmtree(plan.partial, ignore_errors=True)  # of no use to another call
-    if len(kinds) == 1:
-        names = [name for summary in summaries for name in summary["unlabelled"]]
-        raise InputError(
-            f"--labels {plan.options.labels!r}", f"none of {len(names)} names fits it: {some(names, 5)}", EXPECTED
+    if (fault := _fault(plan, met, summaries, several)) is not None:
+        shutil.rmtree(plan.partial, ignore_errors=True)  # of no use to another call
+        raise fault
+    return summaries
+
+
+def _fault(
+    plan: Plan, met: Sequence[kinds.Kind], summaries: Sequence[Mapping[str, Any]], several: bool
+) -> InputError | None:
+    """Why no store can be made of this, if it cannot."""
+    if len(met) > 1 and not several:
+        shown = [f"{kind} ({kind.clips} clips so far, the first in {kind.first})" for kind in met[:8]]
+        if len({kind.coords for kind in met}) > 1:
+            hint = "Choose with only='3d' or only='2d', or prepare_each makes a store of each"
+        else:
+            known = ", ".join(skeleton.layouts())
+            hint = f"Map all to one with --layout NAME ({known}), choose with only=, or prepare_each makes a store each"
+        return InputError(plan.src, f"clips of {len(met)} kinds: {'; '.join(shown)}", "one layout", hint)
+    if met and (plan.options.pattern is None or any(summary["matched"] for summary in summaries)):
+        return None
+    if met:
+        names = [name for summary in summaries for name, _ in summary["unlabelled"]]
+        said = f"none of {len(names)} names fits it: {some(names, 5)}"
+        return InputError(f"--labels {plan.options.labels!r}", said, EXPECTED)
+    others = sorted({name for summary in summaries for name in summary["others"]})
+    if others:
+        return InputError(
+            f"--only {plan.options.only}", f"nothing of that kind in {plan.src}", f"one of {some(others)}"
         )
-    if kinds:
-        raise _mixed(plan.src, list(kinds.values()))
     first = next(item for item in (*plan.skipped, *(item for summary in summaries for item in summary["skipped"])))
-    raise InputError(
+    return InputError(
         plan.src, f"none of {len(plan.units)} files could be read; the first is {first['file']}: {first['reason']}"
     )
-
-
-def _mixed(src: Path, kinds: Sequence[Mapping[str, Any]]) -> InputError:
-    shown = [
-        f"{kind['layout']['name']} of {len(kind['layout']['joints'])} joints, {kind['coords']}-D "
-        f"({kind['clips']} clips so far, the first in {kind['first']})"
-        for kind in kinds[:8]
-    ]
-    if len({kind["coords"] for kind in kinds}) > 1:
-        hint = "Prepare 2-D and 3-D motion apart"
-    else:
-        hint = f"Map all to one with --layout NAME ({', '.join(skeleton.layouts())}), or prepare the kinds apart"
-    return InputError(src, f"clips of {len(kinds)} kinds: {'; '.join(shown)}", "one layout", hint)
-
-
-def _folder(plan: Plan, i: int) -> Path:
-    """Where a shard stands; its name tells what is in it."""
-    return plan.partial / f"shard-{i:06d}-{files.sha256(json.dumps(plan.shards[i]).encode())[:8]}"
 
 
 def _run(plan: Plan, jobs: int) -> Generator[int, None, None]:
     """Numbers of the shards as they are there: those of an earlier call first."""
     todo = []
     for i in range(len(plan.shards)):
-        if _usable(_folder(plan, i)):
+        if _usable(plan.folder(i)):
             yield i
         else:
             todo.append(i)
     if min(jobs, len(todo)) <= 1:
         for i in todo:
-            shard(plan.shards[i], plan.options, _folder(plan, i))
+            shard(plan.shards[i], plan.options, plan.folder(i))
             yield i
         return
     workers, plugins = min(jobs, len(todo)), registry.plugins("io")
     pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _worker, (plugins,))
     try:
-        futures = {pool.submit(shard, plan.shards[i], plan.options, _folder(plan, i)): i for i in todo}
+        futures = {pool.submit(shard, plan.shards[i], plan.options, plan.folder(i)): i for i in todo}
         for future in as_completed(futures):
             future.result()
             yield futures[future]
@@ -239,7 +285,8 @@ def _run(plan: Plan, jobs: int) -> Generator[int, None, None]:
 def _usable(folder: Path) -> bool:
     """Whether a shard of an earlier call is whole; what is left of another is removed."""
     with contextlib.suppress(InputError, OSError, ValueError, KeyError):
-        if not json.loads((folder / "summary.json").read_bytes())["layouts"] or Store(folder / "store"):
+        layouts = json.loads((folder / "summary.json").read_bytes())["layouts"]
+        if all(Store(folder / kinds.store(k)) for k in range(len(layouts))):
             return True
     shutil.rmtree(folder, ignore_errors=True)
     return False
@@ -257,41 +304,79 @@ def _worker(plugins: Sequence[str]) -> None:
         threading.Thread(target=lambda: (wait([parent.sentinel]), os._exit(1)), daemon=True).start()
 
 
-def _join(plan: Plan, summaries: Sequence[Mapping[str, Any]]) -> None:
-    """All shards as one store, in ``partial``."""
-    entries = [entry for summary in summaries for entry in summary["layouts"]]
-    layout, coords = skeleton.from_dict(entries[0]["layout"]), entries[0]["coords"]
-    how = plan.options.normalise or norms.default(layout, coords)
-    persons = max(2 if how == "ntu" else 1, *(entry["persons"] for entry in entries))
-    table, splits = plan.options.label_table, []
+def _join_each(
+    plan: Plan, found: Sequence[kinds.Kind], shards: Sequence[Mapping[str, Any]], jobs: int, whole: Path
+) -> None:
+    """A folder of stores, one for each kind; layouts of one dimension become one where there is a common layout."""
+    joined: list[tuple[kinds.Kind, Sequence[Mapping[str, Any]]]] = []
+    for coords in sorted({kind.coords for kind in found}):
+        same = [kind for kind in found if kind.coords == coords]
+        target = kinds.common(same) if len(same) > 1 else None
+        if target is None:
+            joined += [(kind, shards) for kind in same]
+            continue
+        options = dataclasses.replace(plan.options, layout=kinds.option(target), only=plan.options.only or f"{coords}d")
+        again = dataclasses.replace(plan, options=options)
+        mapped = _collect(again, jobs, lambda done, total, note: None, True)
+        made = kinds.group((again.folder(i), summary) for i, summary in enumerate(mapped))
+        joined += [(kind, mapped) for kind in made if kind.coords == coords]
+    names = kinds.folders([kind for kind, _ in joined])
+    with writing(whole):
+        whole.mkdir()
+    for name, (kind, summaries) in zip(names, joined):
+        beside = [
+            f"{counted(other.clips, 'clip')} of another kind ({other}) in {other_name}"
+            for other_name, (other, _) in zip(names, joined)
+            if other_name != name
+        ]
+        _join(plan, kind, summaries, whole / name, beside)
+    card = {"kind": stores.SEVERAL, "stores": names, "prepared": {"key": plan.key, "source": plan.src.name}}
+    files.write_json(whole / "card.json", card)
+
+
+def _join(
+    plan: Plan,
+    kind: kinds.Kind,
+    summaries: Sequence[Mapping[str, Any]],
+    folder: Path,
+    beside: Sequence[str] = (),
+) -> None:
+    """The clips of a kind as one store; ``beside``: notes on other kinds."""
+    how = plan.options.normalise or norms.default(kind.layout, kind.coords)
+    table = plan.options.label_table
+    splits: list[Any] = []
     for summary in summaries:
-        splits += [part for part in summary["splits"] if part not in splits]
+        used = sorted({summary["carried"][path] for path in kind.sources & summary["carried"].keys()})
+        splits += [part for part in (summary["splits"][k] for k in used) if part not in splits]
     maps = {name: made for summary in summaries for name, made in summary["maps"].items()}
     asked = {name: value for name, value in dataclasses.asdict(plan.options).items() if name != "root"}
     if not is_pattern(plan.options.labels):
         asked["labels"] = plan.options.labels and Path(plan.options.labels).name
+    examples = [
+        [name, said] for summary in summaries for name, file, said in summary["examples"] if file in kind.sources
+    ]
     card = {
         "prepared": {"key": plan.key, "source": plan.src.name, **asked},
-        "map": list(maps.values()),
-        "notes": notes(plan, summaries),
+        "map": [made for made in maps.values() if made["coords"] == kind.coords],
+        "notes": [*beside, *notes(plan, kind, summaries)],
+        **({"examples": examples[:EXAMPLES]} if examples else {}),
     }
     with Writer(
-        plan.partial / "store",
-        layout,
-        persons,
-        coords,
-        normalise=norms.describe(how, layout, coords),
+        folder,
+        kind.layout,
+        max(2 if how == "ntu" else 1, kind.persons),
+        kind.coords,
+        normalise=norms.describe(how, kind.layout, kind.coords),
         splits=store_writer.merge_splits(splits),
         card=card,
     ) as writer:
-        for i, summary in enumerate(summaries):
-            if summary["layouts"]:
-                writer.extend(Store(_folder(plan, i) / "store"))
+        for part in kind.parts:
+            writer.extend(Store(part))
         for item in (*plan.skipped, *(item for summary in summaries for item in summary["skipped"])):
             writer.skip(item["file"], item["reason"])
         if table is not None:
-            used = {line for summary in summaries for line, _ in summary["rows"]}
+            met = {line for summary in summaries for line, _ in summary["rows"]}
             for row in sorted((row for rows in tables.read(table).values() for row in rows), key=lambda row: row.line):
-                if row.line not in used:
+                if row.line not in met:
                     reason = row.fault or tables.unknown(row, plan.units)
                     writer.skip(f"{table.name}, line {row.line}", reason)

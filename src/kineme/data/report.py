@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..motion import normalise as norms
+from . import splits
+from .kinds import Kind
 from .plan import Plan
-from .shards import EXAMPLES
 from .store import Store
+
+SHOWN, WIDTH = 5, 100  # how many files of those skipped are named, and how much of the reason is said in one line
 
 
 @dataclass(frozen=True)
@@ -20,33 +24,80 @@ class Report:
 
     Attributes:
         clips, frames: how many the store holds.
+        content: layout, axes and normalisation in words.
         skipped: (file, reason) of everything that was left out.
         maps: for every layout that was mapped: ``source`` and ``target``; ``missing``, ``virtual``, ``unused`` joints.
         notes: what else should be known.
+        pattern, examples: what the labels were made by, if by a pattern; (clip, what its name says) of some.
+        labels: label -> clips that have it.
+        splits: named split -> clips for training, and for testing.
     """
 
     clips: int
     frames: int
+    content: str = ""
     skipped: tuple[tuple[str, str], ...] = ()
     maps: tuple[Mapping[str, Any], ...] = ()
     notes: tuple[str, ...] = ()
+    pattern: str = ""
+    examples: tuple[tuple[str, str], ...] = ()
+    labels: Mapping[str, int] = field(default_factory=dict)
+    splits: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        lines = [f"{self.clips} clips, {self.frames} frames"]
+        """What was read; what was skipped; what should be known; labels and splits."""
+        lines = [f"{counted(self.clips, 'clip')}, {counted(self.frames, 'frame')}: {self.content}"]
+        shown = [f"{file} ({_short(reason)})" for file, reason in self.skipped]
+        lines.append(f"{len(shown)} skipped (skipped.jsonl): {some(shown, SHOWN)}" if shown else "0 skipped")
+        lines += [f"note: {note}" for note in (*self.notes, *map(_mapped, self.maps))]
+        if self.examples:
+            lines.append(f"columns by the names of files, {self.pattern}, for example")
+            lines += [f"  {name}: {values}" for name, values in self.examples]
+        parts = [f"{name} {train} + {test}" for name, (train, test) in self.splits.items()]
+        lines.append(f"{self._labels()}; splits (training + test clips): {some(parts) or 'none, for want of clips'}")
+        return "\n".join(lines)
+
+    def _labels(self) -> str:
+        if not self.labels:
+            return "no labels"
+        found = [f"{label} {count}" for label, count in self.labels.items()]
+        without = self.clips - sum(self.labels.values())
+        return f"{counted(len(found), 'label')}: {some(found)}" + (f", {without} clips without" if without else "")
+
+    def joints(self) -> str:
+        """How the joints of every layout that was mapped became those of the store."""
+        lines = []
         for made in self.maps:
             lines.append(f"joints of {made['source']} mapped to {made['target']}")
-            lines += [f"  {word}: {some(made[word])}" for word in ("missing", "unused") if made[word]]
+            lines += [f"  {word}: {', '.join(made[word])}" for word in ("missing", "unused") if made[word]]
             lines += [f"  {joint} = {recipe}" for joint, recipe in made["virtual"].items()]
-        lines += self.notes
-        if self.skipped:
-            lines.append(f"{len(self.skipped)} skipped (all in skipped.jsonl):")
-            lines += [f"  {file}: {reason}" for file, reason in self.skipped[:10]]
-        return "\n".join(lines)
+        return "\n".join(lines) or "joints as the files have them: nothing was mapped"
 
 
 def some(names: Sequence[str], most: int = 12) -> str:
     """A list of names, cut where it grows long (``card.json`` has them all)."""
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def counted(count: int, noun: str) -> str:
+    """A number of things in words, ``1 clip``."""
+    return f"{count} {noun}" + "s" * (count != 1)
+
+
+def _short(reason: str) -> str:
+    first = " ".join(reason.split())
+    return first if len(first) <= WIDTH else f"{first[: WIDTH - 4].rstrip()} ..."
+
+
+def _mapped(made: Mapping[str, Any]) -> str:
+    """A map of joints in one line; a bad one in words that cannot be overlooked."""
+    count = made.get("joints", 0)
+    there = count - len(made["missing"])
+    said = f"joints of {made['source']} mapped to {made['target']}"
+    if count and 2 * there < count:
+        return f"{said}, which leaves less than half: {there} of {count} joints have a source; name others with --map"
+    missing, unused = (f", {len(made[word])} {word}" if made[word] else "" for word in ("missing", "unused"))
+    return f"{said}{missing}{unused} (all with kineme info --joints)"
 
 
 def report(store: Store) -> Report:
@@ -59,34 +110,64 @@ def report(store: Store) -> Report:
     names = ("skipped.jsonl", "set_aside.jsonl")  # the second is what Kineme 0.1.0 wrote
     found = next((store.path / name for name in names if (store.path / name).exists()), None)
     lines = map(json.loads, found.read_bytes().splitlines() if found else [])
-    notes = list(store.card.get("notes", ()))
-    if norms.NOTE in store.clips.column_names:
-        partly = len(store) - store.clips[norms.NOTE].null_count
-        notes.append(f"{partly} clips could not be normalised in every respect (column {norms.NOTE})")
+    card = store.card
+    content = [
+        f"layout {store.layout.name} ({counted(len(store.layout), 'joint')})",
+        f"{store.coords}-D, unit {card.get('unit')}, up {card.get('up')}",
+        f"up to {counted(store.persons, 'person')}",
+        f"normalised: {card['normalise'].get('how')}",
+    ]
+    counts = Counter(label for label in store.column("label").tolist() if label is not None)
+    parts = {name: splits.split(store, name) for name in splits.names(store)}
     return Report(
         len(store),
         len(store.frames),
+        ", ".join(content),
         tuple((line["file"], line["reason"]) for line in lines),
-        tuple(store.card.get("map", ())),
-        tuple(notes),
+        tuple(card.get("map", ())),
+        (*card.get("notes", ()), *_seen(store)),
+        str((card.get("prepared") or {}).get("labels") or ""),
+        tuple((name, values) for name, values in card.get("examples", ())),
+        dict(sorted(counts.items())),
+        {name: (len(part.train), len(part.test)) for name, part in parts.items()},
     )
 
 
-def notes(plan: Plan, summaries: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What the user should know beside what was skipped."""
+def _seen(store: Store) -> list[str]:
+    """What a look at the clips tells."""
+    said = []
+    if norms.NOTE in store.clips.column_names:
+        found = Counter(note for note in store.column(norms.NOTE).tolist() if note is not None)
+        (often, count), *_ = found.most_common(1)
+        most = "" if count == found.total() else f" of {count}"
+        said.append(
+            f"{counted(found.total(), 'clip')} could not be normalised in every respect (column {norms.NOTE}), "
+            f"most often{most}: {often}"
+        )
+    if len(store) == 1:
+        said.append("a single clip: nothing can be learned from it, an encoder learns from differences between clips")
+    elif store.lengths.max() == 1:
+        said.append("every clip is a single frame: there is no movement to learn from, only poses")
+    return said
+
+
+def notes(plan: Plan, kind: Kind, summaries: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What the user should know of a kind's clips beside what was skipped."""
     said = []
     if plan.again:
         shown = [f"{path} ({first})" for path, first in plan.again.items()]
         said.append(f"{len(plan.again)} links to what is read elsewhere are left out: {some(shown, 5)}")
-    kinds = [kind for summary in summaries for kind in summary["kinds"]]
-    for words, values in (("up axes", {up for up, _ in kinds}), ("units", {unit for _, unit in kinds})):
+    others = Counter[str]()
+    for summary in summaries:
+        others.update(summary["others"])
+    if others and plan.options.only:
+        shown = [f"{count} {name}" for name, count in others.most_common()]
+        said.append(f"left out by --only {plan.options.only}: {some(shown)}")
+    for words, values in zip(("up axes", "units"), map(set, zip(*kind.axes))):
         if len(values) > 1:
             said.append(f"clips of several {words} ({', '.join(sorted(map(str, values)))}): the card says unknown")
     pattern, table = plan.options.pattern, plan.options.label_table
-    if pattern is not None:
-        examples = [example for summary in summaries for example in summary["examples"]][:EXAMPLES]
-        said.append("\n  ".join([f"columns by the names of files, {pattern.text}, for example", *examples]))
-    without = [name for summary in summaries for name in summary["unlabelled"]]
+    without = [name for summary in summaries for name, file in summary["unlabelled"] if file in kind.sources]
     if without and pattern is not None:
         said.append(f"{len(without)} clips have a name that does not fit {pattern.text}: {some(without)}")
     elif without:
@@ -95,14 +176,15 @@ def notes(plan: Plan, summaries: Sequence[Mapping[str, Any]]) -> list[str]:
     mended: dict[str, list[tuple[str, str, int]]] = {}
     for words, counts in (item for summary in summaries for item in summary["mended"].items()):
         alike = re.sub(r"\d+", "0", words)  # "announces 8 frames, has 9" in one file, other numbers in the next
-        mended.setdefault(alike, []).extend((words, *item) for item in counts.items())
+        mended.setdefault(alike, []).extend((words, *item) for item in counts.items() if item[0] in kind.sources)
     said += [
         f"{found[0][0]}: {sum(count for *_, count in found)} "
         + (f"({len(found)} files, the first is {found[0][1]})" if len(found) > 1 else f"(in {found[0][1]})")
         for found in mended.values()
+        if found
     ]
     named: dict[int, set[str]] = {}
-    for line, path in (pair for summary in summaries for pair in summary["rows"]):
+    for line, path in (pair for summary in summaries for pair in summary["rows"] if pair[1] in kind.sources):
         named.setdefault(line, set()).add(path)
     said += [
         f"line {line} of the labels names {len(paths)} recordings: {', '.join(sorted(paths)[:5])}"

@@ -25,13 +25,14 @@ from ..motion.layout import Layout
 from ..motion.motion import Motion
 from ..utils import files, registry
 from ..utils.errors import InputError
+from . import kinds, name_pattern
 from . import labels as tables
-from . import name_pattern
 from .name_pattern import NamePattern
 from .store_writer import Writer, writing
 
 ROOT = "."  # the path of the prepared folder itself, where it is a unit
 EXAMPLES = 5  # of names that a pattern explains
+MAX_KINDS = 64  # stores that a shard may have open at a time
 METRES = {"mm": 1e-3, "cm": 1e-2, "in": 0.0254}
 
 
@@ -41,6 +42,8 @@ class Options:
 
     Attributes:
         root: folder to which the paths of files are relative.
+        layout: name of a known layout, or what describes another (:meth:`Layout.as_dict`).
+        only: ``2d``, ``3d``, a format or a layout: other clips are left out.
         labels: a path, the word ``folder``, or a pattern (:mod:`kineme.data.name_pattern`).
         table: target joint -> source joint or joints.
 
@@ -52,9 +55,10 @@ class Options:
     format: str | None = None
     normalise: str | None = None
     labels: str | None = None
-    layout: str | None = None
+    layout: str | Mapping[str, Any] | None = None
     table: Mapping[str, Any] | None = None
     faithful: bool = False
+    only: str | None = None
 
     def __post_init__(self) -> None:
         formats = registry.names("io")
@@ -72,9 +76,9 @@ class Options:
                 f"one of {', '.join(norms.MODES)}",
                 registry.did_you_mean(self.normalise, norms.MODES),
             )
-        if self.layout is not None:
-            skeleton.layout(self.layout)
-        elif self.table is not None:
+        if self.only is not None:
+            kinds.check(self.only)
+        if self.target is None and self.table is not None:
             raise InputError("--map", "a map of joints without a layout to map to", "--layout NAME")
         if self.labels not in (None, "folder") and self.pattern is None and not Path(str(self.labels)).exists():
             raise InputError(
@@ -85,6 +89,13 @@ class Options:
             )
         if self.label_table is not None:
             tables.read(self.label_table)
+
+    @functools.cached_property
+    def target(self) -> Layout | None:
+        """The layout to which all clips are mapped."""
+        if self.layout is None or isinstance(self.layout, str):
+            return None if self.layout is None else skeleton.layout(self.layout)
+        return skeleton.from_dict(self.layout)
 
     @property
     def pattern(self) -> NamePattern | None:
@@ -121,7 +132,7 @@ def shard(paths: Sequence[str], options: Options, folder: str | os.PathLike) -> 
     Args:
         paths: files, relative to ``options.root``.
         options: how to read them.
-        folder: where to write; it appears whole (``summary.json``, and ``store`` if there is any clip) or not at all.
+        folder: where to write; it appears whole (``summary.json``, and a store for each kind) or not at all.
 
     Returns:
         ``folder``.
@@ -132,7 +143,7 @@ def shard(paths: Sequence[str], options: Options, folder: str | os.PathLike) -> 
     notes = _Notes()
     with writing(folder), files.atomic_folder(folder) as partial:
         clips = ((options.named(path), clip) for path in paths for clip in _clips(path, options, notes))
-        layouts = _write(clips, partial / "store")
+        layouts = _write(clips, partial)
         summary = {"layouts": layouts, **dataclasses.asdict(notes)}
         (partial / "summary.json").write_text(json.dumps(summary), encoding="ascii")
     return Path(folder)
@@ -145,11 +156,12 @@ class _Notes:
     skipped: list[dict[str, str]] = field(default_factory=list)
     maps: dict[str, dict[str, Any]] = field(default_factory=dict)  # by the layout that was mapped
     splits: list[list[Any]] = field(default_factory=list)  # [data sets, carried splits], distinct
+    carried: dict[str, int] = field(default_factory=dict)  # which of these a file has
     rows: list[list[Any]] = field(default_factory=list)  # [line of the label table, file that it names]
-    unlabelled: list[str] = field(default_factory=list)  # clips that the label table, folder or pattern leaves out
-    examples: list[str] = field(default_factory=list)  # what the pattern says of the first clips
+    unlabelled: list[list[str]] = field(default_factory=list)  # [clip, file] that table, folder or pattern leave out
+    examples: list[list[str]] = field(default_factory=list)  # [clip, file, what the pattern says of it]
     matched: int = 0  # clips that fit the pattern
-    kinds: list[list[Any]] = field(default_factory=list)  # [up, unit], distinct
+    others: dict[str, int] = field(default_factory=dict)  # clips (files) of kinds (formats) that were not asked for
     mended: dict[str, dict[str, int]] = field(default_factory=dict)  # what the motions of each file tell, how often
 
     def skip(self, file: str, reason: str) -> None:
@@ -161,11 +173,12 @@ class _Notes:
             files = self.mended.setdefault(words, {})
             files[file] = files.get(file, 0) + count
 
-    def match(self, clip: Motion, values: Mapping[str, Any]) -> None:
+    def match(self, clip: Motion, file: str, values: Mapping[str, Any]) -> None:
         """What a pattern made of a clip's name."""
         self.matched += 1
         if len(self.examples) < EXAMPLES:
-            self.examples.append(f"{clip.source}: {', '.join(f'{name} {value}' for name, value in values.items())}")
+            said = ", ".join(f"{name} {value}" for name, value in values.items())
+            self.examples.append([clip.source, file, said])
 
 
 def _clips(path: str, options: Options, notes: _Notes) -> Iterator[Motion]:
@@ -191,6 +204,9 @@ def _read(path: str, options: Options, notes: _Notes) -> Iterator[Motion]:
     file = options.root / path
     folder = path[: path.rfind("/") + 1]
     format = options.format or io.detect(file)
+    if options.only in io.readers() and options.only != format:
+        notes.others[format] = notes.others.get(format, 0) + 1
+        return
     datasets: set[str] = set()
     empty = True
     for motion in io.read_each(file, format, options.reader):
@@ -203,6 +219,10 @@ def _read(path: str, options: Options, notes: _Notes) -> Iterator[Motion]:
                 for row in tables.of(options.label_rows or {}, source, options.named(path))
             ]
             continue
+        if options.only is not None and not kinds.fits(options.only, format, motion.layout, motion.coords):
+            kind = f"{motion.coords}d-{kinds.called(motion.layout)}"
+            notes.others[kind] = notes.others.get(kind, 0) + 1
+            continue
         notes.mend(options.named(path), motion.notes)
         if motion.extra.get("dataset") is not None:
             datasets.add(str(motion.extra["dataset"]))
@@ -212,6 +232,7 @@ def _read(path: str, options: Options, notes: _Notes) -> Iterator[Motion]:
     carried = [sorted(datasets), io.carried_splits(file, format)]
     if carried not in notes.splits:
         notes.splits.append(carried)
+    notes.carried[options.named(path)] = notes.splits.index(carried)
 
 
 def _label(recordings: Iterable[Motion], path: str, options: Options, notes: _Notes) -> Iterator[Motion]:
@@ -228,7 +249,7 @@ def _label(recordings: Iterable[Motion], path: str, options: Options, notes: _No
         rows = tables.of(table, motion.source, options.named(path)) if table is not None else []
         if not rows:
             if table is not None or options.labels == "folder":
-                notes.unlabelled.append(motion.source)
+                notes.unlabelled.append([motion.source, options.named(path)])
             yield motion
         for clip, row, reason in tables.cut(motion, rows):
             notes.rows.append([row.line, options.named(path)])
@@ -245,9 +266,9 @@ def _by_name(motion: Motion, path: str, options: Options, notes: _Notes) -> Moti
     names = name_pattern.names(motion.source, options.named(path), recording, place.is_dir())
     values = options.pattern.match(names) if options.pattern else None
     if values is None:
-        notes.unlabelled.append(motion.source)
+        notes.unlabelled.append([motion.source, options.named(path)])
         return motion
-    notes.match(motion, values)
+    notes.match(motion, options.named(path), values)
     return tables.described(motion, values, motion.source)
 
 
@@ -293,7 +314,8 @@ def _each(change: Change, clips: Iterable[Motion], options: Options, notes: _Not
 
 def _mapped(clip: Motion, options: Options, notes: _Notes) -> Motion:
     """The clip in the layout that was asked for."""
-    if options.layout is None or clip.layout == (target := skeleton.layout(options.layout)):
+    target = options.target
+    if target is None or clip.layout == target:
         return clip
     made = _map(clip.layout, target, json.dumps(options.table))
     if len(made.missing) == len(target):
@@ -302,18 +324,23 @@ def _mapped(clip: Motion, options: Options, notes: _Notes) -> Motion:
             f"none of its joints ({', '.join(clip.layout.joints)[:300]}) is one of layout {target.name}",
             hint="Name them in a map file (--map)",
         )
-    name = clip.layout.name if clip.layout.name != "free" else f"free ({len(clip.layout)} joints)"
     notes.maps.setdefault(
-        json.dumps(clip.layout.joints),
+        json.dumps([clip.layout.joints, clip.coords]),
         {
-            "source": name,
-            "target": target.name,
+            "source": _words(clip.layout),
+            "target": _words(target),
+            "joints": len(target),
+            "coords": clip.coords,
             "missing": list(made.missing),
             "virtual": dict(made.virtual),
             "unused": list(made.unused),
         },
     )
     return clip.to_layout(made)
+
+
+def _words(layout: Layout) -> str:
+    return layout.name if layout.name != "free" else f"free ({len(layout)} joints)"
 
 
 def _peopled(clip: Motion, options: Options, notes: _Notes) -> Motion:
@@ -327,29 +354,33 @@ def _normalised(clip: Motion, options: Options, notes: _Notes) -> Motion:
     """The clip in metres where its unit is a length, normalised."""
     if clip.unit in METRES:
         clip = clip.with_(joints=clip.joints * METRES[clip.unit], unit="m")
-    clip = norms.apply(clip, options.normalise or norms.default(clip.layout, clip.coords))
-    if [clip.up, clip.unit] not in notes.kinds:
-        notes.kinds.append([clip.up, clip.unit])
-    return clip
+    return norms.apply(clip, options.normalise or norms.default(clip.layout, clip.coords))
 
 
 def _write(clips: Iterable[tuple[str, Motion]], folder: Path) -> list[dict[str, Any]]:
-    """Store the clips (with their files) of the first layout that comes; facts on each layout.
+    """Store the clips (with their files), each kind in a store of its own; facts on each, in the order of the stores.
 
-    Several layouts are an error of the whole folder, which ``prepare`` reports: clips of further ones are counted only.
+    Raises:
+        InputError: more kinds than stores can be open.
     """
-    layouts: dict[tuple[Layout, int], dict[str, Any]] = {}
+    found: dict[tuple[Layout, int], tuple[Writer, dict[str, Any]]] = {}
     with contextlib.ExitStack() as stack:
         for path, clip in clips:
-            if not layouts:
-                writer = stack.enter_context(Writer(folder, clip.layout, coords=clip.coords))
-            new = {"layout": clip.layout.as_dict(), "coords": clip.coords, "first": path, "persons": 0, "clips": 0}
-            facts = layouts.setdefault((clip.layout, clip.coords), new)
+            kind = (clip.layout, clip.coords)
+            if kind not in found:
+                if len(found) == MAX_KINDS:
+                    raise InputError(path, f"a layout after {MAX_KINDS} others", hint="Map all to one with --layout")
+                place = folder / kinds.store(len(found))
+                new = {"layout": clip.layout.as_dict(), "coords": clip.coords, "first": path, "persons": 0, "clips": 0}
+                writer = stack.enter_context(Writer(place, clip.layout, coords=clip.coords))
+                found[kind] = writer, {**new, "sources": [], "axes": []}
+            writer, facts = found[kind]
             facts["clips"] += 1
             facts["persons"] = max(facts["persons"], clip.persons)
-            if len(layouts) == 1:
-                writer.add(clip, path)
-    return list(layouts.values())
+            facts["sources"] += [path] if facts["sources"][-1:] != [path] else []
+            facts["axes"] += [[clip.up, clip.unit]] if [clip.up, clip.unit] not in facts["axes"] else []
+            writer.add(clip, path)
+    return [facts for _, facts in found.values()]
 
 
 @functools.lru_cache(maxsize=256)

@@ -84,6 +84,16 @@ def names(store: Store) -> list[str]:
     return found + ["random"] * (len(store) > 1)
 
 
+def advised(store: Store) -> str | None:
+    """The split to learn from and score on where none is asked for: other people, another camera, else at random.
+
+    None where no split leaves two clips to learn from and one to test.
+    """
+    found = names(store)
+    order = [name for name in ("xsub", "xview", "xset") if name in found]
+    return next((name for name in (*order, *found) if len(split(store, name).train) > 1), None)
+
+
 def fraction(rows: np.ndarray, labels: np.ndarray, fraction: float, seed: int, stratified: bool = False) -> np.ndarray:
     """Some of the labelled rows, as if only these labels were known.
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 FORMAT = 1
+SEVERAL = "stores"  # the kind of the card of a folder of stores
 FROM_EXTRA = ("setup", "repetition", "performance", "start", "end")  # known columns that a Motion carries in `extra`
 
 
@@ -296,6 +297,9 @@ def _number(value: Any) -> float:
 
 def _read_card(path: Path) -> dict[str, Any]:
     card = files.read_json(path, "the card of a store")
+    if isinstance(card, dict) and card.get("kind") == SEVERAL:
+        names = [str(path.parent / str(name)) for name in card.get("stores") or ()]
+        raise InputError(path.parent, f"a folder of {len(names)} stores", f"one of {', '.join(names)}")
     if not isinstance(card, dict) or card.get("kind") != "store":
         raise InputError(path, "not the card of a store", 'an object with "kind": "store"')
     if card.get("format") != FORMAT:

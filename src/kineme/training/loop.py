@@ -111,7 +111,9 @@ def pretrain(
         runs.claim(run, resume, here)
         data = _joined(opened, run, layout, here)
         rows = _rows(data, split)
-        items = int(data.lengths[rows].sum()) if registry.entry("methods", method).unit == "frame" else len(rows)
+        unit = registry.entry("methods", method).unit
+        items = int(data.lengths[rows].sum()) if unit == "frame" else len(rows)
+        _check_enough(data, rows, split, unit, items)
         chosen = recipes.load(method, items, recipe=recipe, settings=changes, gpu=device != "cpu")
         card = runs.card(chosen, data, opened, split, len(rows), seed, device)
         if init_from is not None:
@@ -355,6 +357,20 @@ def _joined(opened: Sequence[Store], run: Path, layout: str | None, here: Proces
     if here.size > 1:
         torch.distributed.barrier()
     return stores.open(path)
+
+
+def _check_enough(data: Store, rows: Tensor, split: str | None, unit: str, items: int) -> None:
+    """Refuse what nothing can be learned from, and warn of what hardly can."""
+    if items < 2:
+        where = f"{data.path}, split {split}" if split else str(data.path)
+        raise InputError(
+            where,
+            f"{items} {unit} to learn from",
+            f"two {unit}s or more: an encoder learns from their differences",
+            "Prepare more recordings" + (", or take another split" if split else ""),
+        )
+    if unit == "clip" and data.lengths[rows].max() == 1 and distributed.current().rank == 0:
+        warnings.warn("every clip to learn from is a single frame: there is no movement, only poses", stacklevel=3)
 
 
 def _rows(data: Store, split: str | None) -> Tensor:

@@ -58,22 +58,41 @@ def print_table(table: Any) -> None:
 
 
 def print_store(data: Store) -> None:
-    """Say what a store holds."""
+    """Say what a store holds beside what its report tells."""
+    print(f"hash {data.hash[:12]}")
+    print(f"columns: {', '.join(data.clips.column_names)}")
+
+
+def add_preparation(parser: argparse.ArgumentParser) -> None:
+    """What is said about motion files wherever they are prepared; :func:`preparation` reads it."""
+    parser.add_argument("--data", metavar="FILES", help="the motion files, a folder or a file")
+    parser.add_argument("--format", help="take every file as this format (see `kineme methods`)")
+    parser.add_argument(
+        "--labels",
+        metavar="FILE.csv|folder|PATTERN",
+        help="labels from a table; `folder`: each file's folder is its label; a pattern of the files' names such as "
+        "'S{subject}_{label}_{repetition}'; or the label files of a format",
+    )
+    parser.add_argument("--layout", help="map every clip to this layout, by joint name")
+    parser.add_argument(
+        "--only", metavar="KIND", help="of a mixed folder take this only: 2d, 3d, a format, or a layout of the files"
+    )
+
+
+def preparation(args: argparse.Namespace) -> dict[str, Any]:
+    """The arguments of ``prepare`` that :func:`add_preparation` took."""
+    return {"format": args.format, "labels": args.labels, "layout": args.layout, "only": args.only}
+
+
+def next_step(args: argparse.Namespace, data: Store, place: str) -> str:
+    """What to do with a store that was just prepared."""
     from ...data import splits
 
-    card = data.card
-    print(
-        f"layout {data.layout.name} ({len(data.layout)} joints), {data.coords} coordinates, "
-        f"up to {data.persons} persons"
-    )
-    print(
-        f"up {card.get('up')}, unit {card.get('unit')}, normalised: {card['normalise'].get('how')}, "
-        f"hash {data.hash[:12]}"
-    )
-    print(f"columns: {', '.join(data.clips.column_names)}")
-    labels = [x for x in data.column("label") if x is not None]
-    if labels:
-        counts = {name: labels.count(name) for name in sorted(set(labels))}
-        shown = ", ".join(f"{name} {count}" for name, count in list(counts.items())[:24])
-        print(f"labels ({len(counts)}): {shown}{' ...' if len(counts) > 24 else ''}")
-    print(f"splits: {', '.join(splits.names(data))}")
+    if len(data) < 2:
+        embed = command_line(args, "embed", "RUN", place, "--out", "vectors")
+        return f"Next: add recordings; or embed the clip with a run that there is: {embed}"
+    words = ["pretrain", "METHOD", place]
+    if len({label for label in data.column("label").tolist() if label is not None}) > 1:
+        name = splits.advised(data)
+        words += ["--split", name] if name else []
+    return f"Next: {command_line(args, *words)} (kineme methods lists the methods)"

@@ -16,11 +16,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--verify", action="store_true", help="read every byte of a store and check it against the card"
     )
+    parser.add_argument("--joints", action="store_true", help="the joints of a store, and how they were mapped")
 
 
 def run(args: argparse.Namespace) -> None:
     """Print the card of a run, or what a store holds."""
-    from ...data import prepare, store
+    from ...data import store
     from ...utils.files import read_json
 
     card = read_json(Path(args.path) / "card.json", "a store or a run")
@@ -33,10 +34,27 @@ def run(args: argparse.Namespace) -> None:
         print(f"{'layout':10} {card['layout']['name']}, {card['coords']} coordinates, up to {card['persons']} persons")
         print(json.dumps({k: card["recipe"][k] for k in ("method", "encoder", "loop")}, indent=1))
         return
-    if kind != "store":
+    if kind == store.SEVERAL:
+        names = [Path(args.path) / str(name) for name in card.get("stores") or ()]
+        print(f"{len(names)} stores, one for each kind of motion")
+    elif kind == "store":
+        names = [Path(args.path)]
+    else:
         raise InputError(args.path, f"a card of kind {kind!r}", "a store or a run")
-    data = store.open(args.path)
-    print(prepare.report(data))
+    for name in names:
+        _store(name, args)
+
+
+def _store(path: Path, args: argparse.Namespace) -> None:
+    from ...data import prepare, store
+
+    data = store.open(path)
+    found = prepare.report(data)
+    if args.joints:
+        print(f"{path}: layout {data.layout.name}, {len(data.layout)} joints: {', '.join(data.layout.joints)}")
+        print(found.joints())
+        return
+    print(f"{path}: {found}")
     _shared.print_store(data)
     if args.verify:
         data.verify()

@@ -3,62 +3,66 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
+from ...utils.errors import InputError
 from . import _shared
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What the command takes."""
-    parser.add_argument("src", metavar="SRC", help="folder or file")
-    parser.add_argument("dest", metavar="DEST", help="store to write")
-    parser.add_argument("--format", help="take every file as this format (see `kineme methods`)")
+    parser.add_argument("src", metavar="SRC", nargs="?", help="folder or file (or --data SRC)")
+    parser.add_argument("dest", metavar="DEST", nargs="?", help="store to write; a folder of stores for several kinds")
+    _shared.add_preparation(parser)
     parser.add_argument(
         "--normalise", metavar="MODE", help="none, general, ... (default: as published for the layout, else general)"
     )
-    parser.add_argument(
-        "--labels",
-        metavar="FILE.csv|folder|PATTERN",
-        help="labels from a table; `folder`: each file's folder is its label; a pattern of the files' names such as "
-        "'S{subject}_{label}_{repetition}'; or the label files of a format",
-    )
-    parser.add_argument("--layout", help="map every clip to this layout")
     parser.add_argument("--map", metavar="FILE", help="TOML or JSON: joint of the layout -> joint of the files")
     _shared.add_jobs(parser)
     parser.add_argument("--faithful", action="store_true", help="cut and read clips as in the authors' release")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Prepare, with a bar, and say what came of it."""
+    """Prepare, with a bar, and say what came of it: what was read, what was not, labels and splits, the next step."""
     from ...data import prepare
     from ...utils.progress import Bar
 
+    src, dest = _places(args)
     with Bar("prepare", 0) as bar:
 
         def report(done: int, total: int, note: str = "") -> None:
             bar.update(done, note, total)
 
-        store = prepare.prepare(
-            args.src,
-            args.dest,
-            format=args.format,
+        made = prepare.prepare_each(
+            src,
+            dest,
             normalise=args.normalise,
-            labels=args.labels,
-            layout=args.layout,
             table=args.map,
             jobs=_shared.jobs(args),
             faithful=args.faithful,
             progress=report,
+            **_shared.preparation(args),
         )
-    print(prepare.report(store))
-    _shared.print_store(store)
-    print(f"\nStore written to {args.dest}. Next: kineme pretrain METHOD {args.dest} (kineme methods lists them)")
+    if len(made) > 1:
+        print(f"{len(made)} kinds of motion, a store for each (--only takes one):")
+    for name, store in made.items():
+        place = str(Path(dest) / name)
+        print(f"{place}: {prepare.report(store)}")
+        print(_shared.next_step(args, store, place))
+
+
+def _places(args: argparse.Namespace) -> tuple[str, str]:
+    """SRC and DEST; SRC may be said with --data."""
+    if args.data is not None and args.dest is not None:
+        raise InputError("--data", f"files named twice, {args.data} and {args.src}", "SRC DEST, or --data SRC DEST")
+    src, dest = (args.src, args.dest) if args.data is None else (args.data, args.src)
+    if src is None or dest is None:
+        raise InputError("kineme prepare", "no store to write is named" if src else "nothing is named", "SRC DEST")
+    return src, dest
 
 
 def resume_hint(args: argparse.Namespace) -> str:
     """The same command: it goes on where it was interrupted."""
-    given = {"format": args.format, "normalise": args.normalise, "labels": args.labels, "layout": args.layout}
-    given |= {"map": args.map, "jobs": args.jobs}
+    given = {"normalise": args.normalise, "map": args.map, "jobs": args.jobs, **_shared.preparation(args)}
     words = [word for name, value in given.items() if value for word in (f"--{name}", value)]
-    return _shared.command_line(
-        args, "prepare", args.src, args.dest, *words, *(["--faithful"] if args.faithful else [])
-    )
+    return _shared.command_line(args, "prepare", *_places(args), *words, *(["--faithful"] if args.faithful else []))
