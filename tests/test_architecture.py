@@ -13,12 +13,13 @@ SRC = Path(__file__).parents[1] / "src" / "kineme"
 # (one-file-per-plugin folders list only files that import siblings, or are imported by them)
 ORDER = {
     "utils": ["errors", "registry", "files", "settings", "progress", "hardware", "distributed", "buffers"],
-    "motion": ["layout", "joint_map", "motion", "camera", "normalise"],
+    "motion": ["layout", "joint_map", "units", "motion", "camera", "size", "normalise"],
     "io": ["_text", "_following", "_tracking"],
     "data": [
         "array_file",
         "clip_table",
         "store",
+        "conform",
         "store_writer",
         "names",
         "splits",

@@ -173,8 +173,11 @@ def test_ntu_samples_with_missing_skeletons(data_dir, tmp_path):
     opened = prepare(tmp_path / "ntu", tmp_path / "s")
     assert skipped(opened) == {"S001C002P005R002A008.skeleton": "listed in samples_with_missing_skeletons.txt"}
     assert opened.lengths.tolist() == [103, 70, 100]
-    assert prepare(tmp_path / "ntu" / "S001C001P001R001A001.skeleton", tmp_path / "one").persons == 2  # as published
-    assert (opened.persons, opened.card["normalise"]["how"], opened.card["up"]) == (2, "ntu", "+z")
+    assert (opened.persons, opened.card["normalise"]["how"], opened.card["up"]) == (2, "general", "+y")
+    one = tmp_path / "ntu" / "S001C001P001R001A001.skeleton"
+    assert prepare(one, tmp_path / "one").persons == 1
+    faithful = prepare(one, tmp_path / "faithful", faithful=True)
+    assert (faithful.persons, faithful.card["normalise"]["how"], faithful.card["up"]) == (2, "ntu", "+z")
 
 
 # --------------------------------------------------------------------------------------- processes, kills, full disks
@@ -612,10 +615,6 @@ def test_lengths_in_metres(tmp_path):
     opened = prepare(tmp_path / "mm", tmp_path / "s", normalise="none")
     assert opened.card["unit"] == "m"
     assert opened.frames[:, 0] == pytest.approx(joints / 1000, abs=1e-4)
-    arrays_set(tmp_path / "mm", "y", [joints], units="1")
-    opened = prepare(tmp_path / "mm", tmp_path / "t", normalise="none")
-    assert opened.card["unit"] == "1"
-    assert any("several units (1, m)" in note for note in room.report(opened).notes)
 
 
 def test_one_file(raw, tmp_path):

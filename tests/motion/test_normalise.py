@@ -195,6 +195,16 @@ def test_two_bodies_keep_their_order_unless_they_are_slots():
     np.testing.assert_array_equal(slots.joints, normalise.ntu_preprocess(motion.joints[:, ::-1]))
 
 
+def test_the_general_form_keeps_two_bodies_of_a_format_in_slots_and_all_of_any_other():
+    rng = np.random.default_rng(4)
+    bodies = [person(NTU, rng) + rng.normal(size=(6, 1, 3)) * amount for amount in (0.1, 1, 0.3)]
+    motion = Motion(np.stack(bodies, 1), NTU)
+    assert normalise.apply(motion, "general").persons == 3
+    slots = normalise.apply(motion.with_(extra={"dataset": "ntu"}), "general")
+    liveliest = Motion(np.stack([bodies[1], bodies[2]], 1), NTU)
+    np.testing.assert_array_equal(slots.joints, normalise.apply(liveliest, "general").joints)
+
+
 def test_ntu_on_another_layout_uses_the_same_places_of_the_body():
     motion = clip(KINECT, np.random.default_rng(5))
     out = normalise.apply(motion, "ntu")
@@ -387,7 +397,9 @@ def test_every_layout_and_a_nameless_one(name, coords):
         np.testing.assert_array_equal(out.joints, normalise.apply(motion, "general").joints)
         assert (normalise.NOTE in out.extra) == (tried is nameless)
         assert card["joints"]["root"]
-    assert normalise.default(layout, coords) == ("ntu" if (name, coords) == ("ntu25", 3) else "general")
+    assert normalise.default(layout, coords) == "general"
+    published = normalise.default(layout, coords, faithful=True)
+    assert published == ("ntu" if (name, coords) == ("ntu25", 3) else "general")
 
 
 # ---- cards and errors

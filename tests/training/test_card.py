@@ -88,6 +88,12 @@ def test_every_entry_damaged_in_every_way(run):
         (("crop", "frames"), "many", "card.json, crop.frames: 'many'."),
         (("crop", "ratio"), 2, "card.json, crop.ratio: 2."),
         (("normalise",), ["none"], "card.json, normalise: ['none']. Expected a table."),
+        (
+            ("size",),
+            [1],
+            "card.json, size: [1]. Expected null, or a table with how: metres, torso or unknown, and unit.",
+        ),
+        (("up",), "up", "card.json, up: 'up'. Expected null, or one of +x, -x, +y, -y, +z, -z."),
         (("normalise", "how"), "magic", "card.json, normalise.how: 'magic'. Expected none or general or ntu or image."),
         (("format",), 2, "card.json, format: 2."),
         (("layout", "joints"), 3, "card.json, layout: "),

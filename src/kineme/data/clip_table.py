@@ -45,6 +45,13 @@ def block(columns: Mapping[str, list]) -> pa.Table:
     return pa.table({name: _column(values) for name, values in columns.items()})
 
 
+def beside(table: pa.Table, columns: Mapping[str, Sequence[Any]]) -> pa.Table:
+    """A table with further columns of plain values."""
+    for name, values in columns.items():
+        table = table.append_column(name, _column(list(values)))
+    return table
+
+
 def concat(tables: Sequence[pa.Table]) -> pa.Table:
     """Tables one under the other: the known columns first, then the extra ones by name.
 

@@ -30,6 +30,7 @@ class Kind:
         parts: folders of the stores that hold them, in order.
         sources: their files.
         axes: (up, unit) of them, distinct.
+        bodies: of every clip in 3-D the axis that is up, and the values of its :class:`kineme.data.conform.Body`.
     """
 
     layout: Layout
@@ -40,6 +41,7 @@ class Kind:
     parts: list[Path] = field(default_factory=list)
     sources: set[str] = field(default_factory=set)
     axes: set[tuple[str | None, str]] = field(default_factory=set)
+    bodies: list[list[Any]] = field(default_factory=list)
 
     def __str__(self) -> str:
         return f"{self.layout.name} of {len(self.layout)} joints, {self.coords}-D"
@@ -74,6 +76,7 @@ def group(shards: Iterable[tuple[Path, Mapping[str, Any]]]) -> list[Kind]:
             kind.persons = max(kind.persons, entry["persons"])
             kind.parts.append(folder / store(k))
             kind.sources |= set(entry["sources"])
+            kind.bodies += entry["bodies"]
             kind.axes |= {(up, unit) for up, unit in entry["axes"]}
     return list(kinds.values())
 

@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..motion import size
 from ..motion.motion import Motion
 from ..utils.errors import InputError
 from .names import Names, endings, forms, spelled
 
 KEYS = ("id", "source", "file")
-KNOWN = ("label", "subject", "camera", "start", "end")
+MEANT = ("unit", "up")
+KNOWN = ("label", "subject", "camera", "start", "end", *MEANT)
 WHOLE = re.compile(r"0|-?[1-9][0-9]{0,17}")  # 007 is a name, not a number
 DECIMAL = re.compile(r"-?(0|[1-9][0-9]*)?(\.[0-9]+)?")  # nor is 1e1, 1_1, nan, +1 or 1.
 DIGITS = 15  # as many a double holds
@@ -152,7 +154,7 @@ def cut(motion: Motion, rows: Sequence[Row]) -> Iterator[tuple[Motion | None, Ro
             continue
         if row.start is None and row.end is None:
             if whole is None:
-                yield described(motion, row.values, motion.source), row, ""
+                yield _clip(motion, row, motion.source)
             else:
                 yield None, row, f"line {whole} describes the whole of {row.key} already"
             whole = whole or row.line
@@ -164,12 +166,26 @@ def cut(motion: Motion, rows: Sequence[Row]) -> Iterator[tuple[Motion | None, Ro
         before = motion.extra.get("start") or 0
         part = motion.slice(start, end)
         part = part.with_(extra={**part.extra, "start": before + start, "end": before + end})
-        yield described(part, row.values, f"{motion.source}:{start}-{end}"), row, ""
+        yield _clip(part, row, f"{motion.source}:{start}-{end}")
+
+
+def _clip(motion: Motion, row: Row, name: str) -> tuple[Motion | None, Row, str]:
+    try:
+        return described(motion, row.values, name), row, ""
+    except InputError as error:
+        return None, row, f"{error.found} of {row.key}. Expected {error.expected}"
 
 
 def described(motion: Motion, said: Mapping[str, Any], name: str) -> Motion:
-    """A motion under another name, with label, subject, camera and further columns as they are said."""
-    values = {key: value for key, value in said.items() if value is not None}
+    """A motion under another name, with label, subject, camera and further columns as they are said.
+
+    Columns ``unit`` and ``up`` say what its numbers mean (:func:`kineme.motion.size.meant`).
+
+    Raises:
+        InputError: no such unit or axis.
+    """
+    motion = size.meant(motion, said.get("unit"), said.get("up"))
+    values = {key: value for key, value in said.items() if value is not None and key not in MEANT}
     fields = {key: values.pop(key) for key in ("label", "subject", "camera") if key in values}
     return motion.with_(source=name, extra={**motion.extra, **values}, **fields)
 

@@ -55,6 +55,8 @@ def make(
     table: Mapping[str, Any] | str | os.PathLike | None,
     faithful: bool,
     only: str | None,
+    unit: str | float | None,
+    up: str | None,
 ) -> Plan:
     """What :func:`kineme.data.prepare.prepare` has to do.
 
@@ -76,7 +78,8 @@ def make(
     units = [path.relative_to(src).as_posix() for path in found.units if not _inside(path, *ours)]
     searched = src if src.is_dir() else src.parent
     units = units if src.is_dir() else [src.name]
-    options = Options(searched, format, normalise, labels, option(layout), table, faithful, only)
+    said = None if unit is None else str(unit).strip()
+    options = Options(searched, format, normalise, labels, option(layout), table, faithful, only, said, up)
     again = {
         path.relative_to(src).as_posix(): first.relative_to(src).as_posix()
         for path, first in found.again.items()

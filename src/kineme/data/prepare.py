@@ -28,9 +28,10 @@ from ..motion import normalise as norms
 from ..motion.layout import Layout
 from ..utils import files, registry
 from ..utils.errors import InputError
-from . import kinds, store_writer
+from . import conform, kinds, store_writer
 from . import labels as tables
 from . import store as stores
+from .conform import Body
 from .name_pattern import EXPECTED, is_pattern
 from .plan import Plan, make
 from .report import Report, counted, notes, report, some
@@ -56,13 +57,16 @@ def prepare(
     faithful: bool = False,
     progress: Progress | None = None,
     only: str | None = None,
+    unit: str | float | None = None,
+    up: str | None = None,
 ) -> Store:
     """Turn a folder of motion files (or one file) into a store.
 
     Files are taken in the order of their names; the result does not depend on ``jobs``. A file or clip that cannot be
     used is skipped with the reason (``skipped.jsonl`` in the store), never fatal, never silent; hidden files are
-    passed over. Lengths in mm, cm or inches are stored in metres. Work goes on in ``DEST.partial``: called again after
-    it was killed, with the same arguments and files, it takes up what was done there and ends with the same bytes. A
+    passed over. Lengths in space are stored in metres, bodies in one size, and the report says how. Work goes on in
+    ``DEST.partial``: called again after it was killed, with the same arguments and files, it takes up what was done
+    there and ends with the same bytes. A
     finished store of the same arguments and files is opened as it is; nothing is ever overwritten.
 
     Args:
@@ -84,6 +88,10 @@ def prepare(
         faithful: read as the released code of the publications does, quirks included.
         progress: called with files done, files in all, and a note.
         only: ``2d``, ``3d``, a format, or a layout that files bring along: take clips of this kind and leave others.
+        unit: what lengths in space are in, whatever the files say: ``cm``, ``inches``, how many metres one is; or
+            ``torso``: every body is scaled by its torso. A column ``unit`` of the labels goes before it. By default
+            what files state or the torso tells (:mod:`kineme.motion.size`).
+        up: the axis that points up, e.g. ``+z``, whatever the files say; a column ``up`` of the labels goes before it.
 
     Returns:
         the store, open; :func:`report` says what came of it.
@@ -98,7 +106,7 @@ def prepare(
         6
     """
     made = prepare_each(
-        src, dest, format, normalise, labels, layout, table, jobs, faithful, progress, only, several=False
+        src, dest, format, normalise, labels, layout, table, jobs, faithful, progress, only, unit, up, several=False
     )
     return next(iter(made.values()))
 
@@ -115,6 +123,8 @@ def prepare_each(
     faithful: bool = False,
     progress: Progress | None = None,
     only: str | None = None,
+    unit: str | float | None = None,
+    up: str | None = None,
     several: bool = True,
 ) -> dict[str, Store]:
     """Turn a folder of motion files of whatever kinds into a store for each kind.
@@ -123,7 +133,7 @@ def prepare_each(
     from each and it keeps half of the joints; else each has a store.
 
     Args:
-        src, format, normalise, labels, layout, table, jobs, faithful, progress, only: as for :func:`prepare`.
+        src, format, normalise, labels, layout, table, jobs, faithful, progress, only, unit, up: as for :func:`prepare`.
         dest: the store's folder; where there are several kinds, the folder of their stores.
         several: False: several kinds are an error.
 
@@ -135,7 +145,9 @@ def prepare_each(
         InputError: as :func:`prepare`.
     """
     labels = None if labels is None else os.fspath(labels)
-    plan = make(Path(src), Path(os.path.abspath(dest)), format, normalise, labels, layout, table, faithful, only)
+    plan = make(
+        Path(src), Path(os.path.abspath(dest)), format, normalise, labels, layout, table, faithful, only, unit, up
+    )
     tick = progress or (lambda done, total, note: None)
     if plan.dest.exists() and (plan.dest.is_file() or any(plan.dest.iterdir())):
         done = _finished(plan)
@@ -342,7 +354,7 @@ def _join(
     beside: Sequence[str] = (),
 ) -> None:
     """The clips of a kind as one store; ``beside``: notes on other kinds."""
-    how = plan.options.normalise or norms.default(kind.layout, kind.coords)
+    how = plan.options.normalisation(kind.layout, kind.coords)
     table = plan.options.label_table
     splits: list[Any] = []
     for summary in summaries:
@@ -355,12 +367,20 @@ def _join(
     examples = [
         [name, said] for summary in summaries for name, file, said in summary["examples"] if file in kind.sources
     ]
-    card = {
+    settled, unit = None, plan.options.unit
+    if kind.bodies:
+        bodies = [Body(*body) for _, *body in kind.bodies]
+        settled = conform.settle(
+            bodies, [up for up, *_ in kind.bodies], unit == "torso", how != "none", unit is not None
+        )
+    card: dict[str, Any] = {
         "prepared": {"key": plan.key, "source": plan.src.name, **asked},
         "map": [made for made in maps.values() if made["coords"] == kind.coords],
-        "notes": [*beside, *notes(plan, kind, summaries)],
+        "notes": [*beside, *notes(plan, kind, summaries), *(settled.notes if settled else ())],
         **({"examples": examples[:EXAMPLES]} if examples else {}),
     }
+    if settled:
+        card["size"] = settled.size
     with Writer(
         folder,
         kind.layout,
@@ -370,8 +390,10 @@ def _join(
         splits=store_writer.merge_splits(splits),
         card=card,
     ) as writer:
-        for part in kind.parts:
-            writer.extend(Store(part))
+        done = 0
+        for place in kind.parts:
+            done += len(part := Store(place))
+            writer.extend(part, **(settled.of(done - len(part), done) if settled else {}))
         for item in (*plan.skipped, *(item for summary in summaries for item in summary["skipped"])):
             writer.skip(item["file"], item["reason"])
         if table is not None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..motion import normalise as norms
-from . import splits
+from . import conform, splits
 from .kinds import Kind
 from .plan import Plan
 from .store import Store
@@ -113,7 +113,7 @@ def report(store: Store) -> Report:
     card = store.card
     content = [
         f"layout {store.layout.name} ({counted(len(store.layout), 'joint')})",
-        f"{store.coords}-D, unit {card.get('unit')}, up {card.get('up')}",
+        f"{store.coords}-D, {conform.in_words(card)}, up {card.get('up')}",
         f"up to {counted(store.persons, 'person')}",
         f"normalised: {card['normalise'].get('how')}",
     ]
@@ -164,7 +164,7 @@ def notes(plan: Plan, kind: Kind, summaries: Sequence[Mapping[str, Any]]) -> lis
         shown = [f"{count} {name}" for name, count in others.most_common()]
         said.append(f"left out by --only {plan.options.only}: {some(shown)}")
     for words, values in zip(("up axes", "units"), map(set, zip(*kind.axes))):
-        if len(values) > 1:
+        if len(values) > 1 and kind.coords == 2:  # in 3-D they are made one
             said.append(f"clips of several {words} ({', '.join(sorted(map(str, values)))}): the card says unknown")
     pattern, table = plan.options.pattern, plan.options.label_table
     without = [name for summary in summaries for name, file in summary["unlabelled"] if file in kind.sources]

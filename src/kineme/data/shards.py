@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from .. import io
-from ..motion import joint_map
+from ..motion import joint_map, size
 from ..motion import layout as skeleton
 from ..motion import normalise as norms
 from ..motion.joint_map import JointMap
@@ -27,13 +27,13 @@ from ..utils import files, registry
 from ..utils.errors import InputError
 from . import kinds, name_pattern
 from . import labels as tables
+from .conform import Body
 from .name_pattern import NamePattern
 from .store_writer import Writer, writing
 
 ROOT = "."  # the path of the prepared folder itself, where it is a unit
 EXAMPLES = 5  # of names that a pattern explains
 MAX_KINDS = 64  # stores that a shard may have open at a time
-METRES = {"mm": 1e-3, "cm": 1e-2, "in": 0.0254}
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,8 @@ class Options:
         only: ``2d``, ``3d``, a format or a layout: other clips are left out.
         labels: a path, the word ``folder``, or a pattern (:mod:`kineme.data.name_pattern`).
         table: target joint -> source joint or joints.
+        unit, up: what lengths in space are in, and which axis is up, whatever the files say; ``torso``: every body in
+            space is scaled by its torso.
 
     Raises:
         InputError: an unknown name, a map without a layout, labels that cannot be read.
@@ -59,6 +61,8 @@ class Options:
     table: Mapping[str, Any] | None = None
     faithful: bool = False
     only: str | None = None
+    unit: str | None = None
+    up: str | None = None
 
     def __post_init__(self) -> None:
         formats = registry.names("io")
@@ -78,6 +82,7 @@ class Options:
             )
         if self.only is not None:
             kinds.check(self.only)
+        _ = self.reader  # looks at unit and axis
         if self.target is None and self.table is not None:
             raise InputError("--map", "a map of joints without a layout to map to", "--layout NAME")
         if self.labels not in (None, "folder") and self.pattern is None and not Path(str(self.labels)).exists():
@@ -123,7 +128,13 @@ class Options:
         """What the readers are told."""
         beside = None if self.labels == "folder" or self.pattern or self.label_table else self.labels
         labels = Path(beside) if beside else None
-        return io.Options(labels=labels, faithful=self.faithful, image=self.normalise == "image")
+        unit = None if self.unit == "torso" else self.unit
+        image = self.normalise == "image"
+        return io.Options(labels=labels, faithful=self.faithful, image=image, unit=unit, up=self.up)
+
+    def normalisation(self, layout: Layout, coords: int) -> str:
+        """The name of the normalisation of clips of this kind."""
+        return self.normalise or norms.default(layout, coords, self.faithful)
 
 
 def shard(paths: Sequence[str], options: Options, folder: str | os.PathLike) -> Path:
@@ -143,7 +154,7 @@ def shard(paths: Sequence[str], options: Options, folder: str | os.PathLike) -> 
     notes = _Notes()
     with writing(folder), files.atomic_folder(folder) as partial:
         clips = ((options.named(path), clip) for path in paths for clip in _clips(path, options, notes))
-        layouts = _write(clips, partial)
+        layouts = _write(clips, partial, notes)
         summary = {"layouts": layouts, **dataclasses.asdict(notes)}
         (partial / "summary.json").write_text(json.dumps(summary), encoding="ascii")
     return Path(folder)
@@ -162,6 +173,7 @@ class _Notes:
     examples: list[list[str]] = field(default_factory=list)  # [clip, file, what the pattern says of it]
     matched: int = 0  # clips that fit the pattern
     others: dict[str, int] = field(default_factory=dict)  # clips (files) of kinds (formats) that were not asked for
+    measured: list[Any] = field(default_factory=list)  # the body of the clip under way, until it is stored
     mended: dict[str, dict[str, int]] = field(default_factory=dict)  # what the motions of each file tell, how often
 
     def skip(self, file: str, reason: str) -> None:
@@ -351,13 +363,14 @@ def _peopled(clip: Motion, options: Options, notes: _Notes) -> Motion:
 
 
 def _normalised(clip: Motion, options: Options, notes: _Notes) -> Motion:
-    """The clip in metres where its unit is a length, normalised."""
-    if clip.unit in METRES:
-        clip = clip.with_(joints=clip.joints * METRES[clip.unit], unit="m")
-    return norms.apply(clip, options.normalise or norms.default(clip.layout, clip.coords))
+    """The clip in metres where its unit is a length, normalised; notes what its body says of unit and axes."""
+    body = Body.of(clip) if clip.coords == 3 else None
+    clip = norms.apply(size.metric(clip), options.normalisation(clip.layout, clip.coords))
+    notes.measured = [clip.up, *body] if body is not None and clip.coords == 3 else []
+    return clip
 
 
-def _write(clips: Iterable[tuple[str, Motion]], folder: Path) -> list[dict[str, Any]]:
+def _write(clips: Iterable[tuple[str, Motion]], folder: Path, notes: _Notes) -> list[dict[str, Any]]:
     """Store the clips (with their files), each kind in a store of its own; facts on each, in the order of the stores.
 
     Raises:
@@ -373,12 +386,14 @@ def _write(clips: Iterable[tuple[str, Motion]], folder: Path) -> list[dict[str, 
                 place = folder / kinds.store(len(found))
                 new = {"layout": clip.layout.as_dict(), "coords": clip.coords, "first": path, "persons": 0, "clips": 0}
                 writer = stack.enter_context(Writer(place, clip.layout, coords=clip.coords))
-                found[kind] = writer, {**new, "sources": [], "axes": []}
+                found[kind] = writer, {**new, "sources": [], "axes": [], "bodies": []}
             writer, facts = found[kind]
             facts["clips"] += 1
             facts["persons"] = max(facts["persons"], clip.persons)
             facts["sources"] += [path] if facts["sources"][-1:] != [path] else []
             facts["axes"] += [[clip.up, clip.unit]] if [clip.up, clip.unit] not in facts["axes"] else []
+            facts["bodies"] += [notes.measured] if notes.measured else []
+            notes.measured = []
             writer.add(clip, path)
     return [facts for _, facts in found.values()]
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..motion import layout as skeleton
+from ..motion import size
 from ..motion.layout import Layout
 from ..motion.motion import Motion
 from ..utils import files
@@ -46,7 +47,7 @@ class Store:
 
     Examples:
         >>> len(store), store.layout.name, store.frames.shape[1:]
-        (48, 'ntu25', (2, 25, 3))
+        (48, 'ntu25', (1, 25, 3))
         >>> store.motion(0).label == store.column("label")[0]
         True
     """
@@ -154,7 +155,7 @@ class Store:
 
         Examples:
             >>> store.motion(3).joints.shape[1:]
-            (2, 25, 3)
+            (1, 25, 3)
         """
         if not -len(self) <= i < len(self):
             raise IndexError(f"clip {i} of a store of {len(self)} clips")
@@ -317,6 +318,8 @@ def _read_card(path: Path) -> dict[str, Any]:
         "splits": dict,
         "files": dict,
     }
+    if not size.is_entry(card.get("size")):
+        raise InputError(path, f"entry 'size' is {card['size']!r}", "the card of a store", AGAIN)
     for name, kind in kinds.items():
         value = card.get(name)
         if name not in card or not isinstance(value, kind) or (kind is int and value < 1):

@@ -19,7 +19,7 @@ from ..motion.layout import Layout
 from ..motion.motion import Motion
 from ..utils import files
 from ..utils.errors import InputError
-from . import clip_table
+from . import clip_table, conform
 from .array_file import BLOCK, Growing, widen
 from .store import FORMAT, Store, _check, _content, _dump, _file_digest, datasets
 
@@ -119,22 +119,44 @@ class Writer:
         if self._held == _ROWS:
             self._flush()
 
-    def extend(self, store: Store, mapping: JointMap | None = None) -> None:
-        """Append all clips of a store, block by block, mapped to another layout if there is a map."""
+    def extend(
+        self,
+        store: Store,
+        mapping: JointMap | None = None,
+        *,
+        changes: np.ndarray | None = None,
+        unit: str | None = None,
+        up: str | None = None,
+        columns: Mapping[str, Sequence[Any]] | None = None,
+    ) -> None:
+        """Append all clips of a store, block by block.
+
+        Args:
+            store: the clips.
+            mapping: to another layout.
+            changes: float32 ``[N, C, C]``, by which the coordinates of each clip are multiplied.
+            unit, up: what these are then; by default those of the store.
+            columns: further columns of the clip table, a value for each clip.
+        """
         layout = store.layout if mapping is None else mapping.target
         if layout != self.layout:
             raise InputError(store.path, f"layout {layout.name}", f"layout {self.layout.name}", "Give a map")
         self._same_coords(str(store.path), store.coords)
         self._flush()
-        self._ups.add(store.card["up"])
-        self._units.add(store.card["unit"])
+        self._ups.add(up or store.card["up"])
+        self._units.add(unit or store.card["unit"])
         for begin in range(0, len(store.frames), BLOCK):
             joints, seen = (np.asarray(array[begin : begin + BLOCK]) for array in (store.frames, store.confidence))
             if mapping is not None:
                 mapped = Motion(joints, store.layout, seen).to_layout(mapping)
                 joints, seen = mapped.joints, mapped.confidence
+            if changes is not None:
+                joints = conform.apply(joints, conform.per_frame(store, changes, begin, begin + len(joints)))
             self._append(joints, seen)
         self._tables.append(store.clips)
+        if columns:
+            kept = store.clips.drop_columns([name for name in columns if name in store.clips.column_names])
+            self._tables[-1] = clip_table.beside(kept, columns)
         self._clips += len(store)
 
     def skip(self, file: str, reason: str, **more: Any) -> None:
@@ -243,6 +265,9 @@ def join(stores: Sequence[Store], path: str | os.PathLike, layout: Layout | str 
             another layout are mapped by joint name.
         card: further entries of the card.
 
+    Bodies become one size (:func:`kineme.data.conform.changes`: metres), and up is what it is in the first store that
+    knows.
+
     Raises:
         InputError: stores that do not fit together.
     """
@@ -258,6 +283,9 @@ def join(stores: Sequence[Store], path: str | os.PathLike, layout: Layout | str 
             )
     maps = [None if store.layout == layout else joint_map(store.layout, layout) for store in stores]
     splits = merge_splits([(datasets(store), store.card["splits"]) for store in stores])
+    sizes = conform.joined(stores)
+    unit = None if sizes is None else "m" if sizes["how"] == "metres" else "1"
+    up = next((store.card["up"] for store in stores if store.card["up"]), None)
     with Writer(
         path,
         layout,
@@ -265,10 +293,11 @@ def join(stores: Sequence[Store], path: str | os.PathLike, layout: Layout | str 
         first.coords,
         normalise=first.card["normalise"],
         splits=splits,
-        card=card,
+        card=card if sizes is None else {"size": sizes, **card},
     ) as writer:
         for store, mapping in zip(stores, maps):
-            writer.extend(store, mapping)
+            changes = conform.changes(store, conform.METRES, up)
+            writer.extend(store, mapping, changes=changes, unit=unit, up=store.card["up"] and up)
     return Store(path)
 
 

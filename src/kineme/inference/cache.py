@@ -19,7 +19,15 @@ from ..utils.registry import ROOT
 FORMAT = 2  # of the file
 DIGEST = 32  # bytes behind the array: SHA-256 of its numbers
 _TOLD: set[Path] = set()  # folders that cannot be written, said once
-PASSED = ("motion", "views", "nn", "encoders", "methods", "inference")  # subpackages that a vector comes through
+PASSED = (
+    "motion",
+    "data",
+    "views",
+    "nn",
+    "encoders",
+    "methods",
+    "inference",
+)  # subpackages that a vector comes through
 
 
 class Cache:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,12 +14,13 @@ import torch
 from torch import Tensor
 
 from .. import io
+from ..data import conform
 from ..data import store as stores
 from ..data.store import Store, row_numbers
 from ..encoders import Encoder
 from ..encoders._multi_stream import MultiStream
 from ..methods import generator
-from ..motion import joint_map, normalise
+from ..motion import joint_map, normalise, size
 from ..motion import layout as skeleton
 from ..motion.motion import Motion
 from ..training import card as cards
@@ -100,6 +101,10 @@ class Model:
         return Model.open(self.path, str(self.device), "initial.safetensors")
 
     @property
+    def _faithful(self) -> bool:
+        return bool(self.card.get("recipe", {}).get("method", {}).get("faithful"))
+
+    @property
     def dim(self) -> int:
         return self.encoder.dim
 
@@ -125,6 +130,8 @@ class Model:
             what: a store prepared like the run's own, or its folder; or a Motion, an array ``[T, V, C]`` or
                 ``[T, M, V, C]`` in the run's layout, the path of a motion file (each of its clips), or a list of these:
                 they are mapped to the run's layout by joint name and normalised as its store was.
+                Bodies are brought to the size of the run's (:mod:`kineme.motion.size`); those that fit no unit are
+                scaled by their torso, but for arrays and in runs that are ``faithful``: these stay.
             rows: some clips only: row numbers, or a mask bool ``[N]`` (default all, in order).
             crop: None takes the run's deterministic centre crop.
             batch: clips at a time.
@@ -188,7 +195,7 @@ class Model:
             )
         _check_batch(batch)
         clips = self._clips(what)
-        source = ClipLoader(clips, device=self.device)
+        source = self._loader(clips)
         chosen = torch.from_numpy(row_numbers(rows, len(clips.lengths)))
         offsets = np.concatenate([[0], clips.lengths[chosen.numpy()].cumsum()]).astype(np.int64)
         numbers = source.frame_numbers(chosen).split(batch)
@@ -203,7 +210,7 @@ class Model:
         return parts[part][:, 0].float().cpu().numpy()
 
     def fitted(self, motion: Motion | np.ndarray | str | os.PathLike) -> Motion:
-        """A motion in the run's layout, with the run's normalisation.
+        """A motion in the run's layout, with the run's normalisation, its body of the size that the run's are.
 
         Args:
             motion: also an array in the run's layout, or the path of a file that holds one motion.
@@ -230,7 +237,9 @@ class Model:
                     "Rename them, or name them in a map file (kineme embed --joints FILE)",
                 )
             motion = motion.to_layout(mapping)
-        return normalise.apply(motion, self.card["normalise"])
+        motion = size.fit(motion, self.card.get("size"), odd=not self._faithful)
+        fitted = normalise.apply(motion, self.card["normalise"])
+        return size.turned(fitted, self.card.get("up"))
 
     def _clips(self, what: Clips) -> Any:
         """What is to be embedded, as something that a source can be made of."""
@@ -257,13 +266,28 @@ class Model:
         )
 
     def _from_array(self, array: np.ndarray) -> Motion:
-        array = np.asarray(array)
-        return Motion(array[:, None] if array.ndim == 3 else array, self.layout)
+        array, known = np.asarray(array), self.card.get("size")
+        motion = Motion(array[:, None] if array.ndim == 3 else array, self.layout)
+        return size.fit(motion, known, odd=False).with_(unit="m") if known else motion
 
     @property
     def _in_image(self) -> bool:
         """Whether coordinates in the image are wanted of a file that has those and others."""
         return self.card["normalise"].get("how") == "image"
+
+    def _loader(self, clips: Any) -> ClipLoader:
+        """The clips for the encoder; those of a store with bodies as large as the run's, and the same axis up."""
+        if isinstance(clips, Store):
+            clips = self._conformed(clips)
+        return ClipLoader(clips, self.device, faithful=self._faithful)
+
+    def _conformed(self, store: Store) -> Any:
+        changes = conform.changes(store, self.card.get("size"), self.card.get("up"), odd=not self._faithful)
+        if changes is None:
+            return store
+        joints = conform.apply(np.asarray(store.frames), conform.per_frame(store, changes, 0, len(store.frames)))
+        card = {"up": self.card.get("up") or store.card["up"]}
+        return _Clips(joints, store.confidence, store.lengths, store.offsets, store.layout, card)
 
     def _check(self, clips: Any) -> None:
         where = getattr(clips, "path", "clips")
@@ -305,7 +329,8 @@ class Model:
             "store": clips.hash,
             "crop": [crop, self.card["crop"]],
             "encoder": [self.card["recipe"]["encoder_name"], self.card["recipe"]["encoder"]],
-            "input": [self.card["layout"], self.card["coords"], self.card["persons"]],
+            "input": [self.card[name] for name in ("layout", "coords", "persons")],
+            "bodies": [self.card.get(name) for name in ("size", "up")],
             "precision": [str(first.dtype), torch.get_float32_matmul_precision(), first.device.type],
             "plugins": [registry.origin("encoders", self.card["recipe"]["encoder_name"])],
         }
@@ -313,8 +338,7 @@ class Model:
 
     @torch.inference_mode()
     def _run(self, clips: Any, rows: Tensor, crop: RandomCrop | None, batch: int, progress: bool) -> np.ndarray:
-        faithful = bool(self.card["recipe"]["method"].get("faithful"))
-        source = ClipLoader(clips, self.device, faithful=faithful)
+        source = self._loader(clips)
         out = np.empty((len(rows), self.dim), np.float32)
         gen = generator("crop", *crop) if crop else None
         with Bar("embed", len(rows), progress) as bar:
@@ -373,6 +397,7 @@ class _Clips:
     lengths: np.ndarray
     offsets: np.ndarray
     layout: skeleton.Layout
+    card: Mapping[str, Any] = field(default_factory=dict)
 
 
 def _gathered(motions: Sequence[Motion], layout: skeleton.Layout) -> _Clips:

@@ -25,6 +25,8 @@ and, where the format needs it,
   :func:`kineme.io._text.near`;
 * ``excluded(path) -> set[str]``: the recordings (names without folder and ending) that a side file of the format, as
   published, leaves out of the data set; ``prepare`` skips them. Empty for side files of another kind;
+* ``in_slots = True``: the persons of its motions are slots of each frame's list of bodies, of which few are people;
+  normalisation takes the two that move most;
 * ``splits(path) -> dict``: the published splits that a file carries, as rules over columns of the clip table;
 * ``datasets``: names of data sets (column ``dataset``) that come in this format, and
   ``protocols(store, rows) -> masks``: their published splits as functions of the clip table, ``{name: (train, test)}``
@@ -48,7 +50,8 @@ from typing import Any
 
 import numpy as np
 
-from ..motion.motion import Motion
+from ..motion import size, units
+from ..motion.motion import UPS, Motion
 from ..utils import registry
 from ..utils.errors import InputError
 
@@ -66,14 +69,26 @@ class Options:
         faithful: cut clips as the released code of the publication does, quirks included.
         image: take coordinates in the image where a file has those and others, as the normalisation ``image`` needs.
         table: further settings of a format, by name; each reader says which it knows.
+        unit: what lengths in space are in, whatever the file says or leaves open: ``cm``, ``inches``, or how many
+            metres one is (the motion is in metres then). Motion in 2-D keeps its own.
+        up: the axis that points up, whatever the file says or leaves open.
+
+    Raises:
+        InputError: no such unit or axis.
     """
 
     labels: Path | None = None
     faithful: bool = False
     image: bool = False
     table: Mapping[str, Any] | None = None
+    unit: str | float | None = None
+    up: str | None = None
 
     def __post_init__(self) -> None:
+        if self.unit is not None:
+            units.asked(self.unit)
+        if self.up is not None and self.up not in UPS:
+            raise InputError("--up", f"axis {self.up!r}", f"one of {', '.join(UPS)}")
         if self.labels is not None:
             object.__setattr__(self, "labels", Path(self.labels))
 
@@ -165,7 +180,8 @@ def read_each(
         >>> [type(clip).__name__ for clip in read_each(folder / "synth.npz")]
         ['Motion', 'Motion']
     """
-    return _checked(Path(path), _reader(Path(path), format).read(Path(path), options or Options()))
+    options = options or Options()
+    return _meant(_checked(Path(path), _reader(Path(path), format).read(Path(path), options)), options)
 
 
 def nobody(motion: Motion) -> InputError | None:
@@ -369,6 +385,12 @@ def _naming(path: Path, error: InputError) -> InputError:
     if path.name in str(error):
         return error
     return InputError(f"{path}, {error.where}", error.found, error.expected, error.hint)
+
+
+def _meant(clips: Iterator[Motion | InputError], options: Options) -> Iterator[Motion | InputError]:
+    """The same clips with the unit and the up axis that the user says."""
+    for clip in clips:
+        yield size.meant(clip, options.unit, options.up) if isinstance(clip, Motion) else clip
 
 
 def _reader(path: Path, format: str | None) -> Any:

@@ -38,7 +38,8 @@ from typing import Any
 import numpy as np
 
 from ..motion import layout as skeleton
-from ..motion.motion import UNITS, UNSURE, UPS, Motion
+from ..motion import units
+from ..motion.motion import UNSURE, UPS, Motion
 from ..utils import files
 from ..utils.errors import InputError
 from ..utils.files import atomic, write_json
@@ -230,17 +231,18 @@ def _layout(path: Path, about: dict[str, Any], joints: int) -> skeleton.Layout:
 
 
 def _said(path: Path, about: dict[str, Any]) -> tuple[float | None, str | None, str]:
-    fps, up, unit = about.get("fps"), about.get("up"), about.get("units", "1")
+    fps, up, said = about.get("fps"), about.get("up"), about.get("units", about.get("unit"))
+    unit = units.find(said)
     wrong = {
         f"fps = {str(fps)[:40]}": fps is not None and not (type(fps) in (int, float) and 0 < fps < 1e5),
         f"up = {str(up)[:40]}": up is not None and up not in UPS,
-        f"units = {str(unit)[:40]}": unit not in UNITS,
+        f"units = {str(said)[:40]}": unit is None,
     }
-    if any(wrong.values()):
+    if any(wrong.values()) or unit is None:
         raise InputError(
             path.with_suffix(".json"),
             next(found for found, is_wrong in wrong.items() if is_wrong),
-            f"fps above 0, up one of {' '.join(UPS)}, each or null; units one of {' '.join(UNITS)}",
+            f"fps above 0, up one of {' '.join(UPS)}, each or null; units {units.SAID}",
         )
     return fps, up, unit
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ..motion import camera
+from ..motion import camera, units
 from ..motion import layout as skeleton
 from ..motion.layout import Layout
 from ..motion.motion import Motion
@@ -271,9 +271,6 @@ def _channels(where: str, words: list[str]) -> tuple[tuple[str, int], ...]:
     return tuple(channel for channel in channels if channel)
 
 
-CENTIMETRES = {"m": 100.0, "cm": 1.0, "mm": 0.1, "in": 2.54}
-
-
 # The rig of a BVH file, depth first: joint, word of the layout, parent. A joint turns the bone to its first child.
 RIG = [
     tuple(line.split())
@@ -361,7 +358,7 @@ def _rig_points(clip: Motion, person: int) -> tuple[dict[str, np.ndarray], dict[
     """Joints of the rig and tips of its ends, float64 [T, 3] in centimetres."""
     if clip.coords != 3:
         raise InputError(clip.source, "2-D joints", "3-D joints, as BVH has them")
-    places = clip.joints[:, person].astype(np.float64) * CENTIMETRES.get(clip.unit, 1.0)
+    places = clip.joints[:, person].astype(np.float64) * (100 * units.METRES.get(clip.unit, 0.01))
 
     def find(layout: Layout, words: tuple[str, ...]) -> np.ndarray:
         joint = layout.find(*words)

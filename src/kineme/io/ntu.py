@@ -30,6 +30,7 @@ from ._following import settle
 
 suffixes = own = (".skeleton",)
 datasets = ("ntu",)
+in_slots = True
 
 WHAT = "NTU RGB+D skeleton text (frame count; per frame the bodies with 10 values, '25' and 25 lines of 12 values each)"
 NAME = re.compile(r"S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})")  # setup, camera, subject, repetition, action

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from ..utils.errors import InputError
+from . import units
 from .joint_map import JointMap
 from .layout import Layout
 
 UPS = ("+x", "-x", "+y", "-y", "+z", "-z")
-UNITS = ("m", "cm", "mm", "in", "px", "1")
 UNSURE = 2.0**-10  # confidence of a joint that has a place, but for which its source vouches in no way
 GAPS = "joints that are no number (NaN), taken as missing"  # a note
 MAX_FRAMES = 10_000_000  # more than this, asked of resample or resize, is a slip
@@ -35,7 +35,8 @@ class Motion:
             seen. What a sensor places but does not vouch for (*inferred*, score 0) has :data:`UNSURE`, not 0.
         fps: frames per second, or None where the source does not say.
         up: the axis that points up, e.g. ``"+y"``; ``"-y"`` for image rows; None if unknown.
-        unit: ``m``, ``cm``, ``mm``, ``in``, ``px`` or ``1`` (normalised or unknown).
+        unit: ``m``, ``dm``, ``cm``, ``mm``, ``in``, ``ft``, ``px`` or ``1`` (normalised or unknown); any usual spelling
+            is understood (``Millimeters``).
         image_size: (width, height) in pixels, for 2-D motion.
         label: name of the action, or None.
         subject, camera: who and from where; None if unknown.
@@ -79,6 +80,7 @@ class Motion:
             "joints": joints,
             "confidence": confidence,
             "fps": _fps(where, self.fps),
+            "unit": units.unit(self.unit, where),
             "image_size": _size(where, self.image_size),
             "extra": _extra(where, self.extra),
             "notes": _counts(where, self.notes, gaps),
@@ -89,8 +91,6 @@ class Motion:
         axes = tuple(up for up in UPS if joints.shape[3] == 3 or up[1] != "z")
         if self.up is not None and self.up not in axes:
             raise InputError(where, f"up axis {self.up!r}", f"one of {', '.join(axes)}, or None")
-        if self.unit not in UNITS:
-            raise InputError(where, f"unit {self.unit!r}", f"one of {', '.join(UNITS)}")
         for name, value in clean.items():
             object.__setattr__(self, name, value)
 
@@ -194,7 +194,7 @@ class Motion:
 
         Examples:
             >>> motion.resize(64).joints.shape
-            (64, 2, 25, 3)
+            (64, 1, 25, 3)
         """
         if not _whole(frames) or not 1 <= frames <= MAX_FRAMES:
             raise InputError("resize", f"{frames!r} frames", f"a whole number above 0, at most {MAX_FRAMES}")

@@ -10,7 +10,8 @@
 ``general``
     3-D: origin in the root of person 0 in the first frame where it is seen (the way that the body travels stays),
     turned so that in that frame root to head is exactly +y and the left shoulder lies towards +x; the person looks
-    along +z. 2-D: the same origin, +y up, divided by the length of the torso, for pixels differ from video to video.
+    along +z; sizes stay (:mod:`kineme.motion.size`). 2-D: the same origin, +y up, divided by the length of the torso,
+    for pixels differ from video to video.
 ``image``
     2-D as a camera sees it, y downwards: 2-D coordinates stay as they are, 3-D ones in the frame of a sensor (Kinect:
     NTU RGB+D, PKU-MMD, N-UCLA; :mod:`kineme.motion.camera`) are projected through that sensor, at focal length 1.
@@ -28,8 +29,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..utils import registry
 from ..utils.errors import InputError
-from . import camera
+from . import camera, size
 from .layout import Layout
 from .motion import Motion
 
@@ -39,8 +41,6 @@ SLOTS = 4  # bodies of a frame that the published selection looks at
 
 UP = (("head",), ("left_ear", "right_ear"), ("neck",), ("chest",), ("left_shoulder", "right_shoulder"), ("spine",))
 SIDE = ("shoulder", "hip")
-TORSO = (("left_shoulder", "right_shoulder"), ("chest",), ("neck",))
-TORSO_SHARE = 0.31  # of the diagonal of the box around the body: median of the 947 Penn Action clips seen whole
 SPINE = (("spine",), ("upper_spine",), ("chest",))
 
 
@@ -58,15 +58,25 @@ class Axes(NamedTuple):
     right: tuple[int, ...]
 
 
+NTU = "ntu25"  # the layout that `ntu` was written for
 NTU25 = Axes((0,), (1,), (4,), (8,))
 
 
 # ------------------------------------------------------------------------------------------------ on motions
 
 
-def default(layout: Layout, coords: int = 3) -> str:
-    """The name of the normalisation that suits a layout: ``ntu`` for ``ntu25`` in 3-D, else ``general``."""
-    return "ntu" if layout.name == "ntu25" and coords == 3 else "general"
+def default(layout: Layout, coords: int = 3, faithful: bool = False) -> str:
+    """The name of the normalisation that suits a layout: ``general``; ``faithful`` the published one where there is one
+    (``ntu`` for 3-D in the layout that it was written for).
+    """
+    return "ntu" if faithful and coords == 3 and layout.name == NTU else "general"
+
+
+def in_slots(motion: Motion) -> bool:
+    """Whether its persons are slots of each frame's list of bodies, as a format says of its data sets."""
+    name = motion.extra.get("dataset")
+    readers = (registry.load("io", format) for format in registry.names("io")) if name is not None else ()
+    return any(getattr(reader, "in_slots", False) and name in reader.datasets for reader in readers)
 
 
 def describe(
@@ -215,6 +225,12 @@ def _by_energy(slots: np.ndarray, keep: int) -> tuple[np.ndarray, np.ndarray]:
     return energy.argsort(kind="stable")[::-1][:keep], energy
 
 
+def _liveliest(joints: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The two bodies of most energy, joints and confidence, as persons of ``[T, 2, V, ...]``."""
+    order, _ = _by_energy(joints.swapaxes(0, 1), 2)
+    return _persons(joints, order, 2), _persons(seen, order, 2)
+
+
 def _persons(array: np.ndarray, order: np.ndarray, keep: int) -> np.ndarray:
     """``[T, S, ...]`` -> ``[T, keep, ...]``: these slots in this order, then empty ones."""
     chosen = np.zeros((len(array), keep, *array.shape[2:]), array.dtype)
@@ -240,15 +256,15 @@ def _preprocess(
     if length > len(joints) or not (there[0] & there[-1] | ~there.any(0)).all():
         frames = np.stack([_filled(there[:, person], length) for person in range(persons)], 1)
         joints = joints[frames, np.arange(persons)]
-    centre = _place(joints[:, 0], axes.centre)
+    centre = size.place(joints[:, 0], axes.centre)
     empty = joints[..., 0] + joints[..., 1] + joints[..., 2] == 0
     joints = (joints.reshape(length, persons, -1) - np.tile(centre, joints.shape[2])[:, None]).reshape(joints.shape)
     if empty.any():
         joints[empty] = 0
     first, notes = joints[0, 0].astype(np.float64), []
-    spine = _place(first, axes.centre) - _place(first, axes.base)
+    spine = size.place(first, axes.centre) - size.place(first, axes.base)
     upright = rotation_between(spine, np.array([0.0, 0, 1]))
-    shoulders = upright @ (_place(first, axes.right) - _place(first, axes.left))
+    shoulders = upright @ (size.place(first, axes.right) - size.place(first, axes.left))
     turn = rotation_between(shoulders, np.array([1.0, 0, 0])) @ upright
     if not spine.any():
         notes.append("not turned upright: no spine in the first frame")
@@ -260,9 +276,8 @@ def _preprocess(
 
 def _ntu(motion: Motion) -> Motion:
     joints, seen = motion.joints, motion.confidence  # a motion's missing joints are 0
-    if motion.extra.get("dataset") == "ntu" or motion.persons > 2:
-        order, _ = _by_energy(joints.swapaxes(0, 1), 2)
-        joints, seen = _persons(joints, order, 2), _persons(seen, order, 2)
+    if motion.persons > 2 or in_slots(motion):
+        joints, seen = _liveliest(joints, seen)
     joints, frames, empty, notes = _preprocess(joints, None, _axes(motion.layout))
     seen = np.where(empty, np.float32(0), seen[frames, np.arange(joints.shape[1])])
     return motion.with_(joints=joints, confidence=seen, up="+z", extra=_noted(motion, notes))
@@ -273,11 +288,14 @@ def _ntu(motion: Motion) -> Motion:
 
 def _general(motion: Motion, scale: bool, per_frame: bool) -> Motion:
     layout, joints, seen, notes = motion.layout, motion.joints, motion.confidence > 0, []
-    person = _main_person(layout, seen)
+    if motion.persons > 2 and in_slots(motion):  # most of the slots hold nobody
+        joints, confidence = _liveliest(joints, motion.confidence)
+        motion, seen = motion.with_(joints=joints, confidence=confidence), confidence > 0
+    person = size.main_person(layout, seen)
     if person != 0:
         notes.append(f"placed by person {person}: person 0 is never seen")
     body, known = joints[:, person].astype(np.float64), seen[:, person]
-    roots, rooted = _track(body, known, layout.root)
+    roots, rooted = size.track(body, known, layout.root)
     if not rooted.any():  # seen from the side a body shows one hip: better than none
         root = list(layout.root) if known[:, list(layout.root)].any() else list(range(len(layout)))
         roots, rooted = _middle(body[:, root], known[:, root])
@@ -297,8 +315,8 @@ def _general(motion: Motion, scale: bool, per_frame: bool) -> Motion:
         matrix, up = _facing(motion, body, known, roots, rooted, notes)
     else:
         matrix, up = np.diag([1.0, -1.0 if motion.up == "-y" else 1.0]), "+y" if motion.up == "-y" else motion.up
-    size = _torso(layout, body, known, notes) if scale else 1.0
-    moved = moved @ (matrix.T / size).astype(np.float32)
+    length = _torso(layout, body, known, notes) if scale else 1.0
+    moved = moved @ (matrix.T / length).astype(np.float32)
     return motion.with_(joints=moved, up=up, unit="1" if scale else motion.unit, extra=_noted(motion, notes))
 
 
@@ -310,9 +328,9 @@ def _facing(
     Without an upward vector in the body the axis that the recording calls up serves, where it names one.
     """
     top, left, right = _turning(motion.layout)
-    tops, topped = _track(body, known, top)
-    lefts, lefted = _track(body, known, left)
-    rights, righted = _track(body, known, right)
+    tops, topped = size.track(body, known, top)
+    lefts, lefted = size.track(body, known, left)
+    rights, righted = size.track(body, known, right)
     topped, sided = topped & rooted, lefted & righted
     complete = topped & sided if topped.any() and sided.any() else topped | sided
     at = int((complete if complete.any() else topped | rooted).argmax())
@@ -341,46 +359,21 @@ def _smallest(source: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 
 def _torso(layout: Layout, body: np.ndarray, known: np.ndarray, notes: list[str]) -> float:
-    """Length of the torso: root to shoulders, else along one side; else from the size of the whole body."""
-    spans = [(layout.root, _first(layout, TORSO))]
-    spans += [(_first(layout, [(f"{s}_hip",)]), _first(layout, [(f"{s}_shoulder",)])) for s in ("left", "right")]
-    for low, high in spans:
-        (lows, lowed), (highs, highed) = _track(body, known, low), _track(body, known, high)
-        lengths = np.linalg.norm(highs - lows, axis=1)[lowed & highed]
-        if len(lengths) and np.median(lengths) > 0:
-            return float(np.median(lengths))
-    least = np.where(known[..., None], body, np.inf).min(1)[known.any(1)]
-    most = np.where(known[..., None], body, -np.inf).max(1)[known.any(1)]
-    sizes = np.linalg.norm(most - least, axis=1)
-    sizes = sizes[sizes > 0]
+    """What a body is divided by: the length of its torso, else one from the size of the whole body."""
+    torso = size.torso_length(layout, body, known)
+    if torso:
+        return torso
+    whole = size.body_size(body, known)
     notes.append(
-        "scaled by the size of the body: the torso is never seen" if len(sizes) else "not scaled: the body has no size"
+        "scaled by the size of the body: the torso is never seen" if whole else "not scaled: the body has no size"
     )
-    return TORSO_SHARE * float(np.median(sizes)) if len(sizes) else 1.0
-
-
-def _main_person(layout: Layout, seen: np.ndarray) -> int:
-    """The first person of whose root something is seen in some frame; else of whom anything is; else 0."""
-    rooted = seen[:, :, list(layout.root)].any((0, 2))
-    return int((rooted if rooted.any() else seen.any((0, 2))).argmax())
-
-
-def _track(body: np.ndarray, known: np.ndarray, joints: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """A place of the body in every frame ``[T, C]``, and where all its joints are seen ``[T]``."""
-    if not joints:
-        return np.zeros((len(body), body.shape[-1])), np.zeros(len(body), bool)
-    return _place(body, joints), np.asarray(known[:, list(joints)].all(axis=1))
+    return whole or 1.0
 
 
 def _middle(body: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The mean of the joints that are seen in a frame ``[T, C]``, and where there are any ``[T]``."""
     count = known.sum(1)
     return (body * known[..., None]).sum(1) / np.maximum(count, 1)[:, None], count > 0
-
-
-def _place(joints: np.ndarray, index: Sequence[int]) -> np.ndarray:
-    """Mean of some joints: ``[..., V, C]`` -> ``[..., C]``."""
-    return joints[..., index[0], :] if len(index) == 1 else joints[..., list(index), :].mean(-2)
 
 
 def _direction(up: str | None) -> np.ndarray:
@@ -402,25 +395,16 @@ def _share(vector: np.ndarray, along: np.ndarray) -> float:
 # ------------------------------------------------------------------------------------------------ layouts
 
 
-def _first(layout: Layout, choices: Sequence[Sequence[str]]) -> tuple[int, ...]:
-    """Joints of the first choice that the layout has whole, or none."""
-    for words in choices:
-        joints = tuple(joint for word in words if (joint := layout.find(word)) is not None)
-        if len(joints) == len(words):
-            return joints
-    return ()
-
-
 def _turning(layout: Layout) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
     """Joints at the upper end of the body, on its left and on its right."""
-    pair = _first(layout, [(f"left_{word}", f"right_{word}") for word in SIDE])
-    return _first(layout, UP), pair[:1], pair[1:]
+    pair = size.first(layout, [(f"left_{word}", f"right_{word}") for word in SIDE])
+    return size.first(layout, UP), pair[:1], pair[1:]
 
 
 def _axes(layout: Layout) -> Axes:
     """The joints of ``ntu`` in a layout; a place that it lacks is empty."""
-    pair = _first(layout, [("left_shoulder", "right_shoulder")])
-    return Axes(layout.root, _first(layout, SPINE), pair[:1], pair[1:])
+    pair = size.first(layout, [("left_shoulder", "right_shoulder")])
+    return Axes(layout.root, size.first(layout, SPINE), pair[:1], pair[1:])
 
 
 def _check(mode: str, layout: Layout, coords: int, where: str = "normalise") -> None:
@@ -474,7 +458,7 @@ def _used(mode: str, layout: Layout, coords: int, scale: bool) -> dict[str, Any]
         joints |= zip(("up", "left", "right"), _turning(layout))
         wanted |= {"up": UP[0], "left": ("left_shoulder",), "right": ("right_shoulder",)}
     if scale:
-        joints["torso"], wanted["torso"] = _first(layout, TORSO), TORSO[0]
+        joints["torso"], wanted["torso"] = size.first(layout, size.TORSO), size.TORSO[0]
     words = {role: _words(layout, index) for role, index in joints.items()}
     notes = [
         f"{role}: no {' and '.join(wanted[role])} in the layout, "

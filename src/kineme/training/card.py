@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 from ..motion import layout as skeleton
 from ..motion import normalise as norms
+from ..motion import size
+from ..motion.motion import UPS
 from ..utils.errors import InputError
 from ..utils.files import read_json
 
@@ -83,6 +85,8 @@ USED = {
     "normalise.options": TABLE._replace(optional=True),
     "normalise.options.scale": FLAG,
     "normalise.options.per_frame": FLAG,
+    "size": Entry(size.is_entry, "null, or a table with how: metres, torso or unknown, and unit", optional=True),
+    "up": Entry(lambda value: value in (None, *UPS), f"null, or one of {', '.join(UPS)}", optional=True),
     "crop": TABLE,
     "crop.ratio": SHARE,
     "crop.frames": _whole(1, MOST_FRAMES),

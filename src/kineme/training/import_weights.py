@@ -114,8 +114,8 @@ def import_weights(
         "mapped": len(state),
         "aside": found.aside | dict.fromkeys(rest, 1),
     }
-    normalised = {"normalise": describe(normalise, joints, coords)}
-    data = SimpleNamespace(layout=joints, coords=coords, persons=persons, hash=None, card=normalised)
+    published = {"normalise": describe(normalise, joints, coords), "unit": "m" if coords == 3 else "px"}  # of Kinects
+    data = SimpleNamespace(layout=joints, coords=coords, persons=persons, hash=None, card=published)
     card = runs.card(chosen, data, [], None, 0, 0, "cpu") | {"status": "done", "clips": None, "imported": imported}
     with atomic_folder(out) as folder:
         checkpoint.save(folder / "initial.safetensors", before)

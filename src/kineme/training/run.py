@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from .. import __version__
+from ..data import conform
 from ..data.store import Store
 from ..methods import CROP
 from ..nn import matmul
@@ -30,12 +31,14 @@ def card(
     """Everything that has to be known of a run besides its weights.
 
     Args:
-        data: has ``layout``, ``coords``, ``persons``, ``hash`` and ``card["normalise"]``, as a store has.
+        data: has ``layout``, ``coords``, ``persons``, ``hash`` and ``card`` (``normalise``, ``unit``, ``up``,
+            ``size``), as a store has.
         opened: the stores it was made of.
         clips: number of training clips.
     """
     views, method = chosen.method.get("views"), registry.entry("methods", chosen.method_name)
     layout, coords, normalise = method.sees(data.layout, data.coords, data.card["normalise"])
+    in_space = coords == data.coords == 3
     chosen_names = {"method": ("methods", chosen.method_name), "encoder": ("encoders", chosen.encoder_name)}
     plugins = {word: origin for word, named in chosen_names.items() if (origin := registry.origin(*named))}
     return {
@@ -53,6 +56,8 @@ def card(
         "coords": coords,
         "persons": data.persons,
         "normalise": {"how": "none", **normalise},
+        "size": conform.size_of(data) if in_space else None,  # of bodies that are to be embedded
+        "up": data.card.get("up") if coords == data.coords else None,
         "crop": {"ratio": CROP, "frames": views["frames"] if isinstance(views, dict) and "frames" in views else 64},
         "stores": [{"name": s.path.name, "hash": s.hash} for s in opened],
         "data": data.hash,

@@ -15,9 +15,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("dest", metavar="DEST", nargs="?", help="store to write; a folder of stores for several kinds")
     _shared.add_preparation(parser)
     parser.add_argument(
-        "--normalise", metavar="MODE", help="none, general, ... (default: as published for the layout, else general)"
+        "--normalise", metavar="MODE", help="none, general, ... (default: general; with --faithful as published)"
     )
     parser.add_argument("--map", metavar="FILE", help="TOML or JSON: joint of the layout -> joint of the files")
+    parser.add_argument("--unit", help="of lengths in space: cm, m, inches, ..., metres in one, or torso: scale by it")
+    parser.add_argument("--up", metavar="AXIS", help="the axis that points up, e.g. +z")
     _shared.add_jobs(parser)
     parser.add_argument("--faithful", action="store_true", help="cut and read clips as in the authors' release")
 
@@ -40,6 +42,8 @@ def run(args: argparse.Namespace) -> None:
             table=args.map,
             jobs=_shared.jobs(args),
             faithful=args.faithful,
+            unit=args.unit,
+            up=args.up,
             progress=report,
             **_shared.preparation(args),
         )
@@ -63,6 +67,13 @@ def _places(args: argparse.Namespace) -> tuple[str, str]:
 
 def resume_hint(args: argparse.Namespace) -> str:
     """The same command: it goes on where it was interrupted."""
-    given = {"normalise": args.normalise, "map": args.map, "jobs": args.jobs, **_shared.preparation(args)}
+    given = {
+        "normalise": args.normalise,
+        "map": args.map,
+        "jobs": args.jobs,
+        "unit": args.unit,
+        "up": args.up,
+        **_shared.preparation(args),
+    }
     words = [word for name, value in given.items() if value for word in (f"--{name}", value)]
     return _shared.command_line(args, "prepare", *_places(args), *words, *(["--faithful"] if args.faithful else []))
