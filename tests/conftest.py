@@ -29,6 +29,7 @@ TOGETHER = (
     "inference/test_frame_codes",
     "training/test_import_weights",
     "training/test_loop",
+    "training/test_run",
     "utils/test_distributed",
     "test_extend",
 )

@@ -6,6 +6,7 @@ import tomllib
 from dataclasses import dataclass, field
 from typing import Literal
 
+import numpy as np
 import pytest
 
 from kineme.training import recipe
@@ -67,6 +68,16 @@ def test_wrong_values_are_named_with_what_was_expected(table, words):
 def test_assignments_that_cannot_be(text):
     with pytest.raises(InputError, match="--set"):
         settings.override({"method": {"rate": 1}}, [text])
+
+
+@pytest.mark.parametrize("value", [-1, 2**63, 10**20, 1.0, "3", None, True])
+def test_what_is_no_seed(value):
+    with pytest.raises(InputError, match=r"seed: .* from 0 to 2\*\*63 - 1"):
+        settings.seed(value)
+
+
+def test_the_seeds_that_there_are():
+    assert [settings.seed(value) for value in (0, np.int64(7), 2**63 - 1)] == [0, 7, 2**63 - 1]
 
 
 @pytest.mark.parametrize("path", recipe.known().values(), ids=lambda p: p.stem)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -15,6 +17,7 @@ import pytest
 from kineme.utils import files
 from kineme.utils.errors import InputError
 
+WORDS = ("somebody works here", "Wait")
 WRITER = """
 import sys
 from kineme.utils.files import atomic
@@ -50,6 +53,59 @@ def test_an_exception_leaves_nothing_behind(tmp_path):
         (temporary / "part").write_text("half")
         raise RuntimeError
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize(
+    ("umask", "file", "folder"), [(0o077, 0o600, 0o700), (0o022, 0o644, 0o755), (0o002, 0o664, 0o775)]
+)
+def test_the_user_s_umask_decides_who_may_read(tmp_path, umask, file, folder):
+    before = os.umask(umask)
+    try:
+        files.write_json(tmp_path / "card.json", {})
+        with files.atomic_folder(tmp_path / "store") as temporary:
+            (temporary / "x").write_text("")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "card.json").stat().st_mode) == file
+    assert stat.S_IMODE((tmp_path / "store").stat().st_mode) == folder
+    assert stat.S_IMODE((tmp_path / "store" / "x").stat().st_mode) == file
+
+
+def test_a_folder_is_kept_by_one_at_a_time_and_left_as_it_was(tmp_path):
+    folder = tmp_path / "a" / "b"
+    with files.locked(folder, "somebody works here", "Wait"):
+        with pytest.raises(InputError, match=r"b: somebody works here\. Wait"), files.locked(folder, *WORDS):
+            pass
+        assert folder.is_dir()  # whoever was refused has removed nothing
+        with pytest.raises(InputError), files.locked(folder, *WORDS):
+            pass
+    assert not (tmp_path / "a").exists()  # nothing was put into it
+    with files.locked(folder, *WORDS):
+        (folder / "result").write_text("")
+    with files.locked(folder, *WORDS):
+        pass
+    assert [p.name for p in folder.iterdir()] == ["result"]
+    with pytest.raises(RuntimeError), files.locked(tmp_path / "c", *WORDS):
+        raise RuntimeError
+    assert not (tmp_path / "c").exists()
+    with pytest.raises(InputError, match="a folder"), files.locked(folder / "result", *WORDS):
+        pass
+
+
+def test_the_lock_of_a_killed_process_is_free(tmp_path):
+    code = "import sys, time; from kineme.utils.files import locked\n"
+    code += "with locked(sys.argv[1], 'x'): print(flush=True); time.sleep(1000)"
+    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.readline()
+    with pytest.raises(InputError), files.locked(tmp_path, *WORDS):
+        pass
+    process.kill()
+    process.communicate()
+    assert (tmp_path / ".lock").exists()
+    with files.locked(tmp_path, *WORDS):
+        pass
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_pickled_arrays_are_refused_and_not_run(tmp_path):

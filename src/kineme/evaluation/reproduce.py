@@ -24,7 +24,7 @@ from ..inference import model
 from ..training import loop, recipe
 from ..training import run as runs
 from ..training.recipe import Recipe
-from ..utils import registry
+from ..utils import hardware, registry
 from ..utils import settings as plain
 from ..utils.errors import InputError
 from ..utils.files import read_json, sha256, write_json
@@ -144,6 +144,7 @@ def reproduce(
     """
     out = Path(out)
     changes = plain.assignments(settings)
+    seed, device = plain.seed(seed), hardware.device(device)  # before hours are spent on preparing
     plan = read(name, out, seed, changes)
     total = len(plan.stages) + 2
 
@@ -257,7 +258,7 @@ def _trained(stage: Stage, data: Store, split: str, seed: int, device: str | Non
     wanted |= {"init": sha256(runs.Start(stage.init, 0).state) if stage.init else None}
     has = {**found["recipe"], "seed": found["seed"], "split": found["split"]}
     has |= {"store": found["data"], "init": (found["init"] or {}).get("hash")}
-    one, other = dict(_flat(has)), dict(_flat(wanted))
+    one, other = plain.flat(has), plain.flat(wanted)
     different = [
         f"{word} {one.get(word)} instead of {other.get(word)}"
         for word in dict.fromkeys([*one, *other])
@@ -360,14 +361,6 @@ def _stage(file: Path, changes: dict[str, Any], run: Path) -> Stage:
 def _of(changes: Mapping[str, Any], *words: str) -> dict[str, Any]:
     """The assignments to some tables."""
     return {name: value for name, value in changes.items() if name.partition(".")[0] in words}
-
-
-def _flat(table: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
-    for word, value in table.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{path}{word}.")
-        else:
-            yield path + word, value
 
 
 def _departures(result: Mapping[str, Any]) -> Iterator[str]:

@@ -24,7 +24,7 @@ from ..motion import joint_map, normalise, size
 from ..motion import layout as skeleton
 from ..motion.motion import Motion
 from ..training import card as cards
-from ..utils import registry
+from ..utils import hardware, registry
 from ..utils.errors import InputError
 from ..utils.files import sha256
 from ..utils.progress import Bar
@@ -77,6 +77,7 @@ class Model:
     @classmethod
     def open(cls, run: Path, device: str | None = None, weights: str = "model.safetensors") -> Model:
         """See :func:`load`; ``weights="initial.safetensors"`` is the encoder before training."""
+        device = hardware.device(device)
         card = cards.read(run)
         if not (run / weights).exists():
             raise InputError(
@@ -86,7 +87,6 @@ class Model:
                 f"Resume with: kineme pretrain {card['method']} STORE --out {run} --resume",
             )
         encoder = rebuild.encoder(card, run, run / weights)
-        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         return cls(encoder.to(device), card, run, sha256(run / weights))
 
     def untrained(self) -> Model:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from ..utils import hardware
 from ..utils.errors import InputError
 
 ROWS, COLUMNS = 2048, 8192  # of one block of similarities: 64 MiB
@@ -40,7 +41,7 @@ def neighbours(
     """
     if not 1 <= k <= len(train):
         raise InputError("knn.k", f"{k} neighbours among {len(train)} training clips", f"1 to {len(train)}")
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = hardware.device(device)
     gallery = torch.as_tensor(np.ascontiguousarray(train, np.float32), device=device)
     unit = normalize(gallery)
     found = np.empty((len(test), k), np.int64)

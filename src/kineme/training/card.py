@@ -64,7 +64,7 @@ BEGUN = Entry(
         or (
             isinstance(value, dict)
             and all(isinstance(value.get(name), str) for name in ("run", "hash"))
-            and type(value.get("epochs")) is int
+            and type(value.get("epochs")) in (int, float)
         )
     ),
     "null, or a table with run, hash and epochs",
@@ -100,6 +100,7 @@ RESUMED = {
     "status": _one_of("running", "done"),
     "split": Entry(lambda value: value is None or isinstance(value, str), "the name of a split, or null"),
     "stores": STORES,
+    "data": TEXT,
     "init": BEGUN._replace(optional=True),
 }
 """What is read besides where a training goes on."""

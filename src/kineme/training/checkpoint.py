@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from ..utils.errors import InputError
 from ..utils.files import atomic
 
+DAMAGED = "The file is damaged: take another copy, or train again with a new --out"
+
 
 def save(path: str | Path, tensors: dict[str, Tensor], card: dict[str, Any] | None = None) -> None:
     """Write tensors and a JSON card into one ``.safetensors`` file, whole or not at all.
@@ -43,6 +45,8 @@ def load(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         with safe_open(path, framework="pt") as file:
             card = json.loads((file.metadata() or {}).get("card", "{}"))
+            if not isinstance(card, dict):
+                raise RuntimeError(f"its card is {str(card)[:40]!r}")
             return {name: file.get_tensor(name) for name in file.keys()}, card  # noqa: SIM118 - not a dict
     except FileNotFoundError:
         raise InputError(path, "no such file", "weights in safetensors form") from None
@@ -95,8 +99,22 @@ def optimiser_tensors(optimisers: dict[str, torch.optim.Optimizer]) -> dict[str,
     }
 
 
-def restore_optimisers(optimisers: dict[str, torch.optim.Optimizer], tensors: dict[str, Tensor]) -> None:
-    """Put back what :func:`optimiser_tensors` gave."""
+def restore_optimisers(
+    optimisers: dict[str, torch.optim.Optimizer], tensors: dict[str, Tensor], where: str | Path
+) -> None:
+    """Put back what :func:`optimiser_tensors` gave.
+
+    Raises:
+        InputError: names or shapes that are not those of the optimisers' parameters.
+    """
+    for key, tensor in tensors.items():
+        room, _, rest = key.partition("/")
+        index, _, name = rest.partition("/")
+        params = optimisers[room].param_groups[0]["params"] if room in optimisers else []
+        shape = params[int(index)].shape if index.isdecimal() and int(index) < len(params) else None
+        if shape is None or (tensor.dim() and tensor.shape != shape):
+            what = f"an optimiser's {key} of shape {tuple(tensor.shape)}"
+            raise InputError(where, what, "the optimisers of this run", DAMAGED)
     for group, optimiser in optimisers.items():
         state: dict[int, dict[str, Tensor]] = {}
         for key, tensor in tensors.items():

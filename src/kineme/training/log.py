@@ -56,11 +56,15 @@ class EpochLog:
         return {key: self.here.mean_(torch.as_tensor(value).clone()) for key, value in self.sums.items()}
 
     def restore(self, sums: Mapping[str, Tensor], size: int) -> None:
-        """Go back to where a state was saved: its sums, and so many bytes of the file."""
+        """Go back to where a state was saved: its sums, and so many bytes of the file. Of a file that has become
+        shorter the whole lines stay.
+        """
         self.sums = {key: value.to(self.device) for key, value in sums.items()}
         if self.here.rank == 0:
-            with open(self.path, "rb+") as file:
-                file.truncate(size)
+            with open(self.path, "ab+") as file:
+                file.seek(0)
+                kept = file.read()[:size]
+                file.truncate(len(kept) if len(kept) == size else kept.rfind(b"\n") + 1)
 
     def write(self, epoch: int, step: int, steps: int, more: Mapping[str, float]) -> dict[str, float]:
         """The line of an epoch of ``steps`` steps: means over these and over all processes.

@@ -20,7 +20,7 @@ from ..data import store as stores
 from ..data.store import Store
 from ..methods import StepContext, generator
 from ..nn.batch_norm import update_statistics
-from ..utils import distributed, registry
+from ..utils import distributed, hardware, registry
 from ..utils import settings as plain
 from ..utils.distributed import ProcessGroup
 from ..utils.errors import InputError
@@ -35,6 +35,7 @@ from .optim import average_gradients, build_optimiser, learning_rate
 from .recipe import Recipe, build_method
 
 HOUR = 3600
+LONGEST = 600.0  # seconds without a resumable state within an epoch
 AGREE = 10  # several processes ask each other every so many steps whether one was interrupted
 
 
@@ -45,7 +46,7 @@ def pretrain(
     *,
     epochs: int | None = None,
     steps: int | None = None,
-    seed: int = 0,
+    seed: int | None = None,
     split: str | None = None,
     recipe: str | None = None,
     settings: plain.Changes = (),
@@ -65,14 +66,15 @@ def pretrain(
         epochs: how often every clip is seen, in place of the recipe's length.
         steps: how many batches are seen, in place of the recipe's length; not beside ``epochs``.
         seed: decides initial weights, order and views; the same seed on the same machine gives the same weights.
+            By default 0.
         split: name of a split; only its training part is seen.
         recipe: a recipe's name or file, or ``small`` / ``published``; None sizes the settings to the store.
         settings: what is to differ from the recipe: ``{"method.temperature": 0.1, "loop": {"batch": 32}}``.
         layout: layout that several stores are mapped to.
         init_from: a finished run: weights, queues and optimisers are taken over where the names are the same,
             and epochs are counted from its beginning (HaLP begins with MoCo: Shah et al. 2023).
-        resume: resume a run that was interrupted, with its recorded settings; the result equals that of an
-            uninterrupted run.
+        resume: resume a run that was interrupted; the result equals that of an uninterrupted run. What is not given
+            is taken from the run, anything else than it has is refused.
         device: ``"cpu"``, ``"cuda"``; by default CUDA where there is one.
         tensorboard: also write TensorBoard files (extra ``log``).
         progress: show progress on standard error.
@@ -89,40 +91,68 @@ def pretrain(
         >>> (out / "model.safetensors").exists()
         True
     """
-    here = distributed.start()
+    here, device = distributed.start(), hardware.device(device)
     opened = [
         s if isinstance(s, Store) else stores.open(s)
         for s in ([store] if isinstance(store, (str, Path, Store)) else store)
     ]
-    run = Path(out) if out is not None else Path("runs") / f"{method}-{'+'.join(s.path.name for s in opened)}-{seed}"
-    device = device or (f"cuda:{torch.cuda.current_device()}" if torch.cuda.is_available() else "cpu")
-    changes = plain.assignments(settings) | {
-        f"loop.{word}": value for word, value in (("epochs", epochs), ("steps", steps)) if value is not None
-    }
-
-    card = runs.recorded(run) if resume else None
-    if card is not None:
-        runs.check_resumed(run, card, opened, method, seed, bool(settings), epochs, steps, init_from)
-        if card["status"] == "done":
-            return run
-        chosen, data = recipes.from_card(card), _joined(opened, run, layout, here)
-        rows = _rows(data, card["split"])
-    else:
-        runs.claim(run, resume, here)
-        data = _joined(opened, run, layout, here)
-        rows = _rows(data, split)
-        unit = registry.entry("methods", method).unit
-        items = int(data.lengths[rows].sum()) if unit == "frame" else len(rows)
-        _check_enough(data, rows, split, unit, items)
-        chosen = recipes.load(method, items, recipe=recipe, settings=changes, gpu=device != "cpu")
-        card = runs.card(chosen, data, opened, split, len(rows), seed, device)
-        if init_from is not None:
-            card["init"] = runs.start(init_from, chosen).recorded()
-    training = Training(run, card, chosen, data, rows, device, here, tensorboard=tensorboard, progress=progress)
-    if here.rank == 0:  # only now: what cannot be trained leaves no folder behind
-        write_json(run / "card.json", card)
-    training.train()
+    names = "+".join(s.path.name for s in opened)
+    run = Path(out) if out is not None else Path("runs") / f"{method}-{names}-{seed or 0}"
+    length = {f"loop.{word}": value for word, value in (("epochs", epochs), ("steps", steps)) if value is not None}
+    words = runs.Words(
+        method,
+        None if seed is None else plain.seed(seed),
+        split,
+        recipe,
+        plain.assignments(settings) | length,
+        layout,
+        init_from,
+    )
+    with runs.held(run, here):
+        training = _prepared(run, words, opened, resume, device, here, tensorboard, progress)
+        if training:
+            training.train()
     return run
+
+
+def _prepared(
+    run: Path,
+    words: runs.Words,
+    opened: Sequence[Store],
+    resume: bool,
+    device: str,
+    here: ProcessGroup,
+    tensorboard: bool,
+    progress: bool,
+) -> Training | None:
+    """The training that the words ask for, new or resumed; None where it is done. Where this fails nothing is left."""
+    card, gpu = runs.recorded(run) if resume else None, device != "cpu"
+    if card is None:
+        runs.claim(run, resume, here)
+    try:
+        data = _joined(opened, run, words.layout, here, card)
+        rows = _rows(data, words.split if card is None else card.get("split"))
+        unit = registry.entry("methods", words.method).unit
+        items = int(data.lengths[rows].sum()) if unit == "frame" else len(rows)
+        if card is not None:
+            chosen = runs.check_resumed(run, card, words, opened, data, items, gpu)
+            if card["status"] == "done":
+                return None
+        else:
+            _check_enough(data, rows, words.split, unit, items)
+            chosen = recipes.load(words.method, items, recipe=words.recipe, settings=words.settings, gpu=gpu)
+            card = runs.card(chosen, data, opened, words.split, len(rows), words.seed or 0, device)
+            card["given"] = words.given()
+            if words.init_from is not None:
+                card["init"] = runs.start(words.init_from, chosen).recorded()
+        training = Training(run, card, chosen, data, rows, device, here, tensorboard=tensorboard, progress=progress)
+    except BaseException:  # what cannot be trained leaves nothing behind
+        if here.rank == 0 and not (run / "card.json").exists():
+            shutil.rmtree(run / "joined", ignore_errors=True)
+        raise
+    if here.rank == 0:
+        write_json(run / "card.json", card)
+    return training
 
 
 class Training:
@@ -255,7 +285,8 @@ class Training:
         tensors = {f"method/{k}": v for k, v in self.method.state_dict().items()}
         tensors |= {f"optimiser/{k}": v for k, v in checkpoint.optimiser_tensors(self.optimisers).items()}
         tensors |= {f"sums/{k}": v for k, v in sums.items()}
-        where = {"step": self.step, "seconds": self.seconds, "log_bytes": self.log.size, "method": self.card["method"]}
+        seconds = self.seconds + time.monotonic() - self._clock
+        where = {"step": self.step, "seconds": seconds, "log_bytes": self.log.size, "method": self.card["method"]}
         checkpoint.save(self.state, tensors, where)
 
     # ---- before the first step and after the last
@@ -296,9 +327,15 @@ class Training:
             what, wanted = f"a state of method {card.get('method')!r}", f"a state of {self.card['method']!r}"
             raise InputError(self.state, what, wanted)
         checkpoint.restore(self.method, checkpoint.part(tensors, "method/"), self.state)
-        checkpoint.restore_optimisers(self.optimisers, checkpoint.part(tensors, "optimiser/"))
-        self.step, self.seconds = card["step"], card["seconds"]
-        self.log.restore(checkpoint.part(tensors, "sums/"), card["log_bytes"])
+        checkpoint.restore_optimisers(self.optimisers, checkpoint.part(tensors, "optimiser/"), self.state)
+        step, seconds, log = (card.get(name) for name in ("step", "seconds", "log_bytes"))
+        if not (isinstance(step, int) and isinstance(seconds, (int, float)) and isinstance(log, int)):
+            what = f"step {step}, after {seconds} seconds and {log} bytes of log"
+            raise InputError(self.state, what, "numbers", checkpoint.DAMAGED)
+        if not self.first <= step <= self.total:
+            raise InputError(self.state, f"step {step}", f"one from {self.first} to {self.total}", checkpoint.DAMAGED)
+        self.step, self.seconds = step, seconds
+        self.log.restore(checkpoint.part(tensors, "sums/"), log)
 
     def _take_over(self, begun: runs.Start) -> None:
         """Begin where another run ended: its weights, queues, optimisers and number of epochs; what only this method
@@ -312,7 +349,7 @@ class Training:
         taken = checkpoint.part(tensors, "method/")
         fresh = {name: own[name] for name in own.keys() - taken.keys() - weights}
         checkpoint.restore(self.method, {**taken, **fresh}, begun.path)
-        checkpoint.restore_optimisers(self.optimisers, checkpoint.part(tensors, "optimiser/"))
+        checkpoint.restore_optimisers(self.optimisers, checkpoint.part(tensors, "optimiser/"), begun.path)
         self.step = self.first
 
     def _start_clocks(self) -> None:
@@ -330,11 +367,16 @@ class Training:
             bar.say("That is above an hour on this machine. For a first look: --recipe small")
 
     def _stop_if(self, interrupted: threading.Event) -> None:
-        """After Ctrl-C in any of the processes: save, and leave."""
-        if (self.here.size == 1 or self.step % AGREE == 0) and self.here.any(interrupted.is_set()):
-            self.seconds += time.monotonic() - self._clock
+        """After Ctrl-C in any of the processes: save, and leave. Save also where the last state is old."""
+        if self.here.size > 1 and self.step % AGREE:
+            return
+        stop = interrupted.is_set()
+        old = time.monotonic() - self._saved >= LONGEST and self.step < self.total
+        if self.here.any(stop or old):
             self.save()
-            raise KeyboardInterrupt
+            self._saved = time.monotonic()
+            if self.here.any(stop):
+                raise KeyboardInterrupt
 
     def _finish(self) -> None:
         self.log.close()
@@ -347,16 +389,20 @@ class Training:
             write_json(self.run / "card.json", self.card)
 
 
-def _joined(opened: Sequence[Store], run: Path, layout: str | None, here: ProcessGroup) -> Store:
-    """The one store, or several joined on a layout inside the run's folder."""
+def _joined(
+    opened: Sequence[Store], run: Path, layout: str | None, here: ProcessGroup, card: dict[str, Any] | None
+) -> Store:
+    """The one store, or several joined on a layout inside the run's folder; of a resumed run what its card names."""
+    if card is not None:
+        data = opened[0] if len(opened) == 1 and opened[0].hash == card["data"] else None
+        return data or stores.open(run / "joined" if (run / "joined").exists() else opened[0].path)
     if len(opened) == 1 and layout in (None, opened[0].layout.name):
         return opened[0]
-    path = run / "joined"
-    if here.rank == 0 and not path.exists():
-        store_writer.join(opened, path, layout)
+    if here.rank == 0:
+        store_writer.join(opened, run / "joined", layout)
     if here.size > 1:
         torch.distributed.barrier()
-    return stores.open(path)
+    return stores.open(run / "joined")
 
 
 def _check_enough(data: Store, rows: Tensor, split: str | None, unit: str, items: int) -> None:

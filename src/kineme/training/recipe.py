@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 RECIPES = Path(__file__).parent / "recipes"
 PRESETS = ("small", "published")  # recipes that every method has
 SMALL_STEPS = 1000  # of the small preset of a method that has none of its own
+LENGTH = frozenset({"loop.epochs", "loop.steps"})  # of which a recipe has one
 FEWEST = 10  # epochs of the small preset
 SMALL = 20_000  # below so many training clips, or without a GPU, the small preset is taken
 
@@ -150,11 +151,7 @@ def load(
         taken = recipe or ("small" if clips < SMALL or not gpu else "published")
         tables = preset(cls, taken)
     tables.pop("reproduce", None)  # what `kineme reproduce` needs beside the training
-    tables = plain.override(tables, settings)
-    given = {word for word in ("epochs", "steps") if f"loop.{word}" in plain.assignments(settings)}
-    if given:  # a length that is given stands in place of the recipe's, whatever that counts
-        for word in {"epochs", "steps"} - given:
-            tables["loop"].pop(word, None)
+    tables = _override(tables, settings)
     for name in tables:
         if name not in ("method", "encoder", "loop"):
             raise InputError(
@@ -175,7 +172,9 @@ def load(
         if taken == "small" and not loop_table.keys() & {"epochs", "steps"}:
             loop_table["steps"] = SMALL_STEPS
     loop = plain.make(Loop, loop_table, "loop")
-    if taken == "small" and loop.steps and "steps" not in given:  # a larger set is seen some times all the same
+    if (
+        taken == "small" and loop.steps and "loop.steps" not in plain.assignments(settings)
+    ):  # a larger set is seen some times all the same
         loop = replace(loop, steps=max(loop.steps, FEWEST * (clips // loop.batch)))
     return Recipe(
         method,
@@ -187,12 +186,48 @@ def load(
     )
 
 
+def _override(tables: dict[str, Any], settings: plain.Changes) -> dict[str, Any]:
+    """Changed tables; a length that is given stands in place of theirs, whatever that counts."""
+    tables = plain.override(tables, settings)
+    if given := LENGTH & plain.assignments(settings).keys():
+        for name in LENGTH - given:
+            tables["loop"].pop(name.partition(".")[2], None)
+    return tables
+
+
+def changed(chosen: Recipe, settings: plain.Changes) -> Recipe:
+    """A recipe with some settings changed.
+
+    Raises:
+        InputError: unknown names, wrong values.
+    """
+    loop = {name: value for name, value in plain.as_dict(chosen.loop).items() if value is not None}
+    encoder = {"name": chosen.encoder_name, **chosen.encoder}
+    tables = _override({"method": chosen.method, "encoder": encoder, "loop": loop}, settings)
+    name = tables["encoder"].pop("name")
+    cls = registry.entry("methods", chosen.method_name)
+    if name != chosen.encoder_name:
+        tables["encoder"] = {n[8:]: v for n, v in plain.assignments(settings).items() if n.startswith("encoder.")}
+        tables["encoder"].pop("name")
+    return Recipe(
+        chosen.method_name,
+        name,
+        plain.as_dict(plain.make(cls.Settings, tables["method"], "method")),
+        plain.as_dict(plain.make(registry.entry("encoders", name).Settings, tables["encoder"], "encoder")),
+        plain.make(Loop, tables["loop"], "loop"),
+        chosen.preset,
+    )
+
+
 def from_card(card: dict[str, Any]) -> Recipe:
     """The recipe that a run's card records.
 
     Raises:
         InputError: the method or encoder is a plug-in that is not there. One whose file has changed is warned of.
     """
+    missing = [f.name for f in fields(Recipe) if f.name not in card.get("recipe", {})]
+    if missing:
+        raise InputError("a run's card", f"a damaged recipe (no {missing[0]!r})", "the card that training wrote")
     values = {f.name: card["recipe"][f.name] for f in fields(Recipe)}
     for room, table in (("methods", "method"), ("encoders", "encoder")):
         name, origin = values[f"{table}_name"], card.get("plugins", {}).get(table, {})

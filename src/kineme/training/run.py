@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import math
-from collections.abc import Sequence
+import shutil
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +21,10 @@ from ..data.store import Store
 from ..methods import CROP
 from ..nn import matmul
 from ..utils import distributed, registry
+from ..utils import settings as plain
 from ..utils.distributed import ProcessGroup
 from ..utils.errors import InputError
-from ..utils.files import sha256
+from ..utils.files import locked, sha256
 from . import card as cards
 from . import recipe
 from .recipe import Loop, Recipe
@@ -77,56 +82,134 @@ def recorded(run: Path) -> dict[str, Any] | None:
     return cards.read(run, resumed=True) if (run / "card.json").exists() else None
 
 
+@contextlib.contextmanager
+def held(run: Path, here: ProcessGroup) -> Iterator[None]:
+    """Keep the folder of a run for this training as long as the block runs; what cannot be trained leaves no folder.
+
+    Raises:
+        InputError: another process trains there.
+    """
+    hint = "Wait for it to end, or name another folder with --out"
+    with locked(run, "another process is training in this folder", hint) if here.rank == 0 else nullcontext():
+        yield
+
+
 def claim(run: Path, resume: bool, here: ProcessGroup) -> None:
-    """Refuse a folder that holds something, unless a run is to go on there.
+    """Refuse to write a new run where something lies.
 
     Raises:
         InputError: the folder is not empty.
     """
-    if here.rank == 0 and run.exists() and any(run.iterdir()) and not resume:
-        raise InputError(
-            run,
-            "the folder exists",
-            "a new folder",
-            "Resume with --resume, or name another with --out; runs are never overwritten",
-        )
+    if here.rank == 0:
+        if any(each.name not in (".lock", "joined") for each in run.iterdir()) and not resume:
+            raise InputError(
+                run,
+                "the folder exists",
+                "a new folder",
+                "Resume with --resume, or name another with --out; runs are never overwritten",
+            )
+        shutil.rmtree(run / "joined", ignore_errors=True)  # of a training that was killed before it began
     if here.size > 1:
         torch.distributed.barrier()
 
 
+@dataclasses.dataclass(frozen=True)
+class Words:
+    """What a training is asked for, besides its stores; None (no settings): not said."""
+
+    method: str
+    seed: int | None
+    split: str | None
+    recipe: str | None
+    settings: Mapping[str, Any]
+    layout: str | None
+    init_from: str | Path | None
+
+    def given(self) -> dict[str, Any]:
+        """What a card keeps of them beside what came of them."""
+        return {"recipe": self.recipe, "settings": dict(self.settings)}
+
+
 def check_resumed(
-    run: Path,
-    card: dict[str, Any],
-    opened: Sequence[Store],
-    method: str,
-    seed: int,
-    changed: bool,
-    epochs: int | None,
-    steps: int | None,
-    init_from: str | Path | None,
-) -> None:
-    """Refuse to resume a run with other words than it was begun with.
+    run: Path, card: dict[str, Any], words: Words, opened: Sequence[Store], data: Store, items: int, gpu: bool
+) -> Recipe:
+    """Refuse to resume a run with other words than it was begun with; what is not said is taken from the run.
+
+    Args:
+        opened, data: the stores that are given, and what the run trains on.
+        items: training clips or frames, by which presets are sized.
+        gpu: whether a GPU is at hand.
+
+    Returns:
+        The run's recipe.
 
     Raises:
-        InputError: other settings, or other data.
+        InputError: says both of everything that differs.
     """
-    loop = card["recipe"]["loop"]
-    other = changed or init_from is not None
-    other = other or epochs not in (None, loop["epochs"]) or steps not in (None, loop.get("steps"))
-    if other or card["method"] != method or card["seed"] != seed:
+    stores = [{"name": s.path.name, "hash": s.hash} for s in opened]
+    if [s["hash"] for s in stores] != [s.get("hash") for s in card["stores"]]:
+        asked, before = (
+            ", ".join(f"{s.get('name')} ({str(s.get('hash'))[:12]})" for s in named)
+            for named in (stores, card["stores"])
+        )
+        raise InputError(run, f"a run on other data: {asked}", before, "Give what it began with, or a new --out")
+    chosen, begun = recipe.from_card(card), card.get("init") or {}
+    init = words.init_from and str(words.init_from)
+    if init and (state := Start(Path(init), 0).state).exists() and sha256(state) == begun.get("hash"):
+        init = begun["run"]  # the same under another path
+    different = {  # what is asked for, and what the run has
+        name: (asked, before)
+        for name, asked, before in (
+            ("method", words.method, card["method"]),
+            ("seed", words.seed, card["seed"]),
+            ("split", words.split, card.get("split")),
+            ("layout", words.layout, data.layout.name),
+            ("init-from", init, begun.get("run")),
+        )
+        if asked is not None and asked != before
+    }
+    if words.method == card["method"]:
+        different |= _other_settings(card, chosen, words, items, gpu)
+    if different:
+        pairs = [f"{name} {_said(asked)}, in the run {_said(before)}" for name, (asked, before) in different.items()]
         raise InputError(
             run,
-            "a run with other settings",
-            f"method {card['method']}, seed {card['seed']} and no settings",
-            "Resuming takes the recorded settings; leave --set, --epochs, --init-from away, or choose a new --out",
+            f"a run with other settings ({'; '.join(pairs[:8])}{'; ...' if len(pairs) > 8 else ''})",
+            "the words that it was begun with, or none: what is not given is taken from the run",
+            "Leave them away, or choose a new --out",
         )
-    if [s.hash for s in opened] != [s["hash"] for s in card["stores"]]:
-        raise InputError(
-            run,
-            "a run on other data",
-            f"the store with hash {card['stores'][0]['hash'][:12]}",
-            "Give the store it began with",
-        )
+    if card.get("processes", 1) != (now := distributed.current().size):
+        text = f"{run} began with {card['processes']} processes, now there are {now}: they draw other views"
+        warnings.warn(text, stacklevel=3)
+    return chosen
+
+
+def _other_settings(
+    card: dict[str, Any], chosen: Recipe, words: Words, items: int, gpu: bool
+) -> dict[str, tuple[Any, Any]]:
+    """Settings that the words give another value than the run has: ``{name: (asked, recorded)}``."""
+    if words.recipe is None and not words.settings:
+        return {}
+    found = {}
+    if words.recipe is None or "given" not in card:  # of an earlier version only the name of the recipe is known
+        wanted = recipe.changed(chosen, words.settings)
+        if words.recipe is not None and Path(words.recipe).stem != chosen.preset:
+            found["recipe"] = (words.recipe, chosen.preset)
+    else:
+        before = card["given"]["settings"]
+        if recipe.LENGTH & words.settings.keys():
+            before = {name: value for name, value in before.items() if name not in recipe.LENGTH}
+        settings = {**before, **words.settings}
+        wanted = recipe.load(words.method, items, recipe=words.recipe, settings=settings, gpu=gpu)
+    one, other = ({**plain.flat(dataclasses.asdict(r)), "preset": None} for r in (wanted, chosen))
+    differing = {n: (one.get(n), other.get(n)) for n in {**one, **other} if one.get(n) != other.get(n)}
+    if differing and words.recipe is not None:
+        found["recipe"] = (words.recipe, chosen.preset)
+    return {**found, **differing}
+
+
+def _said(value: Any) -> str:
+    return "none" if value is None else str(value)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,13 +6,18 @@ import contextlib
 import hashlib
 import json
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+try:
+    import fcntl
+except ImportError:  # where there is none, nothing is locked
+    fcntl = None  # type: ignore[assignment]
 
 from .errors import InputError
 
@@ -28,13 +33,12 @@ def atomic(path: str | os.PathLike) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    os.close(handle)
+    name = _beside(path)
+    name.touch(exist_ok=False)  # with the permissions that the user's umask leaves, unlike those of tempfile
     try:
-        yield Path(name)
+        yield name
         with open(name, "rb+") as file:
             os.fsync(file.fileno())
-        os.chmod(name, 0o644)
         os.replace(name, path)
     finally:
         with contextlib.suppress(FileNotFoundError):
@@ -46,13 +50,62 @@ def atomic_folder(path: str | os.PathLike) -> Iterator[Path]:
     """Like :func:`atomic` for a folder that must not exist yet (an empty one is replaced)."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
+    temporary = _beside(path)
+    temporary.mkdir()
     try:
         yield temporary
-        os.chmod(temporary, 0o755)
         os.replace(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+
+
+@contextlib.contextmanager
+def locked(folder: str | os.PathLike, busy: str, hint: str = "") -> Iterator[Path]:
+    """Keep a folder, made where it is missing, for this process as long as the block runs.
+
+    The file ``.lock`` in it is held by the system's file locks, so a killed process leaves nothing behind that would
+    have to be removed by hand. Folders that were made here and are still empty in the end are removed again.
+
+    Args:
+        folder: the folder.
+        busy: what the message says if another process has it.
+        hint: what its reader can do.
+
+    Raises:
+        InputError: another process has it, or the folder cannot be made.
+    """
+    folder = Path(folder)
+    made = [each for each in (folder, *folder.parents) if not each.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise InputError(folder, "a file, or in one", "a folder") from None
+    path = folder / ".lock"
+    try:
+        while True:
+            with path.open("a") as handle:
+                try:
+                    if fcntl is not None:
+                        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    raise InputError(folder, busy, hint=hint) from None
+                except OSError:  # a file system without locks
+                    pass
+                if not path.exists() or os.fstat(handle.fileno()).st_ino != path.stat().st_ino:
+                    continue  # its holder removed it between our opening and locking it
+                try:
+                    yield folder
+                finally:
+                    path.unlink(missing_ok=True)
+                return
+    finally:
+        with contextlib.suppress(OSError):
+            for each in made:
+                each.rmdir()
 
 
 def write_json(path: str | os.PathLike, value: Any) -> None:

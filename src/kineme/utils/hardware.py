@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import time
 from collections.abc import Callable
 
 import torch
+
+from .errors import InputError
 
 
 def describe() -> dict[str, str]:
@@ -26,6 +29,25 @@ def describe() -> dict[str, str]:
     if "fp32, oneDNN" in rates and rates["fp32, oneDNN"] > 1.3 * rates["fp32, torch default"]:
         found["note"] = "oneDNN beats torch's default product here (usual on AMD processors)"
     return found
+
+
+def device(name: str | torch.device | None = None) -> str:
+    """The device to compute on: by default CUDA where there is one, this process's own under several.
+
+    Raises:
+        InputError: no such device, or not on this machine.
+    """
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if name is None:
+        return f"cuda:{torch.cuda.current_device()}" if gpus else "cpu"
+    match = re.fullmatch(r"cpu|cuda(?::(\d+))?", str(name))
+    if not match:
+        raise InputError("device", f"{str(name)!r}, which is none", "one of cpu, cuda, cuda:0")
+    if str(name) != "cpu" and int(match[1] or 0) >= gpus:
+        there = f"only {', '.join(f'cuda:{i}' for i in range(gpus))}" if gpus else "no CUDA device"
+        hint = "`kineme doctor` says what there is; leave it away, or take cpu"
+        raise InputError("device", f"{str(name)!r}, but there is {there} here", hint=hint)
+    return str(name)
 
 
 def bf16() -> bool:

@@ -66,7 +66,9 @@ class Bar:
 
 @contextmanager
 def interruptible() -> Iterator[threading.Event]:
-    """Ctrl-C asks a loop to stop after the step under way; a second one stops at once."""
+    """Ctrl-C, or the SIGTERM by which clusters end a job, asks a loop to stop after the step under way; a second one
+    stops at once.
+    """
     asked = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield asked
@@ -77,11 +79,12 @@ def interruptible() -> Iterator[threading.Event]:
             raise KeyboardInterrupt
         asked.set()
 
-    before = signal.signal(signal.SIGINT, ask)
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield asked
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def duration(seconds: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import operator
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -50,9 +51,36 @@ def positive(settings: Any, where: str, *names: str) -> None:
             raise InputError(f"{where}.{name}", str(getattr(settings, name)), "a number above 0")
 
 
+def seed(value: Any) -> int:
+    """A seed of random numbers.
+
+    Raises:
+        InputError: not a whole number from 0 to 2**63 - 1.
+    """
+    if isinstance(value, bool) or not hasattr(value, "__index__") or not 0 <= value < 2**63:
+        raise InputError("seed", f"{value!r}", "a whole number from 0 to 2**63 - 1")
+    return operator.index(value)
+
+
 def as_dict(settings: Any) -> dict[str, Any]:
     """Plain containers, ready for a card."""
     return json.loads(json.dumps(dataclasses.asdict(settings)))
+
+
+def flat(tables: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested tables as ``{dotted name: value}``.
+
+    Examples:
+        >>> flat({"loop": {"lr": 0.1}, "seed": 3})
+        {'loop.lr': 0.1, 'seed': 3}
+    """
+    found: dict[str, Any] = {}
+    for name, value in tables.items():
+        if isinstance(value, Mapping):
+            found |= {f"{name}.{inner}": each for inner, each in flat(value).items()}
+        else:
+            found[str(name)] = value
+    return found
 
 
 Changes = Mapping[str, Any] | Sequence[str]
@@ -95,14 +123,9 @@ def assignments(changes: Changes) -> dict[str, Any]:
     Raises:
         InputError: a text without ``=``.
     """
-    found: dict[str, Any] = {}
     if isinstance(changes, Mapping):
-        for name, value in changes.items():
-            if isinstance(value, Mapping):
-                found |= {f"{name}.{inner}": each for inner, each in assignments(value).items()}
-            else:
-                found[str(name)] = value
-        return found
+        return flat(changes)
+    found: dict[str, Any] = {}
     for text in [changes] if isinstance(changes, str) else changes:
         name, equals, value = text.partition("=")
         if not equals or not name.strip():

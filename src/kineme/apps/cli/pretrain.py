@@ -24,7 +24,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     _shared.add_set(parser, "NAME=VALUE", "method.temperature=0.1, encoder.hidden=256, loop.lr=0.05")
     parser.add_argument("--epochs", type=int, help="how often every clip is seen (default: the recipe's length)")
     parser.add_argument("--steps", type=int, help="how many batches are seen, in place of --epochs")
-    parser.add_argument("--seed", type=int, default=0, help="of weights, order and views (default: %(default)s)")
+    parser.add_argument("--seed", type=int, help="of weights, order and views (default: 0)")
     parser.add_argument("--layout", help="layout to which several stores are mapped")
     _shared.add_device(parser)
     parser.add_argument(
@@ -63,12 +63,13 @@ def run(args: argparse.Namespace) -> None:
         if lines:
             first, last = json.loads(lines[0]), json.loads(lines[-1])
             print(f"loss {first['loss']:.4f} -> {last['loss']:.4f} over {len(lines)} epochs")
-        after = _shared.command_line(args, "evaluate", out, args.stores[0], "--split", args.split or "NAME")
+        split = json.loads((out / "card.json").read_bytes())["split"]
+        after = _shared.command_line(args, "evaluate", out, args.stores[0], "--split", split or "NAME")
         print(f"Run written to {out}. Next: {after}")
 
 
 def resume_hint(args: argparse.Namespace) -> str:
     """The command that resumes; settings are those of the run's card."""
-    out = args.out or f"runs/{args.method}-{'+'.join(Path(s).name for s in args.stores)}-{args.seed}"
-    words = (args.method, *args.stores, "--out", out, "--seed", args.seed, "--resume")
+    out = args.out or f"runs/{args.method}-{'+'.join(Path(s).name for s in args.stores)}-{args.seed or 0}"
+    words = (args.method, *args.stores, "--out", out, "--resume")
     return _shared.command_line(args, "pretrain", *words)
