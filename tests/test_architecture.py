@@ -44,7 +44,9 @@ ORDER = {
     "nn": [
         "init",
         "batch_norm",
+        "dropout",
         "matmul",
+        "transformer",
         "precision",
         "rnn",
         "temporal_conv",

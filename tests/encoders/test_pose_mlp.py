@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from kineme import encoders
-from kineme.encoders.pose_mlp import PoseMLP, dropout, limit
+from kineme.encoders.pose_mlp import PoseMLP, limit
 from kineme.motion.layout import layout
 from kineme.utils import settings
 from kineme.utils.errors import InputError
@@ -154,20 +154,6 @@ def test_limit_cuts_the_weights_of_every_unit():
     after = encoder.rest.head.weight.detach()
     assert float(after.norm(dim=1).max()) <= 0.5 + 1e-5
     torch.testing.assert_close(after / after.norm(dim=1, keepdim=True), before / before.norm(dim=1, keepdim=True))
-
-
-@pytest.mark.parametrize("share", [0.25, 0.6])
-def test_dropout(share):
-    x = torch.ones(501, 333)
-    torch.manual_seed(0)
-    one, two = dropout(x, share), dropout(x, share)
-    torch.manual_seed(0)
-    assert torch.equal(dropout(x, share), one)
-    assert not torch.equal(one, two)
-    assert float((one == 0).float().mean()) == pytest.approx(share, abs=0.005)
-    torch.testing.assert_close(one.max(), torch.tensor(1 / (1 - share)))
-    across = (one == 0).float()
-    assert float((across.mean(0) - share).abs().max()) < 0.15  # no unit that is always, or never, left out
 
 
 @pytest.mark.parametrize("bad", [{"width": 0}, {"dropout": 1.0}, {"max_norm": -1}, {"embedder": "line"}])

@@ -79,13 +79,14 @@ def product(request, monkeypatch):
     """Each kind of product that this machine has."""
     if request.param.startswith("mkl") and not hasattr(torch.ops.mkl, "_mkl_linear"):
         pytest.skip("this torch has no packed product of MKL")
-    if request.param == "onednn" and not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
-        pytest.skip("this torch has no packed product of oneDNN")
-    monkeypatch.setattr(matmul, "_mkl", lambda: request.param.startswith("mkl"))
+    if request.param == "onednn" and not matmul._has_onednn():
+        pytest.skip("this torch has no product of oneDNN")
+    monkeypatch.setattr(matmul, "_has_mkl", lambda: request.param.startswith("mkl"))
+    monkeypatch.setattr(matmul, "LARGE", 0)
     if request.param == "mkl":
         monkeypatch.setattr(matmul, "SMALL", 0)
-    if request.param == "plain":
-        monkeypatch.setattr(matmul, "_onednn", lambda weight: lambda x: x @ weight)
+    with matmul.taking(matmul.ONEDNN if request.param == "onednn" else matmul.DEFAULT):
+        yield
 
 
 @pytest.mark.parametrize("cell", CELLS)

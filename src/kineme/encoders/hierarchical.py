@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from ..motion.layout import Layout
 from ..nn import rnn
+from ..nn.matmul import Linear
+from ..nn.transformer import TransformerLayer
 from ..utils.buffers import BufferPool
 from ..utils.errors import InputError
 from ..utils.settings import positive
@@ -165,7 +167,7 @@ class Branch(nn.Module):
         super().__init__()
         self.granularities, self.position = settings.granularities, settings.positional_encoding
         d = settings.hidden
-        self.embedding = nn.Sequential(nn.Linear(inputs, d), nn.LayerNorm(d), nn.ReLU(), nn.Linear(d, d))
+        self.embedding = nn.Sequential(Linear(inputs, d), nn.LayerNorm(d), nn.ReLU(), Linear(d, d))
         self.conv = nn.Conv1d(d, d, KERNEL, padding=KERNEL // 2, groups=d)
         self.norm = nn.LayerNorm(d)
         self.sequence = _sequence(settings)
@@ -188,7 +190,8 @@ class Branch(nn.Module):
         flat, weight, bias = x.mT.unsqueeze(2), self.conv.weight.unsqueeze(2), self.conv.bias
         assert bias is not None
         x = F.conv2d(flat, weight, padding=(0, KERNEL // 2), groups=len(weight)).squeeze(2).mT + bias
-        return F.max_pool1d(self.norm(x).relu().mT, 2).mT
+        x = self.norm(x).relu()
+        return torch.maximum(x[:, :-1:2], x[:, 1::2])
 
     def _run(self, levels: list[Tensor]) -> list[Tensor]:
         if isinstance(self.sequence, nn.RNNBase):
@@ -200,7 +203,7 @@ class Branch(nn.Module):
 
 def _sequence(s: Hierarchical.Settings) -> nn.Module:
     if s.cell == "transformer":
-        layer = nn.TransformerEncoderLayer(s.hidden, s.heads, s.hidden, s.dropout, batch_first=True)
+        layer = TransformerLayer(s.hidden, s.heads, s.hidden, s.dropout)
         return nn.TransformerEncoder(layer, s.layers, enable_nested_tensor=False)
     cell = nn.GRU if s.cell == "gru" else nn.LSTM
     return cell(s.hidden, s.hidden // 2, s.layers, batch_first=True, bidirectional=True)

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..motion.layout import Layout
 from ..nn.batch_norm import BatchNorm
+from ..nn.dropout import dropout
 from ..nn.init import he_normal
+from ..nn.matmul import Linear
 from ..utils.errors import InputError
 from ..utils.settings import positive
 from ..views import keypoints, random_cameras
@@ -142,7 +143,7 @@ class Layer(nn.Module):
 
     def __init__(self, inputs: int, settings: PoseMLP.Settings):
         super().__init__()
-        self.linear = nn.Linear(inputs, settings.width)
+        self.linear = Linear(inputs, settings.width)
         self.norm = BatchNorm(settings.width, eps=1e-3, momentum=0.01) if settings.norm else None
         self.dropout = settings.dropout
         if settings.norm:
@@ -151,18 +152,7 @@ class Layer(nn.Module):
     def forward(self, x: Tensor, apart: bool = False) -> Tensor:
         x = self.linear(x)
         x = (x if self.norm is None else self.norm(x, apart)).relu()
-        return dropout(x, self.dropout) if self.training and self.dropout else x
-
-
-def dropout(x: Tensor, share: float) -> Tensor:
-    """Dropout, from torch's own stream of random numbers as ever. On a CPU drawing them is most of its work, so 16 bits
-    of them decide about each number: the share is exact to 1 in 65536, and for 0.25 wholly.
-    """
-    if x.device.type != "cpu":
-        return F.dropout(x, share)
-    drawn = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
-    drawn = drawn.view(torch.int16)[: x.numel()].view(x.shape)
-    return x * ((drawn >= round(share * 2**16) - 2**15) * (1 / (1 - share)))
+        return dropout(x, self.dropout, self.training)
 
 
 class Residual(nn.Module):
@@ -179,7 +169,7 @@ class Residual(nn.Module):
         self.blocks = nn.ModuleList(
             nn.Sequential(Layer(width, settings), Layer(width, settings)) for _ in range(settings.blocks)
         )
-        self.head = nn.Linear(width, outputs)
+        self.head = Linear(width, outputs)
 
     def forward(self, x: Tensor, apart: bool = False) -> Tensor:
         for first, second in self.blocks:  # type: ignore[misc] # mypy does not know what is in a ModuleList

@@ -14,6 +14,7 @@ from ..encoders import Encoder
 from ..encoders.pose_mlp import Layer, PoseMLP, Residual
 from ..nn.batch_norm import BatchNorm
 from ..nn.init import he_normal, xavier_uniform
+from ..nn.matmul import Linear
 from ..utils.errors import InputError
 
 Losses = tuple[dict[str, Tensor], dict[str, Tensor]]
@@ -32,7 +33,7 @@ class Estimator(nn.Module):
     def __init__(self, dim: int):
         super().__init__()
         self.mean, self.logvar = (
-            nn.Sequential(nn.Linear(dim, dim), BatchNorm(dim, eps=1e-3, momentum=0.01), nn.ELU(), nn.Linear(dim, dim))
+            nn.Sequential(Linear(dim, dim), BatchNorm(dim, eps=1e-3, momentum=0.01), nn.ELU(), Linear(dim, dim))
             for _ in range(2)
         )
         for net in (self.mean, self.logvar):

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..nn.matmul import linear
 from ..nn.precision import full_precision
 from ..utils.errors import InputError
 from ..utils.settings import positive
@@ -41,10 +42,10 @@ def distil(
         top: at most K, which gives the full divergence.
         teacher, student: temperatures.
     """
-    learned = {name: query @ queues[name].T / student for name, query in queries.items()}
+    learned = {name: linear(query, queues[name]) / student for name, query in queries.items()}
     terms = []
     for name, key in keys.items():
-        near, entries = (key.detach() @ queues[name].T / teacher).topk(top, dim=1)
+        near, entries = (linear(key.detach(), queues[name]) / teacher).topk(top, dim=1)
         wanted = near.log_softmax(1)
         for other in (each for each in learned if each != name):  # not a set: its order changes between processes
             given = learned[other].gather(1, entries).log_softmax(1)

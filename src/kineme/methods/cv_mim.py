@@ -17,6 +17,7 @@ from ..motion.layout import Layout
 from ..motion.normalise import describe
 from ..nn.batch_norm import BatchNorm
 from ..nn.init import he_normal, xavier_uniform
+from ..nn.matmul import Linear, product
 from ..nn.mutual_information import (
     club,
     discriminator_loss,
@@ -136,7 +137,7 @@ class CVMIM(Method):
         if settings.variant == "disentangle":
             self.intra, self.inter = Estimator(dim), Estimator(dim)
             self.discriminator = nn.Sequential(
-                nn.Linear(wide, wide), nn.ReLU(), nn.Linear(wide, dim), nn.ReLU(), nn.Linear(dim, 1)
+                Linear(wide, wide), nn.ReLU(), Linear(wide, dim), nn.ReLU(), Linear(dim, 1)
             )
             xavier_uniform(self.discriminator, zero_bias=True)
         for norm in self.modules():
@@ -302,7 +303,7 @@ class CVMIM(Method):
             terms["kl"] = a.kl.mean() + p.kl.mean()
         total = torch.stack([w.get(name, 1.0) * term for name, term in terms.items()]).sum()
         log = {name: term.detach() for name, term in terms.items()}
-        nearest = (a.pose @ p.pose.T).detach().argmax(1)
+        nearest = product(a.pose.detach(), p.pose.detach().T).argmax(1)
         log["accuracy"] = (nearest == torch.arange(len(nearest), device=nearest.device)).float().mean()
         return {"encoder": total, **others}, log
 

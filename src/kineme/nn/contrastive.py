@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from .matmul import linear
+
 
 def infonce(query: Tensor, positives: Tensor, negatives: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
     """InfoNCE of unit vectors against a shared set of negatives, with one or several positives.
@@ -31,7 +33,7 @@ def infonce(query: Tensor, positives: Tensor, negatives: Tensor, temperature: fl
     if positives.dim() == 2:
         positives = positives.unsqueeze(1)
     near = torch.einsum("bd,bgd->bg", query, positives) / temperature
-    far = query @ negatives.T / temperature
+    far = linear(query, negatives) / temperature
     positive = near.logsumexp(1)
     loss = torch.logaddexp(positive, far.logsumexp(1)) - positive
     return loss, near.detach().amax(1) > far.detach().amax(1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from .init import xavier_uniform
+from .matmul import Linear
 
 
 class ProjectionHead(nn.Sequential):
@@ -20,6 +21,6 @@ class ProjectionHead(nn.Sequential):
     """
 
     def __init__(self, inputs: int, hidden: int, outputs: int, *, xavier: bool = False):
-        super().__init__(nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, outputs))
+        super().__init__(Linear(inputs, hidden), nn.ReLU(), Linear(hidden, outputs))
         if xavier:
             xavier_uniform(self[2])

@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .matmul import linear
+
 LOG2 = math.log(2)
 TINY = 1e-12  # weights of means are floored here
 NEVER = -1e12  # the logit of a positive among the negatives
@@ -77,7 +79,7 @@ def local_global_infonce(
 def _scores(local: Tensor, globl: Tensor) -> Tensor:
     """``<l[i, a], g[j, b]>`` as ``[L, G, B, B]``, by one product."""
     local, globl = (x.unsqueeze(1) if x.dim() == 2 else x for x in (local, globl))
-    scores = local.flatten(0, 1) @ globl.flatten(0, 1).T
+    scores = linear(local.flatten(0, 1), globl.flatten(0, 1))
     return scores.view(*local.shape[:2], *globl.shape[:2]).permute(1, 3, 0, 2).contiguous()
 
 

@@ -22,7 +22,7 @@ from torch.amp import custom_bwd, custom_fwd
 from torch.autograd.function import once_differentiable
 
 from ..utils.buffers import BufferPool
-from .matmul import adding
+from .matmul import adding, onednn, product
 
 WEIGHTS = ("weight_ih_l", "weight_hh_l", "bias_ih_l", "bias_hh_l")
 FUSED = 256  # states from which on training is faster here than in torch's LSTM, which is one operator of oneDNN
@@ -323,10 +323,10 @@ class _Layer(torch.autograd.Function):
         for s, (states, slope) in enumerate(zip(out.split(size, 1), grad.split(size, 1))):
             w_ih, w_hh, *_ = _of(saved, s)
             of_input = ctx.cell.backward(kept[2 * s : 2 * s + 2], states, slope, w_hh, ctx.rows, ctx.back[s], d)
-            d_w, *more = [d[to].T @ states[start] for start, to in ctx.rows.steps(ctx.back[s])]
+            d_w, *more = [product(d[to].T, states[start]) for start, to in ctx.rows.steps(ctx.back[s])]
             d_b = d.sum(0)
             of_input()
-            found += [d.T @ x, sum(more, d_w), d.sum(0), d_b]
+            found += [product(d.T, x), sum(more, d_w), d.sum(0), d_b]
             if d_x is not None:
                 _add_product(d_x, d, w_ih, min(s, 1))
         return None, None, None, None, None, d_x, *found
@@ -341,15 +341,17 @@ def _empty(memory: BufferPool, like: Tensor, *shape: int) -> Tensor:
 
 
 def _affine(out: Tensor, a: Tensor, b: Tensor, bias: Tensor) -> Tensor:
-    """``a @ b + bias`` in ``out``; autocast knows no products that write into given memory."""
+    """``a @ b + bias`` in ``out``; neither autocast nor oneDNN knows products that write into given memory."""
     if torch.is_autocast_enabled("cpu"):
         return out.copy_(a @ b).add_(bias)
+    if onednn(a, b.T):
+        return torch.add(product(a, b), bias, out=out)
     return torch.addmm(bias, a, b, out=out)
 
 
 def _add_product(out: Tensor, a: Tensor, b: Tensor, before: int) -> None:
     """``out = before * out + a @ b``."""
-    if torch.is_autocast_enabled("cpu"):
-        out.mul_(before).add_(a @ b) if before else out.copy_(a @ b)
+    if torch.is_autocast_enabled("cpu") or onednn(a, b.T):
+        out.mul_(before).add_(product(a, b)) if before else out.copy_(product(a, b))
     else:
         out.addmm_(a, b, beta=before)

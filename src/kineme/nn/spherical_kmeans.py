@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .matmul import product
+
 
 class Seeds(NamedTuple):
     """What is random in a clustering: ``u [P]`` uniform, one for each centre in turn; ``spare [R, P]`` points that take
@@ -35,7 +37,7 @@ def seed(points: Tensor, seeds: Seeds, power: float = 2.0) -> Tensor:
     Returns:
         ``[P, D]`` centres, all of them points.
     """
-    cosines = (points @ points.T).clamp_(-1, 1)
+    cosines = product(points, points.T).clamp_(-1, 1)
     u = seeds.u.to(points)
     chosen = [(u[:1] * len(points)).long().clamp(max=len(points) - 1)]
     nearest = cosines[chosen[0]][0]  # of each point to the centres so far, as a cosine

@@ -11,7 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .batch_norm import BatchNorm
+from .dropout import dropout
 from .init import he_normal
+from .matmul import Linear, linear
 
 Nets = Literal["convnet", "resnet", "restcn"]
 WIDTHS = (64, 128, 256)
@@ -34,7 +36,7 @@ class Classifier(nn.Module):
     def __init__(self, net: Nets, inputs: int, classes: int, widths: Sequence[int] = WIDTHS, dropout: float = DROPOUT):
         super().__init__()
         self.net = NETS[net](inputs, widths, dropout)
-        self.linear = nn.Linear(widths[-1], classes)
+        self.linear = Linear(widths[-1], classes)
         he_normal(self)
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
@@ -81,10 +83,10 @@ class Conv(nn.Module):
             weight = self.weight.unsqueeze(2).to(memory_format=torch.channels_last)
             return F.conv2d(image, weight, self.bias, (1, self.stride)).permute(0, 2, 3, 1).squeeze(1), None
         if self.kernel == self.stride == 1:
-            return F.linear(x, self.weight.squeeze(2), self.bias), lengths
+            return linear(x, self.weight.squeeze(2), self.bias), lengths
         taps, after = windows(lengths, self.kernel, self.stride)
         rows = F.embedding(taps.to(x.device), F.pad(x, (0, 0, 0, 1))).flatten(1)  # the last row is the zero outside
-        return F.linear(rows, self.weight.transpose(1, 2).flatten(1), self.bias), after
+        return linear(rows, self.weight.transpose(1, 2).flatten(1), self.bias), after
 
 
 def same(frames: int, kernel: int, stride: int) -> tuple[int, int, int]:
@@ -127,7 +129,7 @@ class Layer(nn.Module):
     def forward(self, x: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor | None]:
         x, lengths = self.conv(x, lengths)
         x = self.norm(x)
-        return (x if self.linear else F.dropout(x.relu(), self.dropout, self.training)), lengths
+        return (x if self.linear else dropout(x.relu(), self.dropout, self.training)), lengths
 
 
 class ConvNet(nn.Module):
@@ -218,7 +220,7 @@ class Unit(nn.Module):
 
     def forward(self, x: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor | None]:
         short = x if self.short is None else self.short(x, lengths)[0]
-        x, lengths = self.conv(F.dropout(self.norm(x).relu(), self.dropout, self.training), lengths)
+        x, lengths = self.conv(dropout(self.norm(x).relu(), self.dropout, self.training), lengths)
         return x + short, lengths
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
+from ...nn.matmul import Linear
 from ...utils.errors import InputError
 from ..task import Task
 
@@ -171,7 +172,7 @@ def descend(
     """
     gen = torch.Generator().manual_seed(seed)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    layer = nn.Linear(views.shape[2], classes)
+    layer = Linear(views.shape[2], classes)
     nn.init.normal_(layer.weight, 0.0, 0.01, generator=gen)
     nn.init.zeros_(layer.bias)
     optimiser = torch.optim.SGD(layer.to(device).parameters(), how.lr, momentum=0.9)
