@@ -15,13 +15,14 @@ import torch
 from rich.table import Table
 from threadpoolctl import threadpool_limits
 
+from kineme.nn import matmul
 from kineme.utils import hardware
 from kineme.utils.files import write_json
 
 RECORD = Path(__file__).parent / "recorded.json"  # {processor: {case: ratio}}
 DROP = 0.7  # a ratio below this share of the recorded one is marked
 SHORTEST = 0.05  # seconds: quicker work is done several times between two looks at the clock
-FP32, BF16 = "fp32, torch default", "bf16"  # ways of multiplying, as machine.paths names them
+FP32, BF16 = "fp32", "bf16"  # types of what is multiplied
 
 
 @dataclass
@@ -34,7 +35,7 @@ class Case:
         difference: the largest between their results, on equal input; ``bound`` is what is allowed.
         units: how many of ``unit`` one call makes.
         flops: of one call, in matmuls; 0 where these are not the work.
-        path: the way of multiplying (of :func:`kineme.machine.paths`) whose rate is the limit.
+        path: the type of what is multiplied; the limit is its rate by the faster way that this machine has.
         step: a training step, of which ``ours`` is to be a small share.
     """
 
@@ -54,7 +55,8 @@ class Case:
 def measure(case: Case, rounds: int) -> dict[str, Any]:
     """Let the sides take turns; a row of results, times in seconds for one call."""
     sides = {"ours": case.ours, "reference": case.reference, **({"step": case.step} if case.step else {})}
-    multiply, rates = hardware.paths()[case.path], []
+    way = f"fp32, {matmul.path()}" if case.path == FP32 else case.path
+    multiply, rates = hardware.paths()[way], []
     times: dict[str, list[float]] = {side: [] for side in sides}
     with threads(case.threads):
         calls = {side: calls_for(work) for side, work in sides.items()}

@@ -40,7 +40,7 @@ from kineme.methods import StepContext
 from kineme.methods import hico as hierarchy
 from kineme.motion import layout, normalise
 from kineme.motion.motion import Motion
-from kineme.nn import hallucination, spherical_kmeans
+from kineme.nn import hallucination, matmul, spherical_kmeans
 from kineme.training import loop, recipe
 from kineme.utils import distributed, hardware
 from kineme.utils.files import write_json
@@ -556,7 +556,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     about, rows = hardware.describe(), []
     sizes = QUICK if args.quick else PUBLISHED if args.published else SMALL
     console = Console(width=None if sys.stdout.isatty() else 220)
-    console.print(f"{about['processor']}, torch {about['torch']}, bf16 instructions: {about['bf16 instructions']}")
+    about["large fp32 matmuls by"] = matmul.path()
+    console.print(
+        f"{about['processor']}, torch {about['torch']}, bf16 instructions: {about['bf16 instructions']}, "
+        f"fp32 matmuls: {about['large fp32 matmuls by']}"
+    )
     with tempfile.TemporaryDirectory() as folder, Live(shown := table(), console=console, auto_refresh=False) as live:
         bench = Bench(sizes, Path(folder))
         for part in args.names or PARTS:

@@ -15,6 +15,7 @@ from helpers.training import kineme as cli
 from safetensors.torch import load_file
 
 import kineme
+from kineme.nn import matmul
 from kineme.training import checkpoint, loop, optim, recipe
 from kineme.training.recipe import Loop
 from kineme.utils import settings as plain
@@ -410,3 +411,16 @@ def test_a_long_training_names_the_small_preset(store, tmp_path, capsys):
     said = capsys.readouterr().err
     assert " h left" in said
     assert "--recipe small" in said
+
+
+def test_a_run_says_how_it_multiplies_and_is_resumed_so(store, tmp_path, monkeypatch):
+    ways, run = [], tmp_path / "run"
+    monkeypatch.setattr(loop.Training, "train", lambda self: ways.append(matmul.path()))
+    kineme.pretrain("moco", store, run, epochs=1, settings=overrides(), device="cpu")
+    card = json.loads((run / "card.json").read_text())
+    assert card["matmul"] == ways[0] == matmul.path()
+    monkeypatch.setattr(matmul, "_has_onednn", lambda: True)  # nothing is multiplied here
+    for way in (matmul.ONEDNN, matmul.DEFAULT):
+        (run / "card.json").write_text(json.dumps(card | {"matmul": way}))
+        kineme.pretrain("moco", store, run, resume=True, device="cpu")
+        assert ways[-1] == way

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from ..nn.matmul import product
 from ..utils import hardware
 from ..utils.errors import InputError
 
-ROWS, COLUMNS = 2048, 8192  # of one block of similarities: 64 MiB
-
+ROWS, COLUMNS = 2048, 1024  # of one block of similarities: 8 MiB, which stay in a processor's cache
 
 NOISE = 2e-6  # the rounding of an fp32 product may swap similarities that are nearer to each other
 
@@ -43,11 +43,10 @@ def neighbours(
         raise InputError("knn.k", f"{k} neighbours among {len(train)} training clips", f"1 to {len(train)}")
     device = hardware.device(device)
     gallery = torch.as_tensor(np.ascontiguousarray(train, np.float32), device=device)
-    unit = normalize(gallery)
     found = np.empty((len(test), k), np.int64)
     for begin in range(0, len(test), rows):
         query = torch.as_tensor(np.ascontiguousarray(test[begin : begin + rows], np.float32), device=device)
-        values, places = _best(normalize(query), unit, min(k + 1, len(unit)), columns)
+        values, places = _best(normalize(query), gallery, min(k + 1, len(gallery)), columns)
         close = (values[:, :-1] - values[:, 1:] < NOISE).any(1)
         places = places[:, :k]
         if close.any():
@@ -57,11 +56,14 @@ def neighbours(
 
 
 def _best(query: Tensor, gallery: Tensor, keep: int, columns: int) -> tuple[Tensor, Tensor]:
-    """The ``keep`` largest products of each query with the gallery and their places, ``[m, keep]``, largest first."""
+    """The ``keep`` largest cosines of each unit vector with the gallery and their places, ``[m, keep]``, largest first.
+
+    The gallery is normalised block by block, while a block is at hand.
+    """
     values = query.new_empty(len(query), 0)
     places = torch.empty(len(query), 0, dtype=torch.int64, device=query.device)
     for left, block in zip(range(0, len(gallery), columns), gallery.split(columns)):
-        products, where = (query @ block.T).topk(min(keep, len(block)))
+        products, where = product(query, normalize(block).T).topk(min(keep, len(block)))
         values, places = torch.cat([values, products], 1), torch.cat([places, where + left], 1)
         values, order = values.topk(min(keep, values.shape[1]))
         places = places.gather(1, order)

@@ -44,5 +44,6 @@ class _Dropout(torch.autograd.Function):
         return scaled(x, kept, share)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        return scaled(grad, *ctx.saved_tensors, ctx.share), None, None
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        (kept,) = ctx.saved_tensors
+        return scaled(grad, kept, ctx.share), None, None

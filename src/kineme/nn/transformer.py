@@ -69,7 +69,7 @@ class _Attention(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         parts, weights, kept = ctx.saved_tensors
         q, k, v = parts
         grad = grad.unflatten(2, (-1, q.shape[-1])).transpose(1, 2).contiguous().flatten(0, 1)

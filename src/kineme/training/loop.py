@@ -19,6 +19,7 @@ from ..data import splits, store_writer
 from ..data import store as stores
 from ..data.store import Store
 from ..methods import StepContext, generator
+from ..nn import matmul
 from ..nn.batch_norm import update_statistics
 from ..utils import distributed, hardware, registry
 from ..utils import settings as plain
@@ -111,7 +112,8 @@ def pretrain(
     with runs.held(run, here):
         training = _prepared(run, words, opened, resume, device, here, tensorboard, progress)
         if training:
-            training.train()
+            with matmul.taking(training.card.get("matmul")):  # a run that is resumed multiplies as it began
+                training.train()
     return run
 
 

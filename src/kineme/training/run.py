@@ -72,7 +72,7 @@ def card(
         "torch": torch.__version__,
         "device": torch.cuda.get_device_name() if device != "cpu" else "cpu",
         "threads": torch.get_num_threads(),
-        "matmul": f"torch default; recurrences: {matmul.path() if device == 'cpu' else 'cuDNN'}",
+        "matmul": matmul.path() if device == "cpu" else "cuBLAS",
         "processes": distributed.current().size,
     }
 

@@ -23,11 +23,8 @@ def describe() -> dict[str, str]:
         "bf16 instructions": "yes" if bf16() else "no (bf16 works, but is slower than fp32 here)",
         "GPU": ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())) or "none",
     }
-    rates = {name: gflops(multiply) for name, multiply in paths().items()}
-    for name, rate in rates.items():
-        found[f"matmul, {name}"] = f"{rate:.0f} GFLOP/s"
-    if "fp32, oneDNN" in rates and rates["fp32, oneDNN"] > 1.3 * rates["fp32, torch default"]:
-        found["note"] = "oneDNN beats torch's default product here (usual on AMD processors)"
+    for name, multiply in paths().items():
+        found[f"matmul, {name}"] = f"{gflops(multiply):.0f} GFLOP/s"
     return found
 
 

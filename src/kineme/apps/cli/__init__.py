@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ... import __version__
-from ...utils import registry
+from ...utils import registry, threads
 from ...utils.errors import InputError
 
 DESCRIPTION = "Kineme learns what human movements mean, without labels."
@@ -29,6 +29,7 @@ PLUGIN: dict[str, Any] = {
 
 def entry() -> None:
     """What ``kineme`` and ``python -m kineme`` run."""
+    threads.wait_quietly(os.environ)
     code = main()
     if (
         "RANK" in os.environ

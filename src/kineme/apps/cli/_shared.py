@@ -6,12 +6,16 @@ import argparse
 import os
 import shlex
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...utils import threads
 from ...utils.errors import InputError
 
 if TYPE_CHECKING:
     from ...data.store import Store
+
+MOST_THREADS = 4096  # that a run's card may ask for
 
 
 def add_set(parser: argparse.ArgumentParser, metavar: str, examples: str) -> None:
@@ -26,12 +30,14 @@ def add_device(parser: argparse.ArgumentParser) -> None:
 
 def add_jobs(parser: argparse.ArgumentParser) -> None:
     """``--jobs``; :func:`jobs` reads it."""
-    parser.add_argument("--jobs", type=int, default=0, help="processes that prepare (default: one per core)")
+    parser.add_argument(
+        "--jobs", type=int, default=0, help="processes that prepare (default: one per core that may be used)"
+    )
 
 
 def jobs(args: argparse.Namespace) -> int:
     """How many processes."""
-    return args.jobs or os.cpu_count() or 1
+    return args.jobs or threads.usable()
 
 
 def add_renamed(parser: argparse.ArgumentParser, old: str, new: str) -> None:
@@ -48,6 +54,30 @@ def command_line(args: argparse.Namespace, *words: object) -> str:
     """A command with the plug-ins of this one, to be copied into a shell."""
     plugins = [word for path in args.plugin for word in ("--plugin", path)]
     return shlex.join(["kineme", *plugins, *map(str, words)])
+
+
+def choose_threads(resumed: str | os.PathLike | None = None) -> None:
+    """Load torch, and take as many threads as there were free cores while it was loaded.
+
+    A user who has set ``OMP_NUM_THREADS`` is obeyed. A run that is resumed takes what its card says, since the number
+    of threads decides the last bits of sums.
+
+    Args:
+        resumed: folder of the run.
+    """
+    if threads.told(os.environ) or "torch" in sys.modules:
+        return
+    load = threads.Load()
+    import torch
+
+    from ...utils.files import read_json
+
+    card = Path(resumed or "") / "card.json"
+    recorded = read_json(card, "a run's card") if resumed is not None and card.is_file() else None
+    number = recorded.get("threads") if isinstance(recorded, dict) else load.free()
+    if isinstance(number, int) and 1 <= number <= MOST_THREADS:
+        os.environ["OMP_NUM_THREADS"] = str(number)  # for what is loaded later
+        torch.set_num_threads(number)
 
 
 def print_table(table: Any) -> None:

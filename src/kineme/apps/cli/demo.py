@@ -21,6 +21,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Run it."""
+    _shared.choose_threads()
     from .. import demo
 
     demo.run(Path(args.out), data=args.data and Path(args.data), seeds=args.seeds, quick=args.quick)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from . import _shared
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What the command takes."""
@@ -18,6 +20,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Embed, write, and draw where asked to."""
+    _shared.choose_threads()
     import numpy as np
 
     from ...data import splits, store

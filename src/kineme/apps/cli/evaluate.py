@@ -25,6 +25,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Score, print the table, write the rows."""
+    _shared.choose_threads()
     from ...data import store
     from ...evaluation import scores
     from ...evaluation.run import evaluate

@@ -39,6 +39,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Train, and say how far the loss fell."""
+    _shared.choose_threads(_folder(args) if args.resume else None)
     from ...training import loop
 
     out = loop.pretrain(
@@ -70,6 +71,10 @@ def run(args: argparse.Namespace) -> None:
 
 def resume_hint(args: argparse.Namespace) -> str:
     """The command that resumes; settings are those of the run's card."""
-    out = args.out or f"runs/{args.method}-{'+'.join(Path(s).name for s in args.stores)}-{args.seed or 0}"
-    words = (args.method, *args.stores, "--out", out, "--resume")
+    words = (args.method, *args.stores, "--out", _folder(args), "--resume")
     return _shared.command_line(args, "pretrain", *words)
+
+
+def _folder(args: argparse.Namespace) -> str:
+    """Where the run lies."""
+    return args.out or f"runs/{args.method}-{'+'.join(Path(s).name for s in args.stores)}-{args.seed or 0}"

@@ -24,6 +24,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Reproduce, and print the figures beside the published ones."""
+    _shared.choose_threads()
     from ...evaluation import reproduce
 
     result = reproduce.reproduce(
