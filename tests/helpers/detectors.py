@@ -36,17 +36,22 @@ def _item(*keys: str | int, put: object = None) -> Change:
 
 
 def _faults(name: str, *keys: str | int) -> dict[str, tuple[str, Change]]:
-    """Faults of the number that these keys lead to."""
+    """What may stand in the place of the number that these keys lead to."""
     values = {
         "NaN": float("nan"),
         "infinity": float("-inf"),
-        "text for a number": "12",
+        "text for a number": "twelve",
         "null for a number": None,
         "a list for a number": [1],
         "too large for float32": 1e39,
         "too large for any": 10**400,
     }
-    return {fault: (name, _item(*keys, put=value)) for fault, value in values.items()} | {
+    return {fault: (name, _item(*keys, put=value)) for fault, value in values.items()}
+
+
+def _contents(name: str) -> dict[str, tuple[str, Change]]:
+    """Faults of a whole file."""
+    return {
         "deeper than any stack": (name, lambda data: b"[" * 100_000),
         "a text": (name, lambda data: b'"x"'),
         "only a number": (name, lambda data: b"1"),
@@ -70,23 +75,21 @@ def _openpose(folder: Path) -> None:
 OPENPOSE = Sample(
     "take",
     _openpose,
-    faults=_faults(FRAME.format(1), *KEYPOINTS, 0)
+    faults={},
+    mended=_faults(FRAME.format(1), *KEYPOINTS, 0)
+    | _contents(FRAME.format(1))
     | {
         "zero frames": (FRAME.format(1), lambda data: b"{}"),
         "10^9 frames": (FRAME.format(1), _item("people", put=10**9)),
-        "wrong variant": (
-            FRAME.format(1),
-            lambda data: data.replace(b"pose_keypoints_2d", b"hand_left_keypoints_2d").replace(
-                b'pose_keypoints_3d": []', b'pose_keypoints_3d": [1, 2]'
-            ),
-        ),
+        "wrong variant": (FRAME.format(1), lambda data: data.replace(b'"people"', b'"persons"')),
         "a number too few": (FRAME.format(1), _item(*KEYPOINTS, 74, put=...)),
         "another layout": (FRAME.format(1), _item(*KEYPOINTS, put=[1.5] * 54)),
         "people in text": (FRAME.format(1), _item("people", put=["x"])),
-        "nested keypoints": (FRAME.format(1), _item(*KEYPOINTS, put=[[1.0, 2.0, 0.5]] * 25)),
+        "nested keypoints of another number": (FRAME.format(1), _item(*KEYPOINTS, put=[[1.0, 2.0, 0.5]] * 24)),
         "a list": (FRAME.format(1), lambda data: b"[1, 2]"),
     },
     complete={FRAME.format(0): never, FRAME.format(2): never},
+    frames=True,
     variants=spellings(FRAME.format(0))
     | {
         "before version 1.2": (FRAME.format(2), lambda data: data.replace(b"pose_keypoints_2d", b"pose_keypoints")),
@@ -112,18 +115,9 @@ BODY = ("annotations", 1, "keypoints")
 COCO = Sample(
     "persons.json",
     _coco,
-    faults=_faults("persons.json", *BODY, 0)
+    faults=_contents("persons.json")
     | {
         "zero frames": ("persons.json", _item("images", put=[])),
-        "10^9 frames": ("persons.json", _item("images", 3, "file_name", put="clip/1000000000.jpg")),
-        "wrong variant": ("persons.json", _item(*BODY, put=[1.5] * 48)),
-        "another number of joints": ("persons.json", _item(*BODY, put=[1.5] * 78)),
-        "no keypoints": ("persons.json", _item(*BODY, put=None)),
-        "an unknown image": ("persons.json", _item("annotations", 1, "image_id", put=7)),
-        "an image without a number": ("persons.json", _item("images", 1, "id", put=[])),
-        "an image twice": ("persons.json", _item("images", 1, "id", put=70)),
-        "a file name in numbers": ("persons.json", _item("images", 1, "file_name", put=[1])),
-        "a frame twice": ("persons.json", _item("images", 1, "file_name", put="clip/00000.jpg")),
         "joints of no name": ("persons.json", _item("categories", put=[{"id": 1, "keypoints": 17}])),
         "edges to nowhere": (
             "persons.json",
@@ -134,6 +128,24 @@ COCO = Sample(
             _item("categories", put=[{"id": 1, "keypoints": ["nose"]}, {"id": 2, "keypoints": ["tail"]}]),
         ),
         "an empty list": ("persons.json", lambda data: b"[]"),
+        "most people of another number of joints": (
+            "persons.json",
+            in_json(lambda d: [entry.update(keypoints=[1.5] * 48) for entry in d["annotations"][:5]]),
+        ),
+    },
+    mended=_faults("persons.json", *BODY, 0)
+    | {
+        "10^9 frames": ("persons.json", _item("images", 3, "file_name", put="clip/1000000000.jpg")),
+        "wrong variant": ("persons.json", _item(*BODY, put=[1.5] * 48)),
+        "another number of joints": ("persons.json", _item(*BODY, put=[1.5] * 78)),
+        "no keypoints": ("persons.json", _item(*BODY, put=None)),
+        "an unknown image": ("persons.json", _item("annotations", 1, "image_id", put=7)),
+        "an annotation in text": ("persons.json", _item("annotations", 1, put="x")),
+        "an image without a number": ("persons.json", _item("images", 1, "id", put=[])),
+        "an image twice": ("persons.json", _item("images", 1, "id", put=70)),
+        "a file name in numbers": ("persons.json", _item("images", 1, "file_name", put=[1])),
+        "a frame twice": ("persons.json", _item("images", 1, "file_name", put="clip/00000.jpg")),
+        "half a pixel": ("persons.json", _item("images", 1, "width", put=640.5)),
     },
     complete={"persons.json": never},
     variants=spellings("persons.json")
@@ -141,7 +153,20 @@ COCO = Sample(
         "categories that name the joints of COCO": (
             "persons.json",
             _item("categories", put=[{"id": 1, "name": "person", "keypoints": list(layout.layout("coco17").joints)}]),
-        )
+        ),
+        "sizes as floats": (
+            "persons.json",
+            in_json(lambda d: [image.update(width=640.0, height=480.0) for image in d["images"]]),
+        ),
+        "nested keypoints": (
+            "persons.json",
+            in_json(
+                lambda d: [
+                    entry.update(keypoints=np.reshape(entry["keypoints"], (17, 3)).tolist())
+                    for entry in d["annotations"]
+                ]
+            ),
+        ),
     },
 )
 
@@ -160,21 +185,28 @@ MARK = ("frames", 1, "landmarks", 5, 0)
 MEDIAPIPE = Sample(
     "pose.json",
     _mediapipe,
-    faults=_faults("pose.json", *MARK)
+    faults=_contents("pose.json")
     | {
         "zero frames": ("pose.json", _item("frames", put=[])),
         "10^9 frames": ("pose.json", _item("frames", 3, "frame", put=10**9)),
+        "other names": ("pose.json", _item("landmark_names", put=["nose"])),
+        "other fields": ("pose.json", _item("landmark_fields", put=["y", "x", "z", "visibility"])),
+        "other keys": ("pose.json", lambda data: data.replace(b'"landmarks"', b'"points"').replace(b'"world_', b'"w')),
+    },
+    mended=_faults("pose.json", *MARK)
+    | {
         "wrong variant": ("pose.json", _item("frames", 1, "landmarks", put=[[0.5, 0.5, 0, 1]] * 21)),
         "a landmark of two numbers": ("pose.json", _item("frames", 1, "landmarks", 5, put=[0.5, 0.5])),
-        "a landmark without x": ("pose.json", _item("frames", 1, "landmarks", put=[{"y": 1, "z": 0}] * 33)),
+        "a landmark of one number": ("pose.json", _item("frames", 1, "landmarks", 5, put=[0.5])),
+        "a landmark without x": ("pose.json", _item("frames", 1, "landmarks", 5, put={"y": 1, "z": 0})),
         "landmarks in text": ("pose.json", _item("frames", 1, "landmarks", put="nose")),
         "a frame twice": ("pose.json", _item("frames", 1, "frame", put=0)),
         "half a frame": ("pose.json", _item("frames", 1, "frame", put=0.5)),
         "frames in text": ("pose.json", _item("frames", 1, put="x")),
-        "other names": ("pose.json", _item("landmark_names", put=["nose"])),
-        "other fields": ("pose.json", _item("landmark_fields", put=["y", "x", "z", "visibility"])),
         "a negative frame rate": ("pose.json", _item("fps", put=-25)),
-        "a frame rate in text": ("pose.json", _item("fps", put="25")),
+        "a frame rate in words": ("pose.json", _item("fps", put="fast")),
+        "half a pixel": ("pose.json", _item("width", put=320.5)),
+        "a negative width": ("pose.json", _item("width", put=-320)),
     },
     complete={"pose.json": never},
     variants=spellings("pose.json")
@@ -190,6 +222,46 @@ MEDIAPIPE = Sample(
                 ]
             ),
         ),
+        "points by name": (
+            "pose.json",
+            in_json(
+                lambda d: [
+                    frame.update(
+                        landmarks={
+                            name: dict(zip(("X", "Y", "Z", "Visibility"), mark))
+                            for name, mark in zip(layout.layout("mediapipe33").joints, frame["landmarks"])
+                        }
+                    )
+                    for frame in d["frames"]
+                ]
+            ),
+        ),
+        "points in an object": (
+            "pose.json",
+            in_json(
+                lambda d: [
+                    frame.update(
+                        landmarks={
+                            "landmark": [dict(zip(("x", "y", "z", "visibility"), mark)) for mark in frame["landmarks"]]
+                        }
+                    )
+                    for frame in d["frames"]
+                ]
+            ),
+        ),
+        "flat": (
+            "pose.json",
+            in_json(
+                lambda d: [
+                    frame.update(landmarks=[value for mark in frame["landmarks"] for value in mark])
+                    for frame in d["frames"]
+                ]
+            ),
+        ),
+        "names in the browser": ("pose.json", lambda data: data.replace(b'"landmarks"', b'"poseLandmarks"')),
+        "a size in floats": ("pose.json", _item("width", put=320.0)),
+        "a frame rate in text": ("pose.json", _item("fps", put="25/1")),
+        "whole floats": ("pose.json", _item("frames", 1, "frame", put=1.0)),
         "names of the solution": ("pose.json", lambda data: data.replace(b'"landmarks"', b'"pose_landmarks"')),
         "a list of people": (
             "pose.json",

@@ -26,9 +26,11 @@ class Sample:
         unit: name of the file (or folder) to be read.
         make: writes it and its side files into a folder.
         faults: fault -> (file in the folder, change of its content). Every entry has "infinity", "zero frames",
-            "10^9 frames" and "wrong variant"; further ones have names of their own.
+            "10^9 frames" and "wrong variant", here or among those that are mended; further ones have their own names.
+        mended: faults that cost a joint, a person or a frame: the rest reads, and a note counts them.
         complete: file -> whether what is left of it after a cut is a whole file again. Without a count of frames in
             the file nothing can tell that something is missing, so such files say here when they read.
+        frames: the files are frames, and whatever is wrong with one of them is mended.
         variants: good files in another spelling, (file, change); they read equal.
     """
 
@@ -37,6 +39,8 @@ class Sample:
     faults: Mapping[str, tuple[str, Change]]
     complete: Mapping[str, Callable[[bytes, bytes], bool]]
     variants: Mapping[str, tuple[str, Change]] = field(default_factory=dict)
+    mended: Mapping[str, tuple[str, Change]] = field(default_factory=dict)
+    frames: bool = False
 
     def write(self, folder: Path) -> Path:
         self.make(folder)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.sample import Sample, attempt
+from helpers.sample import Change, Sample, attempt
 from helpers.samples import SAMPLES, npz
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -62,6 +62,21 @@ def refused(path: Path) -> InputError:
     return caught.value
 
 
+def mended(unit: Path, name: str, change: Change) -> None:
+    """What is wrong costs itself: the rest is there as before, and a note counts what is not."""
+    expected = read(unit)
+    (unit.parent / name).write_bytes(change((unit.parent / name).read_bytes()))
+    found = read(unit)
+    assert len(found) == len(expected)
+    known = {words for motion in expected for words in motion.notes}
+    fresh = {words: count for motion in found for words, count in motion.notes.items() if words not in known}
+    assert min(fresh.values(), default=0) == 1, fresh
+    for one, whole in zip(found, expected):
+        assert (one.layout, one.coords, len(one)) == (whole.layout, whole.coords, len(whole))
+        kept, before = int((one.confidence > 0).sum()), int((whole.confidence > 0).sum())
+        assert before - 2 * len(one.layout) <= kept <= before
+
+
 def same(one: list[Motion], other: list[Motion]) -> None:
     assert len(one) == len(other)
     for a, b in zip(one, other):
@@ -102,6 +117,9 @@ def test_bad_input(reader, fault, tmp_path):
         (tmp_path / name).write_bytes(change((tmp_path / name).read_bytes()))
         refused(unit)
         return
+    if fault in sample.mended:
+        mended(unit, *sample.mended[fault])
+        return
     for name, complete in sample.complete.items():
         good = (tmp_path / name).read_bytes()
         noise = np.random.default_rng(0).integers(0, 256, len(good), np.uint8).tobytes()
@@ -114,7 +132,7 @@ def test_bad_input(reader, fault, tmp_path):
             "NUL bytes": [good[:at] + bytes(8) + good[at + 8 :] for at in (0, len(good) // 2, len(good) - 8)],
         }.get(fault, []):
             (tmp_path / name).write_bytes(bad)
-            if fault == "truncated" and complete(good, bad):
+            if (fault == "truncated" and complete(good, bad)) or sample.frames:
                 assert all(np.isfinite(motion.joints).all() for motion in read(unit))
             else:
                 refused(unit)
@@ -140,6 +158,19 @@ def test_faults_of_one_format(reader, fault, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("reader", "fault"),
+    [
+        (name, fault)
+        for name in READERS
+        if name in SAMPLES
+        for fault in sorted(SAMPLES[name].mended.keys() - set(FAULTS))
+    ],
+)
+def test_faults_that_cost_only_themselves(reader, fault, tmp_path):
+    mended(SAMPLES[reader].write(tmp_path), *SAMPLES[reader].mended[fault])
+
+
+@pytest.mark.parametrize(
     ("reader", "variant"),
     [(name, variant) for name in READERS if name in SAMPLES for variant in sorted(SAMPLES[name].variants)],
 )
@@ -162,7 +193,7 @@ def test_every_way_to_cut_a_file(reader, tmp_path):
         good = (tmp_path / name).read_bytes()
         for size in range(max(len(good) - 40, 1), len(good)):
             (tmp_path / name).write_bytes(good[:size])
-            if complete(good, good[:size]):
+            if complete(good, good[:size]) or sample.frames:
                 assert read(unit)
             else:
                 refused(unit)

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kineme import io as readers
+from kineme import synth
 from kineme.data.store import Store
 from kineme.motion import joint_map
 from kineme.motion import layout as skeleton
@@ -158,6 +159,82 @@ def test_several_videos_in_a_file(tmp_path):
     np.testing.assert_array_equal(points(motions[1]), expected(two))
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["walk/{:04d}_rgb.png", "frame{}_left.jpg", "{}_cam1.png", "clip_mp4-{:04d}_jpg.rf.{hash}.jpg", "{time:.3f}.png"],
+)
+@pytest.mark.parametrize("annotated", [False, True])
+def test_the_number_inside_the_name(name, annotated, tmp_path):
+    chance = np.random.default_rng(0)
+    bodies = detections(1, 12, 1, 17)
+    entries = results(bodies)
+    for k, entry in enumerate(entries):
+        code = "".join(chance.choice(list("0123456789abcdef"), 32))
+        entry["image_id"] = name.format(k, hash=code, time=1700000000 + k / 25)
+    entries = [entries[i] for i in chance.permutation(12)]
+    content: object = entries
+    if annotated:
+        names = [entry["image_id"] for entry in entries]
+        content = {
+            "images": [{"id": 500 - k, "file_name": name} for k, name in enumerate(names)],
+            "annotations": [{**entry, "image_id": 500 - k} for k, entry in enumerate(entries)],
+        }
+    motion = readers.read(write(tmp_path / "r.json", content))
+    np.testing.assert_array_equal(points(motion), expected(bodies))
+    assert not any("photographs" in words for words in motion.notes)
+    assert motion.fps == (pytest.approx(25) if "time" in name else None)
+    asked = list(readers.read_all(tmp_path / "r.json", options=readers.Options(table={"images": "photos"})))
+    assert (len(asked), {len(m) for m in asked}) == (12, {1})
+    assert not any("photographs" in words for m in asked for words in m.notes)
+
+
+def test_photographs_are_counted_and_can_be_joined(tmp_path):
+    bodies = detections(5, 4, 1, 17)
+    path = write(tmp_path / "src" / "r.json", results(bodies))
+    names = [f"day/{name}.jpg" for name in ("anna", "ben", "cleo 10", "dora 9")]
+    write(path, [{**entry, "image_id": name} for entry, name in zip(results(bodies), names)])
+    done = kineme("prepare", path.parent, tmp_path / "store")
+    assert "images taken as photographs, each a clip of one frame: 4 (in r.json)" in done.stdout
+    motion = readers.read(path, table={"images": "video"})
+    assert (motion.extra["video"], len(motion)) == ("day", 4)
+    np.testing.assert_array_equal(points(motion), expected(bodies))
+    with pytest.raises(InputError, match=r"images: 'film'. Expected video or photos"):
+        readers.read(path, table={"images": "film"})
+
+
+def test_the_number_inside_the_name_of_a_stated_video(tmp_path):
+    bodies = detections(6, 12, 1, 17)
+    content = {
+        "images": [{"id": k * 7919 % 541, "file_name": f"{k}_left.jpg", "vid_id": 3} for k in range(12)],
+        "annotations": [{**entry, "image_id": k * 7919 % 541} for k, entry in enumerate(results(bodies))],
+    }
+    motion = readers.read(write(tmp_path / "r.json", content))
+    np.testing.assert_array_equal(points(motion), expected(bodies))
+
+
+@pytest.mark.parametrize("value", [float("nan"), None, float("inf"), 1e39, "", "x"])
+def test_a_joint_that_is_no_number_is_missing(value, tmp_path):
+    bodies = detections(7, 5, 1, 17)
+    entries = results(bodies)
+    entries[2]["keypoints"][3 * 6 + 1] = value
+    entries[4]["keypoints"] = [value] * 51
+    motion = readers.read(write(tmp_path / "r.json", entries))
+    bodies[2, 0, 6] = 0
+    bodies[4] = 0
+    np.testing.assert_array_equal(points(motion), expected(bodies))
+    assert list(motion.notes.values()).count(1) >= 2
+
+
+def test_keypoints_in_another_order(tmp_path):
+    clip = next(synth.generate(1, layout="h36m17", cameras=1))
+    bodies = np.concatenate([clip.joints[:6, :1, :, :2] * 500 + 600, clip.confidence[:6, :1, :, None]], -1)
+    path = write(tmp_path / "r.json", results(bodies))
+    motion = readers.read(path)
+    assert motion.layout.name == "h36m17"
+    assert any("in the order of h36m17, not coco17" in words for words in motion.notes)
+    assert readers.read(path, table={"keypoints": "coco17"}).layout.name == "coco17"
+
+
 def test_photographs_are_clips_of_their_own(tmp_path):
     bodies = detections(5, 3, 1, 17)
     scattered = [{**entry, "image_id": number} for entry, number in zip(results(bodies), (785, 40083, 196141))]
@@ -238,8 +315,81 @@ def test_what_mmpose_writes(wrapped, tmp_path):
     assert (motion.layout.name, len(motion), motion.extra["first_frame"]) == ("coco17", 3, 1)
     assert sorted(map(tuple, points(motion).reshape(-1, 3))) == sorted(map(tuple, expected(body).reshape(-1, 3)))
     frames[1]["instances"][0]["keypoint_scores"].pop()
-    with pytest.raises(InputError, match=r"results\.json, frame 1: an instance without keypoints"):
+    motion = readers.read(write(tmp_path / "results.json", frames))
+    assert ((motion.confidence > 0).any(2).sum(1)).tolist() == [2, 1, 2]
+    assert 1 in motion.notes.values()
+    for frame in frames:
+        frame["instances"] = [{"bbox": [1]}]
+    with pytest.raises(
+        InputError, match=r"results\.json, frame 0: an instance without keypoints \(its keys are bbox\)"
+    ):
         readers.read(write(tmp_path / "results.json", frames))
+
+
+def lifted(layout: str, frames: int = 6) -> np.ndarray:
+    """A person in space ``[frames, V, 3]`` in metres, z upwards, as lifting gives it."""
+    clip = next(synth.generate(1, layout=layout, cameras=0, coords=3))
+    x, y, z = np.moveaxis(clip.joints[:frames, 0], -1, 0)
+    return np.stack([x, -z, y], -1).astype(np.float64)
+
+
+MMPOSE_H36M = [
+    *("root", "right_hip", "right_knee", "right_foot", "left_hip", "left_knee", "left_foot", "spine", "thorax"),
+    *("neck_base", "head", "left_shoulder", "left_elbow", "left_wrist", "right_shoulder", "right_elbow", "right_wrist"),
+]
+
+
+@pytest.mark.parametrize("layout", ["h36m17", "coco17"])
+@pytest.mark.parametrize("meta", ["names", "data set", "none"])
+@pytest.mark.parametrize("nested", [False, True])
+def test_predictions_in_space(layout, meta, nested, tmp_path):
+    if layout == "coco17" and meta == "data set":
+        pytest.skip("the data set of this name is the other")
+    body = lifted(layout)
+    scores = [0.5] * 17
+    frames = [
+        {
+            "frame_id": k,
+            "instances": [
+                {
+                    "keypoints": [one.tolist()] if nested else one.tolist(),
+                    "keypoint_scores": [scores] if nested else scores,
+                }
+            ],
+        }
+        for k, one in enumerate(body)
+    ]
+    names = MMPOSE_H36M if layout == "h36m17" else skeleton.layout(layout).joints
+    about = {
+        "names": {"keypoint_id2name": {str(k): names[k] for k in reversed(range(17))}},
+        "data set": {"dataset_name": "h36m"},
+        "none": None,
+    }[meta]
+    content = frames if about is None else {"meta_info": about, "instance_info": frames}
+    motion = readers.read(write(tmp_path / "results.json", content))
+    assert (motion.layout.name, motion.coords, motion.unit, motion.up) == (layout, 3, "m", "+z")
+    np.testing.assert_array_equal(motion.joints[:, 0], body.astype(np.float32))
+    assert (motion.confidence == 0.5).all()
+    assert any("unit is taken to be m" in words for words in motion.notes)
+    assert any("up axis is taken to be +z" in words for words in motion.notes)
+    frames[2]["instances"][0]["keypoints"] = None
+    frames[3]["instances"].append({"keypoints": body[3, :, :2].tolist(), "keypoint_scores": scores})  # of another kind
+    del frames[4]["instances"][0]["keypoint_scores"]
+    motion = readers.read(write(tmp_path / "results.json", content))
+    assert (motion.confidence[:, 0, 0]).tolist() == [0.5, 0.5, 0, 0.5, 1, 0.5]
+
+
+def test_scale_and_posture_that_are_not_plain(tmp_path):
+    """A body of no known size that lies down: unit and up axis are not known, and that is said."""
+    body = np.roll(lifted("coco17"), 1, axis=-1) * 17
+    body[..., 1] *= 0.01
+    frames = [
+        {"frame_id": k, "instances": [{"keypoints": one.tolist(), "keypoint_scores": [1] * 17}]}
+        for k, one in enumerate(body)
+    ]
+    motion = readers.read(write(tmp_path / "results.json", frames))
+    assert motion.unit == "1"
+    assert any("unit is not known" in words for words in motion.notes)
 
 
 VALUES = st.recursive(

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kineme import io as readers
+from kineme import synth
 from kineme.data.store import Store
 from kineme.motion import layout
 from kineme.utils.errors import InputError
@@ -178,18 +179,19 @@ def test_frames_that_were_left_out_slow_the_rate(tmp_path):
     assert (len(motion), motion.fps, motion.extra["frame_step"]) == (3, 6, 5)
 
 
+def first_cell(put: str):
+    return lambda text: text.replace(text.split("\n")[1].split(",")[0], put, 1)
+
+
 CSV_FAULTS = {
-    "NaN": lambda text: text.replace(text.split("\n")[1].split(",")[0], "nan", 1),
-    "infinity": lambda text: text.replace(text.split("\n")[1].split(",")[0], "-inf", 1),
-    "too large": lambda text: text.replace(text.split("\n")[1].split(",")[0], "1e39", 1),
-    "text": lambda text: text.replace(text.split("\n")[1].split(",")[0], "x", 1),
-    "an empty cell": lambda text: text.replace(text.split("\n")[1].split(",")[0], "", 1),
-    "a row too short": lambda text: text[: text.rindex(",")],
     "no row": lambda text: text.split("\n")[0],
     "no landmark": lambda text: text.replace("right_knee_x", "knee_x"),
     "a column twice": lambda text: text.replace("right_knee_x", "left_knee_x"),
     "nothing": lambda text: "",
     "NUL": lambda text: text + "\0",
+    "most rows too short": lambda text: "\n".join(
+        line.rpartition(",")[0] if k else line for k, line in enumerate(text.split())
+    ),
 }
 
 
@@ -205,10 +207,268 @@ def test_bad_tables(fault, tmp_path):
     assert len(str(caught.value)) < 600
 
 
-@pytest.mark.parametrize("numbers", [[0, 1, 1], [0, 1, -1], [0, 1, 10**12], [0, 1, 10**30], [0, 1, 1.5]])
+@pytest.mark.parametrize("put", ["nan", "NaN", "-inf", "1e39", "x", "", "null", "NA", " "])
+def test_a_cell_that_is_no_number_costs_its_landmark(put, tmp_path):
+    path = as_csv(tmp_path / "pose.csv", marks(6, 3))
+    whole = readers.read(path)
+    path.write_text(first_cell(put)(path.read_text()))
+    motion = readers.read(path, "mediapipe")
+    expected = whole.confidence.copy()
+    expected[0, 0, 0] = 0
+    np.testing.assert_array_equal(motion.confidence, expected)
+    np.testing.assert_array_equal(motion.joints, np.where(expected[..., None] > 0, whole.joints, 0))
+    assert list(motion.notes.values()) == [1]
+
+
+def test_rows_of_nan_and_rows_that_are_torn(tmp_path):
+    """Nobody in a row of NaN; a row of another length is left out, and those behind it stay where they are."""
+    path = as_csv(tmp_path / "pose.csv", marks(6, 6))
+    whole = readers.read(path)
+    lines = path.read_text().split()
+    lines[2] = ",".join(["nan"] * 132)
+    lines[4] = lines[4].rpartition(",")[0]
+    path.write_text("\n".join(lines))
+    motion = readers.read(path)
+    assert (motion.confidence[:, 0] > 0).any(1).tolist() == [True, False, True, False, True, True]
+    np.testing.assert_array_equal(motion.joints[[0, 2, 4, 5]], whole.joints[[0, 2, 4, 5]])
+    assert list(motion.notes.values()) == [1]
+
+
+def test_frames_as_floats(tmp_path):
+    """As tables get them as soon as a cell of the column was once empty."""
+    path = as_csv(tmp_path / "pose.csv", marks(6, 4), numbers=[3.0, 4.0, 7.0, 8.0])
+    assert np.flatnonzero(readers.read(path).confidence[:, 0].any(1)).tolist() == [0, 1, 4, 5]
+    path.write_text(path.read_text().replace("\n4.0,", "\n,"))
+    motion = readers.read(path)
+    assert np.flatnonzero(motion.confidence[:, 0].any(1)).tolist() == [0, 4, 5]
+    assert list(motion.notes.values()) == [1]
+
+
+def test_decimal_commas(tmp_path):
+    path = as_csv(tmp_path / "pose.csv", marks(6, 3), delimiter=";")
+    whole = readers.read(path)
+    path.write_text(path.read_text().replace(".", ","))
+    np.testing.assert_array_equal(readers.read(path).joints, whole.joints)
+
+
+@pytest.mark.parametrize("numbers", [[0, 1, 10**12], [0, 0, 0], [-1, -2, 1], [0.5, 1.5, 2]])
 def test_bad_numbers_of_frames(numbers, tmp_path):
     with pytest.raises(InputError, match=r"pose\.csv"):
         readers.read(as_csv(tmp_path / "pose.csv", marks(6, 3), numbers=numbers))
+
+
+@pytest.mark.parametrize("number", [1, -1, 10**30, 1.5, "x"])
+def test_one_bad_number_of_a_frame(number, tmp_path):
+    path = as_csv(tmp_path / "pose.csv", marks(6, 3), numbers=[0, 1, number])
+    motion = readers.read(path)
+    assert len(motion) == 2
+    np.testing.assert_array_equal(motion.joints[:, 0], marks(6, 3)[:2, :, :2].astype(np.float32))
+    assert list(motion.notes.values()) == [1]
+
+
+# ---------------------------------------------------------------------------------------------- what landmarks they are
+
+
+def body_in_space(frames: int = 8) -> np.ndarray:
+    """A person in metres, y downwards, the middle of the hips at the origin: ``[frames, 33, 3]``."""
+    clip = next(synth.generate(1, layout="mediapipe33", cameras=0, coords=3))
+    joints = clip.joints[:frames, 0].astype(np.float64) * [1, -1, -1]
+    hips = [JOINTS.index("left_hip"), JOINTS.index("right_hip")]
+    return (joints - joints[:, hips].mean(1, keepdims=True)).round(5)
+
+
+XYZ = ("x", "y", "z")
+ROOM = {  # metres, y downwards -> as measured in a room
+    "mm, z up": (lambda p: p[..., [0, 2, 1]] * [1000, 1000, -1000] + [0, 250, 900], "mm", "+z"),
+    "cm, y up": (lambda p: p * [100, -100, -100] + [30, 90, 10], "cm", "+y"),
+    "m, x up": (lambda p: p[..., [1, 0, 2]] * [-1, 1, 1] + [1, 3, 2], "m", "+x"),
+    "mm around the origin": (lambda p: p * 1000, "mm", "-y"),
+}
+
+
+@pytest.mark.parametrize("room", ROOM)
+@pytest.mark.parametrize("form", ["csv", "csv with visibility", "json"])
+def test_landmarks_in_space_stay_in_space(room, form, tmp_path):
+    place, unit, up = ROOM[room]
+    joints = place(body_in_space())
+    body = np.concatenate([joints, np.full((*joints.shape[:2], 1), 0.9)], -1)
+    parts = XYZ if form == "csv" else (*XYZ, "visibility")
+    path = as_json(tmp_path / "p.json", body) if form == "json" else as_csv(tmp_path / "p.csv", body, parts=parts)
+    motion = readers.read(path)
+    assert (motion.coords, motion.unit, motion.up, motion.image_size) == (3, unit, up, None)
+    np.testing.assert_allclose(motion.joints[:, 0], joints, rtol=1e-6)
+    for words in ("taken to be in space", f"unit is taken to be {unit}", f"up axis is taken to be {up}"):
+        assert [count for note, count in motion.notes.items() if words in note] == [1]
+
+
+def test_world_landmarks_as_csv(tmp_path):
+    """In metres with the hips at the origin: no other landmarks are."""
+    joints = body_in_space()
+    path = as_csv(tmp_path / "p.csv", np.concatenate([joints, np.ones((*joints.shape[:2], 1))], -1))
+    motion = readers.read(path)
+    assert (motion.coords, motion.unit, motion.up, motion.extra["landmarks"]) == (3, "m", "-y", "world")
+    assert list(motion.notes.values()) == [1]  # that it was taken for such
+    assert readers.read(path, table={"landmarks": "image"}).coords == 2
+
+
+def test_image_landmarks_as_csv(tmp_path):
+    """Shares of the image with visibility, or with a z that begins at the hips; pixels with the size of the image."""
+    joints = body_in_space()
+    shares = joints * [0.2, 0.4, 0.2] + [0.5, 0.5, 0]
+    visible = np.ones((*joints.shape[:2], 1))
+    for parts in (XYZ, (*XYZ, "visibility")):
+        motion = readers.read(as_csv(tmp_path / "p.csv", np.concatenate([shares, visible], -1), parts=parts))
+        assert (motion.coords, motion.unit, motion.notes) == (2, "1", {})
+    path = as_csv(tmp_path / "p.csv", np.concatenate([shares * [640, 480, 640], visible], -1))
+    lines = path.read_text().split()
+    path.write_text("\n".join(["image_width,image_height," + lines[0], *("640,480.0," + line for line in lines[1:])]))
+    motion = readers.read(path)
+    assert (motion.coords, motion.unit, motion.image_size, motion.notes) == (2, "px", (640, 480), {})
+
+
+def test_landmarks_that_may_be_anything_have_to_be_named(tmp_path):
+    chance = np.random.default_rng(0).uniform(0, 9, (8, 33, 4))
+    path = as_csv(tmp_path / "p.csv", chance, parts=XYZ)
+    with pytest.raises(InputError, match=r"p\.csv: landmarks with z .* --read landmarks=image"):
+        readers.read(path)
+    image, world = (readers.read(path, table={"landmarks": kind}) for kind in ("image", "world"))
+    assert (image.coords, world.coords) == (2, 3)
+    assert any("unit is not known" in words for words in world.notes)
+    flat = as_csv(tmp_path / "p.csv", chance, parts=("x", "y"))
+    with pytest.raises(InputError, match="no world landmarks"):
+        readers.read(flat, table={"landmarks": "world"})
+
+
+# ------------------------------------------------------------------------------------------------------------ spellings
+
+
+def objects(body: np.ndarray, *names: str) -> list[dict]:
+    return [dict(zip(names or ("x", "y", "z", "visibility"), point)) for point in body.tolist()]
+
+
+WRAPPED = {
+    "plain": objects,
+    "several people": lambda body: [objects(body)],
+    "landmark": lambda body: {"landmark": objects(body)},
+    "landmarks": lambda body: {"landmarks": objects(body)},
+    "a list of those": lambda body: [{"landmark": objects(body)}],
+    "by name": lambda body: dict(zip(JOINTS, objects(body))),
+    "by name, in capitals": lambda body: dict(zip(map(str.upper, JOINTS), body.tolist())),
+    "lists by name": lambda body: dict(zip(JOINTS, body.tolist())),
+    "capitals": lambda body: objects(body, "X", "Y", "Z", "Visibility"),
+    "scores": lambda body: objects(body, "x", "y", "z", "score"),
+    "flat": lambda body: body.ravel().tolist(),
+}
+
+
+@pytest.mark.parametrize("form", WRAPPED)
+@pytest.mark.parametrize(
+    "keys",
+    [
+        ("landmarks", "worldLandmarks"),
+        ("poseLandmarks", "poseWorldLandmarks"),
+        ("pose_landmarks", "pose_world_landmarks"),
+        ("PoseLandmarks", "PoseWorldLandmarks"),
+        ("pose-landmarks", "pose-world-landmarks"),
+        ("keypoints", "keypoints3D"),
+    ],
+)
+def test_spellings(form, keys, tmp_path):
+    image, world = marks(0, 4), marks(1, 4) - [0.5, 0.5, 0.5, 0]
+    entries = [
+        {keys[0]: WRAPPED[form](one), keys[1]: WRAPPED[form](two)} if k != 2 else {keys[0]: [], keys[1]: []}
+        for k, (one, two) in enumerate(zip(image, world))
+    ]
+    if keys[0] == "keypoints" and form not in ("by name", "lists by name"):
+        entries[0]["names"] = list(JOINTS)  # by which such a file is recognised
+    for content in (entries, {"frames": entries}, {"Frames": entries}, {str(k): one for k, one in enumerate(entries)}):
+        path = tmp_path / "pose.json"
+        path.write_text(json.dumps(content))
+        motion = readers.read(path)
+        assert (motion.coords, motion.unit, motion.up, motion.notes) == (3, "m", "-y", {})
+        expected = world.astype(np.float32)
+        expected[2] = 0
+        np.testing.assert_array_equal(motion.joints[:, 0], expected[..., :3])
+        np.testing.assert_array_equal(motion.confidence[:, 0], expected[..., 3])
+        np.testing.assert_array_equal(readers.read(path, image=True).joints[:2, 0], image[:2, :, :2].astype(np.float32))
+
+
+def test_missing_landmarks_in_json(tmp_path):
+    body = marks(2, 5)
+    named = [dict(zip(JOINTS, objects(one))) for one in body]
+    del named[0]["left_knee"]
+    named[1]["left_knee"] = None
+    named[2]["left_knee"]["x"] = None
+    named[3]["left_knee"]["visibility"] = float("nan")
+    path = tmp_path / "pose.json"
+    path.write_text(json.dumps([{"pose_landmarks": one} for one in named]))
+    motion = readers.read(path)
+    knee = JOINTS.index("left_knee")
+    assert (motion.confidence[:, 0, knee] > 0).tolist() == [False, False, False, False, True]
+    assert (motion.confidence > 0).sum() == 5 * 33 - 4
+    assert list(motion.notes.values()) == [4]
+
+
+def test_visibility_that_is_null_everywhere_is_not_stated(tmp_path):
+    path = tmp_path / "pose.json"
+    body = [[{**point, "visibility": None} for point in objects(one)] for one in marks(2, 3)]
+    path.write_text(json.dumps([{"pose_landmarks": one} for one in body]))
+    motion = readers.read(path)
+    assert (motion.confidence == 1).all()
+    assert motion.notes == {}
+
+
+@pytest.mark.parametrize(
+    ("key", "second"),
+    [("timestampMs", 1e3), ("timestamp_ms", 1e3), ("timestamp", 1e6), ("time", 1), ("timestamp_us", 1e6)],
+)
+def test_times_give_the_rate(key, second, tmp_path):
+    """Frames that were left out between them are frames without anybody."""
+    body = marks(3, 12)
+    kept = [k for k in range(12) if k not in (4, 5)]
+    content = [{key: 7 + round(k / 25 * second, 6), "pose_landmarks": objects(body[k])} for k in kept]
+    path = tmp_path / "pose.json"
+    path.write_text(json.dumps(content))
+    motion = readers.read(path)
+    assert motion.fps == pytest.approx(25, rel=1e-3)
+    assert np.flatnonzero(motion.confidence[:, 0].any(1)).tolist() == kept
+    for k, frame in enumerate(content):
+        frame["frame"] = k
+    path.write_text(json.dumps({"fps": 30, "frames": content}))
+    motion = readers.read(path)
+    assert (motion.fps, len(motion)) == (30, 10)  # what the file says goes before
+
+
+def test_keys_that_are_not_known_are_shown(tmp_path):
+    path = tmp_path / "pose.json"
+    for content, words in (
+        ({"landmark_names": list(JOINTS), "poses": []}, "an object with landmark_names, poses"),
+        ([{"landmarks": {"left": 1, "right": 2}}], "frame 0: landmarks in an object with left, right"),
+        ([{"landmarks_2d": []}], "1 frames without landmarks, each an object with landmarks_2d"),
+    ):
+        path.write_text(json.dumps(content))
+        with pytest.raises(InputError, match=words):
+            readers.read(path, "mediapipe")
+
+
+def test_a_size_that_is_no_size(tmp_path):
+    for width, height, size, count in (
+        (640.0, 480.0, (640, 480), 0),
+        ("640", "480", (640, 480), 1),
+        (640.5, 480, None, 1),
+        (-640, 480, None, 1),
+        (640, None, None, 1),
+    ):
+        motion = readers.read(as_json(tmp_path / "pose.json", marks(0, 3), width=width, height=height))
+        assert (motion.image_size, motion.unit) == (size, "px" if size else "1")
+        assert sum(motion.notes.values()) == count
+
+
+@pytest.mark.parametrize(("fps", "rate", "count"), [(0, None, 0), ("29.97", 29.97, 0), ("0/0", None, 0), (-5, None, 1)])
+def test_rates(fps, rate, count, tmp_path):
+    motion = readers.read(as_json(tmp_path / "pose.json", marks(0, 3), fps=fps))
+    assert motion.fps == rate
+    assert sum(motion.notes.values()) == count
 
 
 @given(
@@ -245,7 +505,7 @@ def test_prepare_end_to_end(tmp_path):
     src.mkdir()
     as_csv(src / "a.csv", marks(8, 4))
     as_json(src / "b.json", marks(9, 5), (2,), width=320, height=240)
-    as_json(src / "bad.json", marks(9, 5)[:, :21])
+    as_json(src / "bad.json", marks(9, 5)[:, :21])  # hands
     done = kineme("prepare", src, tmp_path / "flat", "--layout", "pose13")
     assert "1 skipped" in done.stdout
     store = Store(tmp_path / "flat")

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kineme import io as readers
+from kineme import synth as kineme_synth
 from kineme.data.store import Store
 from kineme.motion import layout as skeleton
 from kineme.utils.errors import InputError
@@ -131,19 +132,11 @@ def test_kinetics_round_trip(tmp_path):
 
 
 KINETICS_FAULTS = {
-    "35 numbers": lambda: kinetics(pose=[0.5] * 35),
-    "no pose": lambda: kinetics(pose=None),
-    "NaN": lambda: kinetics(pose=[float("nan")] * 36),
-    "nested": lambda: kinetics(pose=[[0.5, 0.5]] * 18),
-    "17 scores": lambda: kinetics(score=[1] * 17),
-    "a score in text": lambda: kinetics(score=["1"] * 18),
-    "an infinite score": lambda: kinetics(score=[float("inf")] * 18),
     "data in numbers": lambda: kinetics() | {"data": 10**9},
     "no data": lambda: kinetics() | {"data": []},
     "a label in numbers": lambda: kinetics() | {"label": [1]},
     "a frame twice": lambda: kinetics() | {"data": kinetics()["data"][:1] * 2},
     "10^9 frames": lambda: kinetics() | {"data": [*kinetics()["data"], {"frame_index": 10**9, "skeleton": []}]},
-    "a frame without number": lambda: kinetics() | {"data": [{"skeleton": []}]},
     "a frame in text": lambda: kinetics() | {"data": ["frame_index", "skeleton"]},
     "nobody": lambda: kinetics() | {"data": [{"frame_index": 1, "skeleton": []}]},
 }
@@ -155,6 +148,31 @@ def test_bad_clips_of_kinetics(fault, tmp_path):
     with pytest.raises(InputError, match=r"clip\.json") as caught:
         readers.read(tmp_path / "clip.json", "openpose")
     assert len(str(caught.value)) < 600
+
+
+KINETICS_MENDED = {  # content, joints that it costs
+    "35 numbers": (lambda: kinetics(pose=[0.5] * 35), 18),
+    "no pose": (lambda: kinetics(pose=None), 18),
+    "NaN": (lambda: kinetics(pose=[float("nan")] * 36), 18),
+    "one NaN": (lambda: kinetics(pose=[float("nan")] + [0.5] * 35), 1),
+    "nested": (lambda: kinetics(pose=[[0.5, 0.5]] * 18), 18),
+    "17 scores": (lambda: kinetics(score=[1] * 17), 18),
+    "a score in words": (lambda: kinetics(score=["high"] * 18), 18),
+    "an infinite score": (lambda: kinetics(score=[float("inf")] * 18), 18),
+    "an empty entry": (lambda: kinetics() | {"data": [*kinetics()["data"], {}]}, 0),
+}
+
+
+@pytest.mark.parametrize("fault", KINETICS_MENDED)
+def test_clips_of_kinetics_with_a_fault(fault, tmp_path):
+    """It costs itself and is counted."""
+    make, cost = KINETICS_MENDED[fault]
+    (tmp_path / "good.json").write_text(json.dumps(kinetics()))
+    (tmp_path / "clip.json").write_text(json.dumps(make()))
+    good, found = readers.read(tmp_path / "good.json"), readers.read(tmp_path / "clip.json", "openpose")
+    assert set(found.notes) - set(good.notes)
+    lost = int((good.confidence > 0).sum()) - int((found.confidence > 0).sum())
+    assert cost - 1 <= lost <= cost  # every second body lacks a joint already
 
 
 @settings(max_examples=30)
@@ -264,7 +282,9 @@ def test_prepare_end_to_end(tmp_path):
     write(src / "walk" / "a", list(detections(0, 4, 2, 25)))
     write(src / "run" / "b", list(detections(1, 3, 1, 18)))
     write(src / "run" / "bad", list(detections(2, 3, 1, 18)))
-    (src / "run" / "bad" / "walk_000000000001_keypoints.json").write_text('{"people": [{"pose_keypoints_2d": [1]}]}')
+    for k in range(2):  # of three
+        file = src / "run" / "bad" / f"walk_{k:012d}_keypoints.json"
+        file.write_text('{"people": [{"pose_keypoints_2d": [1]}]}')
     done = kineme("prepare", src, tmp_path / "store", "--layout", "pose13", "--labels", "folder", "--normalise", "none")
     assert "1 skipped" in done.stdout
     store = Store(tmp_path / "store")
@@ -277,9 +297,140 @@ def test_prepare_end_to_end(tmp_path):
     np.testing.assert_array_equal(store.frames[:3, 0], expected)
     aside = json.loads((tmp_path / "store" / "skipped.jsonl").read_text())
     assert aside["file"] == "run/bad"
-    assert "walk_000000000001_keypoints.json" in aside["reason"]
+    assert "walk_000000000000_keypoints.json" in aside["reason"]
 
 
 def test_prepare_of_one_recording(tmp_path):
     kineme("prepare", write(tmp_path / "take", list(detections(0, 4, 1, 25))), tmp_path / "store")
     assert Store(tmp_path / "store").clips["id"].to_pylist() == ["take"]
+
+
+# ------------------------------------------------------------------------------------- what is mended, what is told
+
+
+def made(layout: str, frames: int = 6, seed: int = 0) -> np.ndarray:
+    """People who look like people, as seen by a detector: ``[frames, 1, V, 3]``."""
+    clip = next(kineme_synth.generate(1, seed=seed, layout=layout, cameras=1))
+    return np.concatenate([clip.joints[:frames, :1, :, :2], clip.confidence[:frames, :1, :, None]], -1).astype(float)
+
+
+def test_a_broken_frame_costs_itself(tmp_path):
+    """Torn, empty, of another kind, of NaN: those frames have nobody in them, the others stay where they are."""
+    body = made("body25", 12)
+    path = write(tmp_path / "take", list(body))
+    whole = readers.read(path)
+    names = sorted(file.name for file in path.iterdir())
+    for k, content in ((0, '{"people": [{"pose'), (4, ""), (7, "[1, 2]"), (11, '{"people": 3}')):
+        (path / names[k]).write_text(content)
+    motion = readers.read(path)
+    assert len(motion) == 12
+    assert np.flatnonzero(~(motion.confidence[:, 0] > 0).any(1)).tolist() == [0, 4, 7, 11]
+    kept = [k for k in range(12) if k not in (0, 4, 7, 11)]
+    np.testing.assert_array_equal(motion.joints[kept], whole.joints[kept])
+    assert list(motion.notes.values()) == [4]
+    for name in names[:6]:
+        (path / name).write_text("{")
+    with pytest.raises(InputError, match=names[0]):
+        readers.read(path)
+
+
+@pytest.mark.parametrize("value", [float("nan"), None, float("inf"), -float("inf"), 1e39, "x", ""])
+def test_a_joint_that_is_no_number_is_missing(value, tmp_path):
+    body = made("body25")
+    path = write(tmp_path / "take", list(body))
+    file = path / "walk_000000000002_keypoints.json"
+    content = json.loads(file.read_text())
+    content["people"][0]["pose_keypoints_2d"][3 * 4] = value  # x of the right wrist
+    content["people"].append({"pose_keypoints_2d": [value] * 75})
+    file.write_text(json.dumps(content))
+    motion = readers.read(path)
+    assert motion.persons == 1
+    assert motion.confidence[2, 0, 4] == 0
+    body[2, 0, 4] = 0
+    np.testing.assert_array_equal(motion.joints[:, 0], body[:, 0, :, :2].astype(np.float32))
+    assert sorted(motion.notes.values()) == [1, 1]  # a joint, a person
+
+
+@pytest.mark.parametrize("lost", [(), (0, 1, 2, 3, 4), (13, 14, 15, 16), (2, 7, 9)])
+def test_the_order_of_body25b_is_seen(lost, tmp_path):
+    body = made("body25b")
+    body[:, :, list(lost)] = 0
+    motion = readers.read(write(tmp_path / "take", list(body)))
+    assert motion.layout.name == "body25b"
+    np.testing.assert_array_equal(motion.joints[:, 0], body[:, 0, :, :2].astype(np.float32))
+    assert [words for words in motion.notes if "body25b" in words]
+    asked = readers.read(tmp_path / "take", table={"keypoints": "body25"})
+    assert (asked.layout.name, asked.notes) == ("body25", {})
+
+
+@pytest.mark.parametrize(
+    ("layout", "found"),
+    [
+        ("body25", "body25"),
+        ("openpose18", "openpose18"),
+        ("coco17", "coco17"),
+        ("h36m17", "h36m17"),
+        ("ntu25", "ntu25"),
+    ],
+)
+def test_other_orders(layout, found, tmp_path):
+    for seed in range(4):
+        body = made(layout, seed=seed)
+        motion = readers.read(write(tmp_path / f"{seed}", list(body)))
+        assert motion.layout.name == found
+        assert bool(motion.notes) == (layout in ("h36m17", "ntu25"))
+
+
+def test_coco_with_a_neck_behind_it(tmp_path):
+    body = made("coco17")
+    neck = body[:, :, 5:7].mean(2, keepdims=True)
+    motion = readers.read(write(tmp_path / "take", list(np.concatenate([body, neck], 2))))
+    assert motion.layout.name == "coco17"
+    np.testing.assert_array_equal(motion.joints[:, 0], body[:, 0, :, :2].astype(np.float32))
+
+
+def test_an_order_that_is_asked_for(tmp_path):
+    path = write(tmp_path / "take", list(made("body25b")))
+    for asked, words in (("body26", "body25"), ("mediapipe33", "at least 33 numbers")):
+        with pytest.raises(InputError, match=words):
+            readers.read(path, table={"keypoints": asked})
+    assert readers.read(path, table={"keypoints": "coco17"}).layout.name == "coco17"  # its 17 stand first
+
+
+@pytest.mark.parametrize("name", ["{:04d}_rgb_keypoints.json", "frame{}_left_keypoints.json", "{}_cam2_keypoints.json"])
+def test_the_number_inside_the_name(name, tmp_path):
+    body = made("body25", 12)
+    path = write(tmp_path / "take", list(body), name=name)
+    assert readers.detect(path) == "openpose"
+    assert list(readers.sources(tmp_path)) == [path]
+    motion = readers.read(path)
+    np.testing.assert_array_equal(motion.joints[:, 0], body[:, 0, :, :2].astype(np.float32))
+
+
+def test_times_in_names_give_the_rate(tmp_path):
+    body = made("body25", 12)
+    for k, one in enumerate(body):
+        write(tmp_path / "take", [one], name=f"{1700000000000 + 40 * k}_keypoints.json")
+    motion = readers.read(tmp_path / "take")
+    assert (len(motion), motion.fps) == (12, pytest.approx(25))
+    np.testing.assert_array_equal(motion.joints[:, 0], body[:, 0, :, :2].astype(np.float32))
+
+
+def test_photographs_are_read_one_by_one(tmp_path):
+    body = made("body25", 3)
+    for one, name in zip(body, ("anna", "ben", "cleo")):
+        write(tmp_path / "all", [one], name=f"{name}_keypoints.json")
+    assert len(list(readers.sources(tmp_path))) == 3
+    done = kineme("prepare", tmp_path / "all", tmp_path / "store")
+    assert "3 clips, 3 frames" in done.stdout
+    assert "taken as photographs, each a clip of one frame: 3" in done.stdout
+
+
+def test_three_dimensions_tell_unit_and_up(tmp_path):
+    clip = next(kineme_synth.generate(1, layout="coco17", cameras=0, coords=3))
+    joints = clip.joints[:6, :1] * 1000
+    joints = np.stack([joints[..., 0], -joints[..., 2], joints[..., 1]], -1)
+    body = np.concatenate([joints, np.ones_like(joints[..., :1])], -1)
+    motion = readers.read(write(tmp_path / "take", list(body), key="pose_keypoints_3d"))
+    assert (motion.coords, motion.unit, motion.up) == (3, "mm", "+z")
+    assert len(motion.notes) == 2

@@ -153,28 +153,3 @@ def test_confidence_above_one_and_below_zero():
     points[0, 0, 2], points[0, 1, 2] = 1.2, -0.1
     _, seen, _ = _tracking.clip("x", [0], [0], points)
     assert (seen[0, 0, :3]).tolist() == [1, 0, 1]
-
-
-@pytest.mark.parametrize(
-    ("scale", "expected"), [((0, 1), ("1", "0..1")), ((-1, 1), ("1", "-1..1")), ((0, 640), ("px", "px"))]
-)
-def test_units(scale, expected):
-    points = np.random.default_rng(3).uniform(*scale, (9, 17, 3))
-    points[..., 2] = 1
-    points[0, 0, :2] = scale[1] * 2.5  # a joint outside of the image changes nothing
-    assert _tracking.unit(points) == expected
-    assert _tracking.unit(points * [1, 1, 0]) == ("px", "px")
-
-
-def test_rows_name_their_place():
-    rows = [[1.0] * 6, [2] * 6, [1.0] * 5]
-    with pytest.raises(InputError, match=r"third: numbers of shape \[5\]"):
-        _tracking.table(["first", "second", "third"], rows, {(6,)}, "six")
-    with pytest.raises(InputError, match="second: numbers of shape"):
-        _tracking.table(["first", "second"], [[1.0] * 6, [1.0] * 3], {(6,), (3,)}, "six or three")
-    with pytest.raises(InputError, match="second: a number that is not finite"):
-        _tracking.table(["first", "second"], [[1.0] * 6, [1.0] * 5 + [1e39]], {(6,)}, "six")
-    for wrong in ("x", "1", None, {}, [1], 10**400):
-        with pytest.raises(InputError, match="second: "):
-            _tracking.table(["first", "second"], [[1.0] * 6, [1.0] * 5 + [wrong]], {(6,)}, "six")
-    assert _tracking.table(["a", "b"], rows[:2], {(6,)}, "six").dtype == np.float32

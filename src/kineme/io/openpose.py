@@ -6,6 +6,10 @@ layout: 25 ``body25``, 18 ``openpose18``; tools that write the same files for ot
 at the head of Halpe's 26 or COCO-WholeBody's 133. A folder is a recording; one that holds several takes gives a clip
 for each, and takes that cannot be read are reported behind the others. A frame's file is also read alone.
 
+The number may stand anywhere in the name, or be a time stamp (:mod:`kineme.io._frame_names`). Of 25, 18 and 17
+keypoints the places of the joints tell which of the known orders they come in (``body25b``, for one), and
+``table={"keypoints": LAYOUT}`` names it. A file that cannot be read costs its frame, a joint that is NaN itself.
+
 * People are followed by ``person_id`` where everybody has one, else by position (:mod:`kineme.io._tracking`). Frames
   without a file have nobody.
 * Coordinates stay as they are. Column ``coordinates``: ``px``, or ``0..1`` or ``-1..1`` where they were divided by an
@@ -20,17 +24,17 @@ from __future__ import annotations
 
 import os
 import re
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..motion import layout
 from ..motion.motion import Motion
 from ..utils.errors import InputError
-from . import Options, _tracking
+from . import Options, _bodies, _detections, _frame_names, _tracking
 
 suffixes = (".json",)
 folder = True
@@ -38,9 +42,18 @@ folder = True
 WHAT = "OpenPose json: people, each with pose_keypoints_2d"
 NAME = re.compile(r"(?P<take>.*?)[_. -]*(?P<frame>\d{1,18})_keypoints\.json", re.IGNORECASE)
 NUMBERED = re.compile(r"(?P<take>.*?)[_. -]*(?P<frame>\d{1,18})\.json", re.IGNORECASE)  # by other tools
+ENDING = "_keypoints.json"
 PEOPLE = re.compile(rb'"people"\s*:')
 FLAT = ("pose_keypoints_2d", "pose_keypoints")  # the second before version 1.2
-Frames = list[tuple[int, Path]]
+BROKEN = "frame files that cannot be read, taken as frames with nobody in them"
+
+
+@dataclass
+class Take:
+    """A recording of a folder: its files with the numbers of their frames, and the rate if their names tell it."""
+
+    frames: list[tuple[int, Path]]
+    fps: float | None = None
 
 
 def sniff(path: Path, head: bytes) -> bool:
@@ -52,7 +65,7 @@ def sniff(path: Path, head: bytes) -> bool:
     if path.suffix.lower() != ".json":
         return False
     kinetics = b'"frame_index"' in head and b'"skeleton"' in head
-    return kinetics or bool(NAME.fullmatch(path.name) or PEOPLE.search(head))
+    return kinetics or path.name.lower().endswith(ENDING) or bool(PEOPLE.search(head))
 
 
 def side(path: Path, head: bytes) -> bool:
@@ -62,50 +75,69 @@ def side(path: Path, head: bytes) -> bool:
 
 def takes(path: Path) -> dict[str, list[Path]]:
     """The files of each take in a folder."""
-    return {take: [file for _, file in frames] for take, frames in _takes(path).items()}
+    return {name: [file for _, file in take.frames] for name, take in _takes(path).items()}
 
 
-def read(path: Path, options: Options) -> Iterator[Motion]:
+def read(path: Path, options: Options) -> Iterator[Motion | InputError]:
     """A motion ``[T, M, V, 2 or 3]`` for each take of a folder, M = most people at a time; or that of one file."""
     if not path.is_dir():
-        data = _tracking.document(path, WHAT)
+        data = _detections.document(path, WHAT)
         known = NAME.fullmatch(path.name)
         if isinstance(data, dict) and "people" not in data and "data" in data:
-            yield _kinetics(path, data)
+            yield _kinetics(path, data, options)
         else:
-            yield _motion(path, path.name, [(int(known["frame"]) if known else 0, path)], [data])
+            notes = Counter({_frame_names.PHOTOGRAPHS: 1})
+            yield _motion(path, path.name, Take([(int(known["frame"]) if known else 0, path)]), options, notes)
         return
     takes = _takes(path)
     if not takes:
         raise InputError(path, "a folder without files such as take_000000000000_keypoints.json", WHAT)
-    faults = []
-    for take, frames in takes.items():
-        source = f"{path.name}#{take}" if len(takes) > 1 else path.name
+    for name, take in takes.items():
+        source = f"{path.name}#{name}" if len(takes) > 1 else path.name
         try:
-            motion = _motion(path, source, frames, [_tracking.document(file, WHAT) for _, file in frames])
+            motion = _motion(path, source, take, options, Counter())
         except InputError as error:
-            faults.append(error)
+            file = "" if str(error.where) == str(path) else f"{Path(str(error.where)).name}: "
+            yield InputError(source, file + error.found, error.expected, error.hint)
         else:
-            yield motion.with_(extra={"recording": take, **motion.extra}) if take else motion
-    for fault in faults[:1]:
-        also = f" ({len(faults) - 1} more takes of this folder are at fault)" if len(faults) > 1 else ""
-        raise InputError(fault.where, fault.found + also, fault.expected, fault.hint)
+            yield motion.with_(extra={"recording": name, **motion.extra}) if name else motion
 
 
-def _takes(path: Path) -> dict[str, Frames]:
-    """The frames of each take in a folder, by number."""
+def _takes(path: Path) -> dict[str, Take]:
+    """The takes in a folder: files whose names differ in the number of the frame, in its order."""
     with os.scandir(path) as entries:
-        names = sorted(entry.name for entry in entries if entry.name[-5:].lower() == ".json" and entry.name[0] != ".")
-    named = {name: match for name in names if (match := NAME.fullmatch(name))}
-    known = {match["take"] for match in named.values()}
-    for name in names:  # files of other names: by what they begin with
-        match = None if name in named else NUMBERED.fullmatch(name)
-        if match and match["take"] not in known and PEOPLE.search(_head(path / name)):
-            named[name] = match
-    takes = defaultdict(list)
-    for name, match in named.items():
-        takes[match["take"]].append((int(match["frame"]), path / name))
-    return {take: sorted(frames) for take, frames in takes.items()}
+        files = sorted(entry.name for entry in entries if entry.name[-5:].lower() == ".json" and entry.name[0] != ".")
+    named = [name for name in files if name.lower().endswith(ENDING)]
+    takes = _by_name(path, named, [name[: -len(ENDING)] for name in named])
+    others = [name for name in files if not name.lower().endswith(ENDING) and any(map(str.isdigit, name))]
+    others = [name for name in others if PEOPLE.search(_head(path / name))]  # by other tools: by what they begin with
+    for name, take in _by_name(path, others, [name[:-5] for name in others]).items():
+        takes.setdefault(name, take)
+    return takes
+
+
+def _by_name(path: Path, files: Sequence[str], names: Sequence[str]) -> dict[str, Take]:
+    """The takes among files with these names; images whose names tell of no video are none."""
+    videos, alone = _frame_names.videos(names)
+    takes = {
+        video.name: Take([(number, path / files[i]) for i, number in zip(video.members, video.numbers)], video.fps)
+        for video in videos
+    }
+    for video in videos:  # files of a frame that is there already: they are left out when the take is read
+        takes[video.name].frames += [(video.numbers[0], path / files[i]) for i in video.again]
+    rest: dict[str, Take] = {}
+    for i in alone:  # few frames far apart, single ones, a frame once more
+        if match := NUMBERED.fullmatch(names[i] + ".json"):
+            known = takes if match["take"] in takes else rest
+            known.setdefault(match["take"], Take([])).frames.append((int(match["frame"]), path / files[i]))
+    for take in rest.values():
+        take.frames.sort()
+    few = {
+        name: take
+        for name, take in rest.items()
+        if take.frames[-1][0] - take.frames[0][0] < _tracking.SPARSE * len(take.frames)
+    }
+    return takes | few
 
 
 def _head(path: Path) -> bytes:
@@ -116,15 +148,25 @@ def _head(path: Path) -> bytes:
         return b""
 
 
-def _motion(path: Path, source: str, frames: Frames, content: Sequence[Any]) -> Motion:
+def _motion(path: Path, source: str, take: Take, options: Options, notes: _detections.Notes) -> Motion:
     """The motion of one take."""
-    if len({number for number, _ in frames}) < len(frames):
-        raise InputError(path, "two files of one frame", "a number for each frame")
     persons = []  # frame number, file, what is said
-    for (number, file), data in zip(frames, content):
-        if not isinstance(data, dict) or "people" not in data:
-            raise InputError(file, "JSON of another kind", WHAT)
-        persons += [(number, file, person) for person in _tracking.items(file, data["people"], "people")]
+    faults = []
+    once = dict(reversed(take.frames))
+    notes[_frame_names.AGAIN] += len(take.frames) - len(once)
+    for number, file in sorted(once.items()):
+        try:
+            data = _detections.document(file, WHAT)
+            if not isinstance(data, dict) or "people" not in data:
+                raise InputError(file, "JSON of another kind", WHAT)
+            people = _detections.some(file, data["people"], "people", notes)
+        except InputError as error:
+            faults.append(error)
+        else:
+            persons += [(number, file, person) for _, person in people]
+    if 2 * len(faults) >= len(once):
+        raise faults[0]
+    notes[BROKEN] += len(faults)
     spatial = any(person.get("pose_keypoints_3d") for *_, person in persons)
     keys, width = (("pose_keypoints_3d",), 4) if spatial else (FLAT, 3)
     found = [
@@ -133,31 +175,23 @@ def _motion(path: Path, source: str, frames: Frames, content: Sequence[Any]) -> 
         if (row := next((person[key] for key in keys if key in person), None)) not in (None, [])
     ]
     if not found:
-        raise InputError(path, f"nobody in any of {len(frames)} frames", "a person, at least once")
-    shapes = {(count * width,) for count in _tracking.BODY}
-    counts = " or ".join(f"{width} x {count}" for count in _tracking.BODY)
-    rows = _tracking.table(
-        [file for _, file, *_ in found], [row for *_, row in found], shapes, f"{keys[0]} of {counts} numbers"
-    )
-    name, joints = _tracking.BODY[rows.shape[1] // width]
-    points = rows.reshape(len(rows), -1, width)[:, :joints]
+        raise InputError(path, f"nobody in any of {len(once)} frames", "a person, at least once")
+    files, rows = [file for _, file, *_ in found], [row for *_, row in found]
+    points, kept = _bodies.keypoints(files, rows, width, keys[0], options.table, notes)
+    found = [found[i] for i in kept]
+    points = _detections.gaps(points, notes)
+    joints, points = _bodies.order(points, options.table, notes)
     place, seen, extra = _tracking.clip(
-        path,
-        [number for number, _ in frames],
-        [number for number, *_ in found],
-        points,
-        [_id(person) for _, _, person, _ in found],
+        path, list(once), [number for number, *_ in found], points, [_id(person) for _, _, person, _ in found]
     )
-    unit, coordinates = ("1", None) if spatial else _tracking.unit(points)
-    return Motion(
-        place,
-        layout.layout(name),
-        seen,
-        up=None if spatial else "-y",
-        unit=unit,
-        source=source,
-        extra=extra if spatial else extra | {"coordinates": coordinates},
-    )
+    if spatial:
+        unit, up = _bodies.in_space(points, joints)
+        _bodies.said_of_space(unit, up, notes)
+    else:
+        up = "-y"
+        unit, extra["coordinates"] = _detections.unit(points)
+    fps = take.fps and take.fps / extra["frame_step"]
+    return Motion(place, joints, seen, fps=fps, up=up, unit=unit, source=source, extra=extra, notes=notes)
 
 
 def _id(person: Mapping[str, Any]) -> int | None:
@@ -167,28 +201,34 @@ def _id(person: Mapping[str, Any]) -> int | None:
     return given if type(given) is int and given >= 0 else None
 
 
-def _kinetics(path: Path, data: Mapping[str, Any]) -> Motion:
+def _kinetics(path: Path, data: Mapping[str, Any], options: Options) -> Motion:
     """A clip of Kinetics-Skeleton."""
-    frames = _tracking.items(path, data["data"], "data")
-    numbers, found = [], []
-    for k, frame in enumerate(frames):
-        place = f"{path}, entry {k}"
-        numbers.append(_tracking.whole(place, "frame_index", frame.get("frame_index")))
-        found += [(place, numbers[-1], person) for person in _tracking.items(place, frame.get("skeleton"), "skeleton")]
-    if len(set(numbers)) < len(numbers):
-        raise InputError(path, "a frame_index twice", "one entry for each frame")
+    notes: _detections.Notes = Counter()
+    frames = _detections.some(path, data["data"], "frames", notes)
+    places = [f"{path}, entry {k}" for k, _ in frames]
+    numbers = _detections.numbering(places, "frame_index", [frame.get("frame_index") for _, frame in frames], notes)
+    found = [
+        (place, number, person)
+        for place, number, (_, frame) in zip(places, numbers, frames)
+        if number is not None and frame.get("skeleton")
+        for _, person in _detections.some(place, frame["skeleton"], "people", notes)
+    ]
     if not found:
         raise InputError(path, f"nobody in any of {len(frames)} frames", "a person, at least once")
-    places = [place for place, *_ in found]
-    poses = _tracking.table(places, [person.get("pose") for *_, person in found], {(36,)}, "pose: 18 x 2 numbers")
-    scores = _tracking.table(places, [person.get("score") for *_, person in found], {(18,)}, "score: 18 numbers")
-    points = _tracking.stated(np.concatenate([poses.reshape(-1, 18, 2), scores[..., None]], axis=-1))
-    joints, seen, extra = _tracking.clip(path, numbers, [number for _, number, _ in found], points)
-    unit, extra["coordinates"] = _tracking.unit(points)
+    rows = [
+        [*pose, *score] if isinstance(pose, list) and isinstance(score, list) and len(score) == 18 else None
+        for pose, score in ((person.get("pose"), person.get("score")) for *_, person in found)
+    ]
+    what = "pose: 18 x 2 numbers, score: 18 numbers"
+    table, kept = _detections.table([place for place, *_ in found], rows, {(54,)}, what, notes)
+    points = np.concatenate([table[:, :36].reshape(-1, 18, 2), table[:, 36:, None]], axis=-1)
+    points = _detections.stated(_detections.gaps(points, notes))
+    joints, points = _bodies.order(points, options.table, notes)
+    known = [number for number in numbers if number is not None]
+    place, seen, extra = _tracking.clip(path, known, [found[i][1] for i in kept], points)
+    unit, extra["coordinates"] = _detections.unit(points)
     label, index = data.get("label"), data.get("label_index")
     if not isinstance(label, (str, type(None))):
         raise InputError(path, f"label {str(label)[:40]!r}", "text")
     extra["label_index"] = index if type(index) is int and abs(index) < 10**9 else None
-    return Motion(
-        joints, layout.layout("openpose18"), seen, up="-y", unit=unit, label=label, source=path.name, extra=extra
-    )
+    return Motion(place, joints, seen, up="-y", unit=unit, label=label, source=path.name, extra=extra, notes=notes)

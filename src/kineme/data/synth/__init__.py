@@ -32,7 +32,14 @@ from .sensor import CAMERAS, Sensor, Stage, film
 from .stage import draw_take, perform
 
 BLOCK = 256  # performances that are computed together
-PICTURES = ("coco17", "openpose18", "body25", "penn13", "pose13")  # layouts of images: 2-D unless asked otherwise
+PICTURES = (
+    "coco17",
+    "openpose18",
+    "body25",
+    "body25b",
+    "penn13",
+    "pose13",
+)  # layouts of images: 2-D unless asked otherwise
 
 
 def generate(

@@ -1,0 +1,158 @@
+"""What the places of joints tell about a body: the order of its keypoints, unit and up axis in space."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..motion import layout as skeleton
+from ..motion.layout import Layout
+from ..utils.errors import InputError
+from ..utils.registry import did_you_mean
+from . import MAX_JOINTS, _detections
+from ._detections import Notes
+
+ORDERS = {  # keypoints -> layouts that a detector may mean, the usual one first, and how many joints belong to it
+    17: (("coco17", 17), ("h36m17", 17)),
+    18: (("openpose18", 18), ("coco17", 17)),  # COCO's with a neck behind them
+    25: (("body25", 25), ("body25b", 25), ("ntu25", 25)),
+    26: (("coco17", 17),),  # Halpe, COCO-WholeBody: COCO's 17 stand first
+    133: (("coco17", 17),),
+    136: (("coco17", 17),),
+}
+BODIES = 2000  # are enough to look at
+BONES = 6  # of a body, at least, to be judged by
+MIDDLES = (("chest", "left_shoulder", "right_shoulder"), ("pelvis", "left_hip", "right_hip"))  # between the other two
+RIGHT, RATIO = 0.26, 1.3  # strain (see below) of an order that is the right one, at most, and of a wrong one against it
+STRANGE = 0.32  # strain of bodies that have no known order
+TALL = {"m": (0.7, 3.0), "cm": (70.0, 300.0), "mm": (700.0, 3000.0)}  # diagonal of the box around a body
+
+
+def keypoints(
+    places: Sequence[object], rows: Sequence[Any], width: int, what: str, asked: Mapping[str, Any] | None, notes: Notes
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of detectors, ``width`` numbers for each keypoint, flat or not, as ``[N, V, width]``, and which of the rows
+    these are ``[N]``; see :func:`kineme.io._detections.table`.
+    """
+    name = (asked or {}).get("keypoints")
+    counts = ORDERS if name is None else range(len(_asked(name)), MAX_JOINTS)
+    shapes = {shape for count in counts for shape in ((count * width,), (count, width))}
+    known = " or ".join(map(str, ORDERS)) if name is None else f"at least {min(counts)}"
+    table, kept = _detections.table(places, rows, shapes, f"{what} of {width} x {known} numbers", notes)
+    return table.reshape(len(table), -1, width), kept
+
+
+def _asked(name: object) -> Layout:
+    """The layout that the user names.
+
+    Raises:
+        InputError: there is none of that name.
+    """
+    if name not in skeleton.layouts():
+        hint = did_you_mean(str(name), skeleton.layouts())
+        raise InputError("keypoints", f"layout {name!r}", f"one of {', '.join(skeleton.layouts())}", hint)
+    return skeleton.layout(str(name))
+
+
+def order(points: np.ndarray, asked: Mapping[str, Any] | None, notes: Notes) -> tuple[Layout, np.ndarray]:
+    """What the keypoints ``[D, V, C + 1]`` of detectors are, and those that belong to it, ``[D, len(layout), C + 1]``.
+
+    The number of keypoints tells, unless their places say that another order of as many was meant: bones are short,
+    the neck is between the shoulders, and joints of another order are joined by long bones. ``keypoints`` among what
+    the user asked for names the layout.
+
+    Raises:
+        InputError: an unknown layout is asked for, or one of more joints.
+    """
+    count = points.shape[1]
+    name = (asked or {}).get("keypoints")
+    if name is not None:
+        layout = _asked(name)
+        if len(layout) > count:
+            raise InputError("keypoints", f"layout {name} of {len(layout)} joints", f"one of at most {count} joints")
+        return layout, points[:, : len(layout)]
+    usual, *others = [(skeleton.layout(name), points[:, :used]) for name, used in ORDERS[count]]
+    strains = [_strain(*one) for one in (usual, *others)]
+    best = int(np.nanargmin(strains)) if np.isfinite(strains).any() else 0
+    if best and strains[best] < RIGHT and strains[0] > RATIO * strains[best]:
+        layout, points = others[best - 1]
+        notes[f"people whose {count} keypoints lie in the order of {layout.name}, not {usual[0].name}"] += len(points)
+        return layout, points
+    if strains[0] > STRANGE:
+        notes[f"people whose {count} keypoints lie in no known order, taken for that of {usual[0].name}"] += len(points)
+    return usual
+
+
+def _strain(layout: Layout, points: np.ndarray) -> float:
+    """How far bodies ``[D, V, C + 1]`` are from looking like this layout, in diagonals of their boxes: mean length of
+    the bones, and mean distance of the joints that lie midway between two others from there. NaN where nothing tells.
+    """
+    points = points[:: -(-len(points) // BODIES) or 1]
+    seen = points[..., -1] > 0
+    places = np.where(seen[..., None], points[..., :-1], np.nan).astype(np.float64)
+    ends = np.array(layout.bones)
+    bones = np.linalg.norm(places[:, ends[:, 0]] - places[:, ends[:, 1]], axis=-1)
+    known = np.isfinite(bones).sum(1) >= BONES
+    spans = _spans(places[known])
+    known[known] = spans > 0
+    spans = spans[spans > 0]
+    if not known.any():
+        return float("nan")
+    strain = np.nanmean(bones[known], axis=1) / spans
+    middles = [found for names in MIDDLES if None not in (found := [layout.find(name) for name in names])]
+    for middle, left, right in middles:
+        away = np.linalg.norm(places[known, middle] - (places[known, left] + places[known, right]) / 2, axis=-1)
+        strain += np.nan_to_num(away / spans) / len(middles)
+    return float(np.median(strain))
+
+
+def _spans(places: np.ndarray) -> np.ndarray:
+    """Diagonals of the boxes around bodies ``[D, V, C]``, NaN where a joint is missing but somebody is there."""
+    if not len(places):
+        return np.zeros(0)
+    return np.linalg.norm(np.nanmax(places, axis=1) - np.nanmin(places, axis=1), axis=1)
+
+
+def in_space(points: np.ndarray, layout: Layout) -> tuple[str, str | None]:
+    """Unit and up axis of bodies in space ``[D, V, 4]``: by their size and by where their heads are above their feet.
+
+    ``1`` and None where that is not plain.
+    """
+    points = points[:: -(-len(points) // BODIES) or 1]
+    seen = points[..., 3] > 0
+    there = 2 * seen.sum(1) > len(layout)
+    places = np.where(seen[..., None], points[..., :3], np.nan).astype(np.float64)[there]
+    if not len(places):
+        return "1", None
+    spans = _spans(places)
+    size = float(np.median(spans))
+    unit = next((unit for unit, (low, high) in TALL.items() if low <= size <= high), "1")
+    head = layout.find("head_top", "head", "nose", "neck", "chest")
+    feet = [layout.find(*names) for names in (("left_ankle", "left_foot"), ("right_ankle", "right_foot"))]
+    if head is None or None in feet or not size:
+        return unit, None
+    above = (places[:, head] - places[:, feet].mean(1)) / spans[:, None]
+    above = above[np.isfinite(above).all(1)]
+    if not len(above):
+        return unit, None
+    middle = np.median(above, axis=0)
+    axis = int(np.abs(middle).argmax())
+    rest = np.delete(np.abs(middle), axis).max()
+    plain = abs(middle[axis]) > 0.5 and rest < 0.5 * abs(middle[axis])
+    return unit, f"{'+' if middle[axis] > 0 else '-'}{'xyz'[axis]}" if plain else None
+
+
+def said_of_space(unit: str, up: str | None, notes: Notes) -> None:
+    """Tell what was found out about motion in space."""
+    notes[
+        f"recordings in space whose unit is taken to be {unit}, by the size of the bodies"
+        if unit != "1"
+        else "recordings in space whose unit is not known"
+    ] += 1
+    notes[
+        f"recordings in space whose up axis is taken to be {up}, by heads and feet"
+        if up
+        else "recordings in space whose up axis is not known"
+    ] += 1
