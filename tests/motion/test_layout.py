@@ -20,6 +20,7 @@ SIZES = {
     "coco17": 17,
     "openpose18": 18,
     "body25": 25,
+    "body25b": 25,
     "h36m17": 17,
     "penn13": 13,
     "mediapipe33": 33,
