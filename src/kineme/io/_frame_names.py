@@ -157,7 +157,7 @@ def _name(above: str, before: str, behind: str) -> str:
 def _numbers(values: list[int], digits: int, sparse: int) -> tuple[list[int], float | None] | None:
     """Numbers of frames and the rate for ascending numbers in names; None if they are none of a video's."""
     scale = next((k for k in (0, 3, 6, 9) if SECONDS[0] <= values[0] // 10**k < SECONDS[1]), None)
-    if scale is not None and digits == 10 + scale:
+    if scale is not None and digits == 10 + scale and values[-1] - values[0] >= len(values):
         timed = times([value - values[0] for value in values], 10**scale)
         if timed is not None:
             return timed

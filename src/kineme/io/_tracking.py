@@ -85,4 +85,5 @@ def clip(
 def tell(notes: dict[str, int] | None, counts: Mapping[str, int]) -> None:
     """Add counts to notes, if there are any to add to."""
     if notes is not None:
-        notes.update({words: notes.get(words, 0) + count for words, count in counts.items()})
+        for words, count in counts.items():
+            notes[words] = notes.get(words, 0) + count

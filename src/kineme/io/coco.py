@@ -143,6 +143,7 @@ def read(path: Path, options: Options) -> Iterator[Motion]:
             [number for key, number in zip(clip.keys, clip.numbers) for _ in of[key]],
             points[rows],
             [content.tracks[kept[row]] for row in rows],
+            notes=notes,
         )
         extra |= {"video": clip.name or None} if clip.is_video else {"image": clip.name}
         size = None

@@ -181,9 +181,8 @@ def _motion(path: Path, source: str, take: Take, options: Options, notes: _detec
     found = [found[i] for i in kept]
     points = _detections.gaps(points, notes)
     joints, points = _bodies.order(points, options.table, notes)
-    place, seen, extra = _tracking.clip(
-        path, list(once), [number for number, *_ in found], points, [_id(person) for _, _, person, _ in found]
-    )
+    ids = [_id(person) for _, _, person, _ in found]
+    place, seen, extra = _tracking.clip(path, list(once), [number for number, *_ in found], points, ids, notes=notes)
     if spatial:
         unit, up = _bodies.in_space(points, joints)
         _bodies.said_of_space(unit, up, notes)
