@@ -7,9 +7,11 @@ from __future__ import annotations
 import contextlib
 import json
 import platform
+import shlex
+import shutil
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,9 @@ import torch
 from rich.console import Console
 
 from .. import __version__, io
-from ..data import prepare, splits, synth
+from ..data import prepare, shards, splits, synth
+from ..data import store as stores
+from ..data.shards import Options
 from ..data.splits import Split
 from ..data.store import Store
 from ..evaluation import scores
@@ -73,15 +77,26 @@ Without labels leave evaluate and --split away. `kineme info` lists the splits t
 cameras (xsub, xview) they say more than a random one."""
 
 
-def run(out: str | Path = DEFAULT, data: str | Path | None = None, seeds: int = 3, quick: bool = False) -> Path:
+def run(
+    out: str | Path = DEFAULT,
+    data: str | Path | None = None,
+    seeds: int = 3,
+    quick: bool = False,
+    format: str | None = None,
+    labels: str | None = None,
+    layout: str | None = None,
+    only: str | None = None,
+) -> Path:
     """The whole demo; it says what it does and ends with the commands for the user's own data.
 
     Args:
         out: folder to write. It must not exist; where the default one does, ``kineme-demo-2`` and so on is taken.
-        data: folder or file of motion in known formats, in place of synthetic ones. Labels are those of the files, else
-            the names of the folders that they lie in; without labels there are pictures but no scores.
+        data: folder or file of motion in known formats, or a store, in place of synthetic motions. Without ``labels``
+            they are those of the files, else the names of the folders that they lie in, where there are several;
+            without labels there are pictures but no scores. Of several kinds of motion the one of most clips is taken.
         seeds: how many training runs.
         quick: seconds instead of minutes, one training; the scores mean nothing.
+        format, labels, layout, only: of ``data``, as for :func:`kineme.data.prepare.prepare`.
 
     Returns:
         The folder: ``motion`` (what was made), ``store``, ``runs/seed-0`` and so on, ``pictures``, ``result.json``.
@@ -94,8 +109,18 @@ def run(out: str | Path = DEFAULT, data: str | Path | None = None, seeds: int = 
         raise InputError("--seeds", f"{seeds} training runs", "1 or more")
     if data is not None and not Path(data).exists():
         raise InputError(data, "no such file or folder", "a folder of motion files")
+    asked = {"format": format, "labels": labels, "layout": layout, "only": only}
+    if data is None and (said := [name for name, value in asked.items() if value is not None]):
+        raise InputError(f"--{said[0]}", "no files that it could be said of", "--data FILES beside it")
     demo = Demo(_free(Path(out)), 1 if quick else seeds, quick)
-    store = demo.made() if data is None else demo.brought(Path(data))
+    if data is None:
+        store = demo.made()
+    else:
+        try:
+            store = demo.brought(Path(data), asked)
+        except InputError:
+            shutil.rmtree(demo.out, ignore_errors=True)  # ours: it did not exist, or was empty
+            raise
     demo.learn(store)
     return demo.out
 
@@ -115,6 +140,7 @@ class Demo:
         self.seconds: dict[str, float] = {}
         self.raw: dict[str, Motion] = {}  # synthetic motions by the id of their clip, before they were normalised
         self.rows: list[scores.Row] = []
+        self.own = False  # whether the motions are the user's
         self.note = "--quick: a few steps on a few clips. These scores mean nothing." if quick else ""
 
     # ---------------------------------------------------------------------------------------------- the motion
@@ -134,22 +160,44 @@ class Demo:
         self._draw([motion for motion in clean if motion.label in SHOWN[:: 2 if self.quick else 1]], "without noise")
         return store
 
-    def brought(self, data: Path) -> Store:
+    def brought(self, data: Path, asked: Mapping[str, str | None]) -> Store:
         """Prepare the user's files, draw some."""
-        with self._step("prepare", f"Preparing {data}: {self.out}/store", bar=True), Bar("prepare", 0) as bar:
-            store = prepare.prepare(
-                data,
-                self.out / "store",
-                labels="folder" if _labelled_by_folders(data) else None,
-                progress=lambda done, total, note: bar.update(done, note, total),
-            )
-        print(prepare.report(store))
-        if len(store) < 2:
-            raise InputError(data, "a single clip", "two or more: an encoder learns from their differences")
+        self.own = True
+        if (data / "card.json").is_file():
+            if any(asked.values()):
+                raise InputError(data, "a store, prepared already", "motion files", "Say this to kineme prepare")
+            store = stores.open(data)
+            _check_several(data, store)
+            print(f"{data}: {prepare.report(store)}")
+        else:
+            store = self._prepared(data, asked)
         first = np.unique(store.column("label").astype(str), return_index=True)[1]
         rows = first if len(first) > 1 else np.arange(len(store))
         chosen = rows[np.linspace(0, len(rows) - 1, min(len(SHOWN), len(rows))).astype(int)]
         self._draw([store.motion(i) for i in chosen], "as they are prepared")
+        return store
+
+    def _prepared(self, data: Path, asked: Mapping[str, str | None]) -> Store:
+        """The store of the user's files; the largest one of several."""
+        by_folder = asked["labels"] is None and _labelled_by_folders(data, asked["format"])
+        with self._step("prepare", f"Preparing {data}: {self.out}/store", bar=True), Bar("prepare", 0) as bar:
+            made = prepare.prepare_each(
+                data,
+                self.out / "store",
+                progress=lambda done, total, note: bar.update(done, note, total),
+                **{**asked, "labels": "folder" if by_folder else asked["labels"]},  # type: ignore[arg-type]
+            )
+        name, largest = max(made.items(), key=lambda item: len(item[1]))
+        _check_several(data, largest)
+        store = stores.open(self.out / "store" / name)  # by the path that was given
+        print(f"{store.path}: {prepare.report(store)}")
+        if by_folder:
+            print("The labels are the names of the folders (--labels says where else they stand)")
+        if len(made) > 1:
+            others = ", ".join(other for other in made if other != name)
+            print(
+                f"Of {len(made)} kinds of motion this goes on with the largest, {name}; --only takes another: {others}"
+            )
         return store
 
     def _draw(self, motions: Sequence[Motion], how: str) -> None:
@@ -230,8 +278,16 @@ class Demo:
             print(f"\nNo scores: {_unscored(store)}. Look at the neighbours: are they the same kind of movement?")
         print(
             f"\n{time.monotonic() - self.begun:.0f} s in all. Pictures in {self.out}/pictures, scores in "
-            f"{self.out}/result.json, encoders in {self.out}/runs.\n\n{OWN}"
+            f"{self.out}/result.json, encoders in {self.out}/runs.\n\n{self._next(store) if self.own else OWN}"
         )
+
+    def _next(self, store: Store) -> str:
+        """Commands that go on with the user's own files."""
+        run, split = self.out / "runs" / "seed-0", _tests(store)[0]
+        words: list[tuple[object, ...]] = [("info", store.path)]
+        words += [("evaluate", run, store.path, "--split", split)] if split else []
+        words += [("embed", run, store.path, "--out", self.out / "vectors")]
+        return "\n".join(["Next:\n", *(f"  {shlex.join(['kineme', *map(str, line)])}" for line in words)])
 
     def _write(self, store: Store, settings: Sequence[str], finished: bool) -> None:
         """``result.json`` as far as the demo has come."""
@@ -301,16 +357,28 @@ def _free(out: Path) -> Path:
     return free
 
 
-def _labelled_by_folders(data: Path) -> bool:
+def _check_several(data: Path, store: Store) -> None:
+    """Refuse a single clip."""
+    if len(store) < 2:
+        raise InputError(
+            data,
+            f"a single clip (of {prepare.counted(len(store.frames), 'frame')})",
+            "two clips or more: an encoder learns from their differences",
+            "Name the folder in which further recordings lie",
+        )
+
+
+def _labelled_by_folders(data: Path, format: str | None) -> bool:
     """Whether files that carry no labels lie in several folders, whose names can be the labels."""
     if not data.is_dir():
         return False
-    paths = list(io.sources(data))
-    if len({path.relative_to(data).parts[0] for path in paths if path.parent != data}) < 2:
+    found = io.search(data, format).units
+    options = Options(data, format)
+    if len({shards.folder(path.relative_to(data).as_posix(), options) for path in found} - {""}) < 2:
         return False
-    for path in paths:
+    for path in found:
         with contextlib.suppress(InputError):  # prepare sets it aside and says why
-            return next(io.read_all(path)).label is None
+            return next(io.read_all(path, format)).label is None
     return False
 
 
@@ -322,13 +390,23 @@ def _tests(store: Store) -> tuple[str | None, list[Split]]:
     if _unscored(store):
         return None, []
     names = splits.names(store)
-    if "xsub_xview" not in names:
-        name = next((name for name in ("xview", "xsub", "xset") if name in names), names[0])
-        return name, [splits.split(store, name)]
-    other = splits.split(store, "xsub_xview")
-    subject, camera = store.column("subject"), store.column("camera")
-    same = ~np.isin(subject, subject[other.train]) & np.isin(camera, camera[other.train])
-    return other.name, [Split(SAME, other.train, np.flatnonzero(same)), Split(OTHER, other.train, other.test)]
+    if "xsub_xview" in names and _scored(store, other := splits.split(store, "xsub_xview")):
+        subject, camera = store.column("subject"), store.column("camera")
+        same = ~np.isin(subject, subject[other.train]) & np.isin(camera, camera[other.train])
+        tests = [Split(SAME, other.train, np.flatnonzero(same)), Split(OTHER, other.train, other.test)]
+        return other.name, [test for test in tests if _scored(store, test)]
+    order = [name for name in ("xview", "xsub", "xset") if name in names]
+    for name in (*order, *names):
+        if _scored(store, part := splits.split(store, name)):
+            return name, [part]
+    return None, []
+
+
+def _scored(store: Store, part: Split) -> bool:
+    """Whether a split has two classes to learn from and a clip of one of them to test."""
+    labels = store.column("label")
+    known = {label for label in labels[part.train].tolist() if label is not None}
+    return len(known) > 1 and any(label in known for label in labels[part.test].tolist())
 
 
 def _unscored(store: Store) -> str:
@@ -338,12 +416,14 @@ def _unscored(store: Store) -> str:
         return "no clip has a label (name the folders of your files by what they show, or see kineme prepare --labels)"
     if len(set(labels)) == 1:
         return f"all labels are {labels[0]!r}"
+    if not any(_scored(store, splits.split(store, name)) for name in splits.names(store)):
+        return "no split has two labels to learn from and one of them to test: there are too few clips of a label"
     return ""
 
 
 def _settings(clips: int, quick: bool) -> list[str]:
     """The settings for so many training clips: their number decides the batch."""
-    batch, steps = min(BATCH, clips // 2), QUICK_STEPS if quick else STEPS
+    batch, steps = min(BATCH, max(2, clips // 2)), QUICK_STEPS if quick else STEPS
     return [*SETTINGS, *(QUICK if quick else ()), f"loop.batch={batch}", f"loop.steps={steps}"]
 
 

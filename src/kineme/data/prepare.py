@@ -39,7 +39,7 @@ from .shards import EXAMPLES, shard
 from .store import Store
 from .store_writer import Writer, writing
 
-__all__ = ["Report", "prepare", "prepare_each", "report"]
+__all__ = ["Report", "counted", "prepare", "prepare_each", "report"]
 
 OURS = re.compile(r"lock|plan\.json|store|shard-.*|\..*\.tmp")  # what may stand in a folder of work
 Progress = Callable[[int, int, str], None]

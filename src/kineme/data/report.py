@@ -48,7 +48,7 @@ class Report:
         """What was read; what was skipped; what should be known; labels and splits."""
         lines = [f"{counted(self.clips, 'clip')}, {counted(self.frames, 'frame')}: {self.content}"]
         shown = [f"{file} ({_short(reason)})" for file, reason in self.skipped]
-        lines.append(f"{len(shown)} skipped (skipped.jsonl): {some(shown, SHOWN)}" if shown else "0 skipped")
+        lines.append(f"{len(shown)} skipped (skipped.jsonl): {some(shown, SHOWN)}" if shown else "every file was read")
         lines += [f"note: {note}" for note in (*self.notes, *map(_mapped, self.maps))]
         if self.examples:
             lines.append(f"columns by the names of files, {self.pattern}, for example")
@@ -138,7 +138,9 @@ def _seen(store: Store) -> list[str]:
     said = []
     if norms.NOTE in store.clips.column_names:
         found = Counter(note for note in store.column(norms.NOTE).tolist() if note is not None)
-        (often, count), *_ = found.most_common(1)
+    else:
+        found = Counter()
+    for often, count in found.most_common(1):
         most = "" if count == found.total() else f" of {count}"
         said.append(
             f"{counted(found.total(), 'clip')} could not be normalised in every respect (column {norms.NOTE}), "

@@ -249,11 +249,11 @@ def _read(path: str, options: Options, notes: _Notes) -> Iterator[Motion]:
 
 def _label(recordings: Iterable[Motion], path: str, options: Options, notes: _Notes) -> Iterator[Motion]:
     """The clips that the labels make of each recording: one or, where they cut it, several."""
-    folder = _folder(path, options) if options.labels == "folder" else ""
+    where = folder(path, options) if options.labels == "folder" else ""
     table = options.label_rows
     for motion in recordings:
-        if folder:
-            yield motion.with_(label=folder)
+        if where:
+            yield motion.with_(label=where)
             continue
         if options.pattern is not None:
             yield _by_name(motion, path, options, notes)
@@ -284,7 +284,7 @@ def _by_name(motion: Motion, path: str, options: Options, notes: _Notes) -> Moti
     return tables.described(motion, values, motion.source)
 
 
-def _folder(path: str, options: Options) -> str:
+def folder(path: str, options: Options) -> str:
     """The folder that a unit lies in, as its label; empty where there is none below the prepared folder.
 
     A folder that holds several recordings is their folder; one with a single recording of several files stands for
