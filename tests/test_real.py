@@ -14,11 +14,11 @@ from kineme.data.splits import names
 SETS = [
     # folder, extra words, clips, layout, persons, normalised, splits that must be there
     ("nw_ucla", [], 1484, "kinect20", 1, "general", {"xview", "xsub"}),
-    ("pku_mmd", [], 1558, "ntu25", 2, "ntu", {"dev_xvideo", "dev_xview"}),
+    ("pku_mmd", [], 1558, "ntu25", 2, "general", {"dev_xvideo", "dev_xview"}),
     ("bandai_2", ["--layout", "kinect20"], 2902, "kinect20", 1, "general", set()),
     ("formats/bvh", ["--layout", "kinect20"], 4, "kinect20", 1, "general", set()),
-    ("formats/ntu_skeleton", [], 3, "ntu25", 2, "ntu", {"xsub", "xview", "xset"}),
-    ("formats/pku_mmd", [], 16, "ntu25", 2, "ntu", {"xview"}),
+    ("formats/ntu_skeleton", [], 3, "ntu25", 2, "general", {"xsub", "xview", "xset"}),
+    ("formats/pku_mmd", [], 16, "ntu25", 2, "general", {"xview"}),
     ("formats/nw_ucla_json", [], 5, "kinect20", 1, "general", {"xview", "xsub"}),
 ]
 

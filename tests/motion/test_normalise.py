@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from kineme.motion import layout as skeleton
 from kineme.motion import normalise
-from kineme.motion.motion import Motion
+from kineme.motion.motion import UNSURE, Motion
 from kineme.utils.errors import InputError
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -496,6 +496,27 @@ def test_image_is_what_the_camera_of_a_sensor_saw():
     np.testing.assert_array_equal(again.joints, image.joints)
     upright = image.with_(joints=image.joints * [1, -1], up="+y")
     np.testing.assert_array_equal(normalise.apply(upright, "image").joints, image.joints)
+
+
+def test_image_leaves_out_what_the_sensor_guessed_behind_itself():
+    motion = facing(np.random.default_rng(0), persons=1)
+    joints = motion.joints - motion.joints.min((0, 1, 2)) + np.float32([-3, -3, 2])
+    seen = np.ones_like(motion.confidence)
+    joints[2, 0, 5, 2], seen[2, 0, 5] = -1, UNSURE
+    image = normalise.apply(motion.with_(joints=joints, confidence=seen), "image")
+    assert image.confidence[2, 0, 5] == 0
+    assert image.confidence.sum() == image.confidence.size - 1
+    assert not image.joints[2, 0, 5].any()
+    with pytest.raises(InputError, match="behind the camera"):
+        normalise.apply(motion.with_(joints=joints), "image")
+
+
+def test_image_says_where_a_camera_would_have_stood_on_the_floor():
+    motion = facing(np.random.default_rng(0), persons=1)
+    low = motion.joints - motion.joints.min((0, 1, 2))
+    captured = normalise.apply(motion.with_(joints=low + np.array([-3, 0, 2])), "image")
+    assert "motion capture" in captured.extra[normalise.NOTE]
+    assert normalise.NOTE not in normalise.apply(motion.with_(joints=low + np.array([-3, -1, 2])), "image").extra
 
 
 def test_image_refuses_what_no_camera_saw():

@@ -391,6 +391,14 @@ def test_names_of_a_split_list_that_fit_no_clip_are_said(store, tmp_path):
         kineme.pretrain("moco", store, tmp_path / "run", epochs=1, split=split, settings=overrides())
 
 
+def test_a_published_recipe_says_how_its_data_were_normalised(store, tmp_path):
+    wanted = r"moco_nwucla was published for stores of `kineme prepare --normalise general`, not none"
+    with pytest.warns(UserWarning, match=wanted):
+        kineme.pretrain("moco", store, tmp_path / "run", epochs=1, recipe="moco_nwucla", settings=overrides())
+    assert recipe.normalisation("moco_ntu60_xsub") == "ntu"
+    assert recipe.normalisation("small") is recipe.normalisation(None) is None
+
+
 def test_tensorboard_files_are_written_on_request(store, tmp_path):
     pytest.importorskip("tensorboard")
     run = kineme.pretrain("moco", store, tmp_path / "run", epochs=1, settings=overrides(), tensorboard=True)

@@ -33,7 +33,7 @@ from ..utils import registry
 from ..utils.errors import InputError
 from . import camera, size
 from .layout import Layout
-from .motion import Motion
+from .motion import UNSURE, Motion
 
 MODES = ("none", "general", "ntu", "image")
 NOTE = "normalise_note"
@@ -41,6 +41,8 @@ SLOTS = 4  # bodies of a frame that the published selection looks at
 
 UP = (("head",), ("left_ear", "right_ear"), ("neck",), ("chest",), ("left_shoulder", "right_shoulder"), ("spine",))
 SIDE = ("shoulder", "hip")
+FEET = ("ankle", "foot", "toe", "big_toe", "heel")
+ON_THE_FLOOR = "projected as if a camera stood on the floor: the feet are as high as the origin, as in motion capture"
 SPINE = (("spine",), ("upper_spine",), ("chest",))
 
 
@@ -427,10 +429,11 @@ def _check(mode: str, layout: Layout, coords: int, where: str = "normalise") -> 
 
 def _image(motion: Motion, where: str) -> Motion:
     """What the camera of the motion saw, y downwards, 0 where nothing was seen."""
-    joints, seen = motion.joints, motion.confidence[..., None] > 0
+    joints, confidence = motion.joints, motion.confidence
     if motion.coords == 2:
         return motion.with_(joints=joints * np.array([1, -1], np.float32), up="-y") if motion.up == "+y" else motion
-    if motion.up not in ("+y", None) or (seen & (joints[..., 2:] <= 0)).any():
+    behind_it = (confidence > 0) & (joints[..., 2] <= 0)
+    if motion.up not in ("+y", None) or (behind_it & (confidence > UNSURE)).any():
         behind = "up is " + str(motion.up) if motion.up not in ("+y", None) else "joints behind the camera (z <= 0)"
         raise InputError(
             where,
@@ -438,8 +441,23 @@ def _image(motion: Motion, where: str) -> Motion:
             "joints in the frame of a sensor: y up, z away from it",
             "Motion capture has no camera of its own; train on it as it is (normalisation `none`)",
         )
-    projected = np.where(seen, -camera.perspective(joints), 0).astype(np.float32)
-    return motion.with_(joints=projected, up="-y", unit="1")
+    if behind_it.any():  # a guess of the sensor's
+        confidence = np.where(behind_it, np.float32(0), confidence)
+    notes = [ON_THE_FLOOR] if _on_the_floor(motion) else []
+    projected = np.where(confidence[..., None] > 0, -camera.perspective(joints), 0).astype(np.float32)
+    return motion.with_(joints=projected, confidence=confidence, up="-y", unit="1", extra=_noted(motion, notes))
+
+
+def _on_the_floor(motion: Motion) -> bool:
+    """Whether feet are as high as the origin: sensors look from above the floor, motion capture counts from there."""
+    layout, known = motion.layout, motion.confidence > 0
+    person = size.main_person(layout, known)
+    feet = [
+        i for i, word in enumerate(layout.canonical_names) if word.removeprefix("left_").removeprefix("right_") in FEET
+    ]
+    heights, seen = motion.joints[:, person, feet, 1], known[:, person, feet]
+    torso = size.torso_length(layout, motion.joints[:, person].astype(np.float64), known[:, person])
+    return bool(seen.any() and torso and np.median(heights[seen]) > -torso / 2)
 
 
 def _scaled(scale: bool | None, coords: int) -> bool:

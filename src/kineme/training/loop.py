@@ -143,6 +143,10 @@ def _prepared(
         else:
             _check_enough(data, rows, words.split, unit, items)
             chosen = recipes.load(words.method, items, recipe=words.recipe, settings=words.settings, gpu=gpu)
+            how, published = data.card["normalise"].get("how"), recipes.normalisation(words.recipe)
+            if published not in (None, how):
+                say = f"{words.recipe} was published for stores of `kineme prepare --normalise {published}`, not {how}"
+                warnings.warn(say, stacklevel=3)
             card = runs.card(chosen, data, opened, words.split, len(rows), words.seed or 0, device)
             card["given"] = words.given()
             if words.init_from is not None:

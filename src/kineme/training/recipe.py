@@ -111,6 +111,14 @@ def known() -> dict[str, Path]:
     return {path.stem: path for path in sorted(RECIPES.glob("*/*.toml")) if path.stem not in PRESETS}
 
 
+def normalisation(name: str | None) -> str | None:
+    """The normalisation of the data that a recipe was published for; None where it names none."""
+    if name is None or name in PRESETS:
+        return None
+    tables = tomllib.loads(find(name).read_text(encoding="utf-8"))
+    return tables.get("reproduce", {}).get("normalise")
+
+
 def preset(cls: type, name: str, folder: Path = RECIPES) -> dict[str, Any]:
     """The tables of a preset of a class: ``folder/FILE/name.toml`` of its own file or of one that it derives
     from; empty where there is none.

@@ -107,11 +107,13 @@ def add_preparation(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--only", metavar="KIND", help="of a mixed folder take this only: 2d, 3d, a format, or a layout of the files"
     )
+    parser.add_argument("--unit", help="of lengths in space: cm, m, inches, ..., metres in one, or torso: scale by it")
+    parser.add_argument("--up", metavar="AXIS", help="the axis that points up, e.g. +z")
 
 
 def preparation(args: argparse.Namespace) -> dict[str, Any]:
     """The arguments of ``prepare`` that :func:`add_preparation` took."""
-    return {"format": args.format, "labels": args.labels, "layout": args.layout, "only": args.only}
+    return {name: getattr(args, name) for name in ("format", "labels", "layout", "only", "unit", "up")}
 
 
 def next_step(args: argparse.Namespace, data: Store, place: str) -> str:

@@ -18,8 +18,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--normalise", metavar="MODE", help="none, general, ... (default: general; with --faithful as published)"
     )
     parser.add_argument("--map", metavar="FILE", help="TOML or JSON: joint of the layout -> joint of the files")
-    parser.add_argument("--unit", help="of lengths in space: cm, m, inches, ..., metres in one, or torso: scale by it")
-    parser.add_argument("--up", metavar="AXIS", help="the axis that points up, e.g. +z")
     _shared.add_jobs(parser)
     parser.add_argument("--faithful", action="store_true", help="cut and read clips as in the authors' release")
 
@@ -42,8 +40,6 @@ def run(args: argparse.Namespace) -> None:
             table=args.map,
             jobs=_shared.jobs(args),
             faithful=args.faithful,
-            unit=args.unit,
-            up=args.up,
             progress=report,
             **_shared.preparation(args),
         )
@@ -71,8 +67,6 @@ def resume_hint(args: argparse.Namespace) -> str:
         "normalise": args.normalise,
         "map": args.map,
         "jobs": args.jobs,
-        "unit": args.unit,
-        "up": args.up,
         **_shared.preparation(args),
     }
     words = [word for name, value in given.items() if value for word in (f"--{name}", value)]
