@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 
 import numpy as np
@@ -138,6 +139,29 @@ def test_info_tells_the_most_frequent_note_of_the_normalisation(tmp_path):
 def test_wrong_words(words, said, tmp_path):
     synth.write(tmp_path / "raw", 1, cameras=0, format="bvh")
     one_paragraph(kineme(*words.split(), cwd=tmp_path, check=False), said)
+
+
+def test_a_split_that_is_only_described_is_said(tmp_path):
+    made = synth.write(tmp_path / "raw", 6) / "synth.json"
+    about = json.loads(made.read_text())
+    about["splits"] |= {"official": "all of these are in the training part"}
+    made.write_text(json.dumps(about))
+    said = kineme("prepare", tmp_path / "raw", tmp_path / "store").stdout
+    words = "all of these are in the training part"
+    assert f"note: split official is described in words only, and so is none here: {words}\n" in said
+    assert "official" not in said.partition("splits (")[2]
+
+
+@pytest.mark.parametrize(
+    ("labels", "split", "step"), [("ab", "random", "evaluate"), ("ab", "", "embed"), ("", "", "embed")]
+)
+def test_what_follows_training_can_be_done(labels, split, step, tmp_path):
+    place = put(tmp_path / "store", [8] * 8, [labels[k % 2] for k in range(8)] if labels else None)
+    small = ("--steps", 1, "--set", "loop.batch=2", "--set", "encoder.hidden=8", "--out", tmp_path / "run")
+    said = kineme("pretrain", "moco", place, *small, *(["--split", split] if split else [])).stdout
+    (line,) = (line for line in said.splitlines() if "Next: " in line)
+    assert f"Next: kineme {step} " in line
+    assert ("train with a split, such as --split random" in line) == (bool(labels) and not split)
 
 
 def test_a_store_is_no_motion_to_prepare(tmp_path):

@@ -104,6 +104,9 @@ def test_carried_rules(data_dir):
     }
     assert splits("pku_mmd")["dev_xview"]["train"] == {"column": "camera", "in": [2, 3]}
     assert splits("penn_action")["official"]["test"] == {"column": "split", "in": [-1]}
+    described = readers.described_splits(data_dir / "pku_mmd" / "pku_mmd.npz")
+    assert set(described) == {"official"}
+    assert described["official"].startswith("all of these videos are in the training part")
     assert splits("cmu_mocap")["official"]["train"] == {"column": "name", "prefix": "train/"}
 
 

@@ -216,7 +216,7 @@ def _collect(plan: Plan, jobs: int, tick: Progress, several: bool) -> list[dict[
     """Make all shards; their summaries in order."""
     summaries: list[dict[str, Any]] = [{}] * len(plan.shards)
     done, skipped = len(plan.skipped), len(plan.skipped)
-    met: list[kinds.Kind] = []
+    met: set[str] = set()  # kinds so far
     tick(done, len(plan.units), "")
     with contextlib.closing(_run(plan, jobs)) as results:
         for i in results:
@@ -224,10 +224,11 @@ def _collect(plan: Plan, jobs: int, tick: Progress, several: bool) -> list[dict[
             done += len(plan.shards[i])
             skipped += len(summary["skipped"])
             tick(done, len(plan.units), f"{skipped} skipped" if skipped else "")
-            met = kinds.group((plan.folder(k), summary) for k, summary in enumerate(summaries) if summary)
+            met |= {json.dumps([entry["layout"], entry["coords"]]) for entry in summary["layouts"]}
             if len(met) > 1 and not several:
                 break
-    if (fault := _fault(plan, met, summaries, several)) is not None:
+    found = kinds.group((plan.folder(k), summary) for k, summary in enumerate(summaries) if summary)
+    if (fault := _fault(plan, found, summaries, several)) is not None:
         shutil.rmtree(plan.partial, ignore_errors=True)  # of no use to another call
         raise fault
     return summaries
@@ -358,7 +359,7 @@ def _join(
     table = plan.options.label_table
     splits: list[Any] = []
     for summary in summaries:
-        used = sorted({summary["carried"][path] for path in kind.sources & summary["carried"].keys()})
+        used = sorted({k for path, k in summary["carried"].items() if path in kind.sources})
         splits += [part for part in (summary["splits"][k] for k in used) if part not in splits]
     maps = {name: made for summary in summaries for name, made in summary["maps"].items()}
     asked = {name: value for name, value in dataclasses.asdict(plan.options).items() if name != "root"}

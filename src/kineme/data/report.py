@@ -168,6 +168,12 @@ def notes(plan: Plan, kind: Kind, summaries: Sequence[Mapping[str, Any]]) -> lis
     for words, values in zip(("up axes", "units"), map(set, zip(*kind.axes))):
         if len(values) > 1 and kind.coords == 2:  # in 3-D they are made one
             said.append(f"clips of several {words} ({', '.join(sorted(map(str, values)))}): the card says unknown")
+    said += dict.fromkeys(  # in order, each once
+        f"split {name} is described in words only, and so is none here: {_short(words)}"
+        for summary in summaries
+        for file, name, words in summary["described"]
+        if file in kind.sources
+    )
     pattern, table = plan.options.pattern, plan.options.label_table
     without = [name for summary in summaries for name, file in summary["unlabelled"] if file in kind.sources]
     if without and pattern is not None:

@@ -167,6 +167,7 @@ class _Notes:
     skipped: list[dict[str, str]] = field(default_factory=list)
     maps: dict[str, dict[str, Any]] = field(default_factory=dict)  # by the layout that was mapped
     splits: list[list[Any]] = field(default_factory=list)  # [data sets, carried splits], distinct
+    described: list[list[str]] = field(default_factory=list)  # [file, split, how it is described in words]
     carried: dict[str, int] = field(default_factory=dict)  # which of these a file has
     rows: list[list[Any]] = field(default_factory=list)  # [line of the label table, file that it names]
     unlabelled: list[list[str]] = field(default_factory=list)  # [clip, file] that table, folder or pattern leave out
@@ -242,6 +243,8 @@ def _read(path: str, options: Options, notes: _Notes) -> Iterator[Motion]:
     if empty:
         notes.skip(options.named(path), "it holds no clip")
     carried = [sorted(datasets), io.carried_splits(file, format)]
+    described = io.described_splits(file, format)
+    notes.described += [[options.named(path), name, words] for name, words in described.items()]
     if carried not in notes.splits:
         notes.splits.append(carried)
     notes.carried[options.named(path)] = notes.splits.index(carried)

@@ -27,7 +27,8 @@ and, where the format needs it,
   published, leaves out of the data set; ``prepare`` skips them. Empty for side files of another kind;
 * ``in_slots = True``: the persons of its motions are slots of each frame's list of bodies, of which few are people;
   normalisation takes the two that move most;
-* ``splits(path) -> dict``: the published splits that a file carries, as rules over columns of the clip table;
+* ``splits(path) -> dict``: the published splits that a file carries, as rules over columns of the clip table, or as
+  text where the file only describes them;
 * ``datasets``: names of data sets (column ``dataset``) that come in this format, and
   ``protocols(store, rows) -> masks``: their published splits as functions of the clip table, ``{name: (train, test)}``
   with bool ``[N]`` each, over a store of N clips of which ``rows`` (bool ``[N]``) are of the set. Without ``protocols``
@@ -353,6 +354,15 @@ def carried_splits(path: str | os.PathLike, format: str | None = None) -> dict[s
     A rule is ``{"column": c, "in": [values]}``, ``{"column": c, "lt": x}``, ``{"column": c, "ge": x}`` or
     ``{"column": c, "prefix": text}`` over columns of the clip table.
     """
+    return {name: rules for name, rules in _splits(path, format).items() if not isinstance(rules, str)}
+
+
+def described_splits(path: str | os.PathLike, format: str | None = None) -> dict[str, str]:
+    """The published splits that a file only describes, in its words."""
+    return {name: words for name, words in _splits(path, format).items() if isinstance(words, str)}
+
+
+def _splits(path: str | os.PathLike, format: str | None) -> dict[str, dict[str, Any] | str]:
     reader = _reader(Path(path), format)
     return reader.splits(Path(path)) if hasattr(reader, "splits") else {}
 

@@ -27,6 +27,7 @@ subjects: in its set ``subjects`` is the number of the video, and ``dev_xvideo``
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import re
 import zipfile
@@ -127,20 +128,23 @@ def read(path: Path, options: Options) -> Iterator[Motion | InputError]:
             yield InputError(names[k], error.found, error.expected, error.hint)
 
 
-def splits(path: str | os.PathLike) -> dict[str, dict[str, Any]]:
-    """The splits of the json as rules over columns; those that the json only describes are left out.
+def splits(path: str | os.PathLike) -> dict[str, dict[str, Any] | str]:
+    """The splits of the json as rules over columns; those that it only describes as their description.
 
     Raises:
         InputError: a part of a split that is neither a rule nor in the known words.
     """
     path = Path(path)
-    said, found = _about(path).get("splits") or {}, {}
+    said = _about(path).get("splits") or {}
+    found: dict[str, dict[str, Any] | str] = {}
     if not isinstance(said, dict):
         raise InputError(path.with_suffix(".json"), f"splits = {str(said)[:60]}", "an object, one split per name")
     for name, split in said.items():
         if isinstance(split, dict) and {"train", "test"} <= split.keys():
             where = f"{path.with_suffix('.json')}, split {name!r}"
             found[name] = {part: _rule(where, split[part]) for part in ("train", "test")}
+        elif name not in ("note", "notes"):
+            found[name] = split if isinstance(split, str) else json.dumps(split)
     return found
 
 

@@ -124,7 +124,24 @@ def next_step(args: argparse.Namespace, data: Store, place: str) -> str:
         embed = command_line(args, "embed", "RUN", place, "--out", "vectors")
         return f"Next: add recordings; or embed the clip with a run that there is: {embed}"
     words = ["pretrain", "METHOD", place]
-    if len({label for label in data.column("label").tolist() if label is not None}) > 1:
+    if _classes(data) > 1:
         name = splits.advised(data)
         words += ["--split", name] if name else []
     return f"Next: {command_line(args, *words)} (kineme methods lists the methods)"
+
+
+def after_training(args: argparse.Namespace, run: Any, place: str, split: str | None) -> str:
+    """What to do with a run: scores where there are labels and clips that it has not seen, else vectors."""
+    from ...data import splits, store
+
+    data = store.open(place)
+    if split is not None and _classes(data) > 1:
+        return f"Next: {command_line(args, 'evaluate', run, place, '--split', split)}"
+    said = f"Next: {command_line(args, 'embed', run, place, '--out', 'vectors')}"
+    if _classes(data) > 1 and (name := splits.advised(data)):
+        said += f" (it learned from every clip; for scores train with a split, such as --split {name})"
+    return said
+
+
+def _classes(data: Store) -> int:
+    return len({label for label in data.column("label").tolist() if label is not None})

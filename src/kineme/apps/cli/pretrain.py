@@ -65,8 +65,7 @@ def run(args: argparse.Namespace) -> None:
             first, last = json.loads(lines[0]), json.loads(lines[-1])
             print(f"loss {first['loss']:.4f} -> {last['loss']:.4f} over {len(lines)} epochs")
         split = json.loads((out / "card.json").read_bytes())["split"]
-        after = _shared.command_line(args, "evaluate", out, args.stores[0], "--split", split or "NAME")
-        print(f"Run written to {out}. Next: {after}")
+        print(f"Run written to {out}. {_shared.after_training(args, out, args.stores[0], split)}")
 
 
 def resume_hint(args: argparse.Namespace) -> str:
