@@ -1,6 +1,7 @@
 """What a run embeds has bodies of its own size and its own axis up: motions, stores, files."""
 
 import json
+import warnings
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from kineme.data import store as stores
 from kineme.data.prepare import prepare
 from kineme.data.store_writer import Writer
 from kineme.inference import embed
-from kineme.io import bvh
+from kineme.io import arrays, bvh
 from kineme.motion import normalise, size
 
 SETTINGS = {"encoder.hidden": 8, "encoder.layers": 1, "method.views.frames": 8, "method.queue": 8, "loop.batch": 4}
@@ -122,6 +123,23 @@ def test_runs_that_do_not_say_their_size_see_lengths_in_metres(metric, people, t
     assert old.fitted(raw[0]).joints is raw[0].joints  # in what it was trained on nobody knows
     np.testing.assert_allclose(old.embed([in_unit(clip, "cm") for clip in people]), model.embed(data), atol=1e-5)
     assert old._conformed(data) is data
+
+
+def test_bodies_of_another_size_than_the_runs_are_warned_of(people, tmp_path):
+    arrays.write(tmp_path / "raw", people)
+    data = prepare(tmp_path / "raw", tmp_path / "store")
+    model = trained(tmp_path / "run", data)
+    assert model.card["size"]["torso"] == data.card["size"]["torso"]
+    said = r"the torso of \w+ is .* m long and 7 more clips, those of the run's data 0\.\d+ m: is the unit right"
+    with pytest.warns(UserWarning, match=said):
+        model.embed([clip.with_(joints=clip.joints * 100) for clip in people])  # in metres, it says
+    wrong = prepare(tmp_path / "raw", tmp_path / "wrong", unit="1000")
+    with pytest.warns(UserWarning, match="the torso of .*wrong is "):
+        model.embed(wrong)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.embed(data)
+        model.embed([*people, people[0].with_(joints=people[0].joints * 2)])
 
 
 def test_an_array_that_fits_no_unit_is_taken_as_it_is(metric, people):

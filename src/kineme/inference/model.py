@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -245,9 +246,34 @@ class Model:
         """What is to be embedded, as something that a source can be made of."""
         if isinstance(what, (str, os.PathLike)) and _is_store(Path(what)):
             what = stores.opened(what)
-        fit = what if isinstance(what, Store) else _gathered([self.fitted(m) for m in self._motions(what)], self.layout)
+        if isinstance(what, Store):
+            fit: Any = what
+            torso = (what.card.get("size") or {}).get("torso")
+            self._compare([torso] if torso else [], [str(what.path)])
+        else:
+            motions = [self.fitted(motion) for motion in self._motions(what)]
+            fit = _gathered(motions, self.layout)
+            measured = [size.measure(motion) for motion in motions] if self._torso else []
+            self._compare([m.torso if m.seen else self._torso for m in measured], [m.source for m in motions])
         self._check(fit)
         return fit
+
+    @property
+    def _torso(self) -> float:
+        """Median torso of the run's own bodies in metres; 0 where nobody knows."""
+        known = self.card.get("size") or {}
+        return float(known.get("torso") or 0) if known.get("how") == "metres" else 0.0
+
+    def _compare(self, torsos: Sequence[float], names: Sequence[str]) -> None:
+        """Warn of bodies that differ from the run's by more than people do."""
+        odd = [i for i, torso in enumerate(torsos) if size.differ(torso, self._torso)]
+        if odd:
+            at, others = odd[0], f" and {len(odd) - 1} more clips" if len(odd) > 1 else ""
+            warnings.warn(
+                f"the torso of {names[at] or 'the motion'} is {torsos[at]:.3g} m long{others}, those of the run's data "
+                f"{self._torso:.3g} m: is the unit right? --unit, or motion.with_(unit=...), says another",
+                stacklevel=4,
+            )
 
     def _motions(self, what: Any) -> list[Motion]:
         """A motion, an array, a file or a list of these as a list of motions."""

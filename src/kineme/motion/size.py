@@ -13,6 +13,7 @@ In 2-D sizes are nobody's: there :mod:`kineme.motion.normalise` divides by the t
 from __future__ import annotations
 
 import collections
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -119,7 +120,9 @@ def is_entry(value: Any) -> bool:
     if value is None:
         return True
     known = isinstance(value, Mapping) and value.get("how") in ("metres", "torso", "unknown")
-    return known and value.get("unit") in (None, *PLAIN)
+    torso = value.get("torso") if known else None
+    right = torso is None or (type(torso) in (int, float) and 0 < torso < math.inf)
+    return known and right and value.get("unit") in (None, *PLAIN)
 
 
 def decide(
@@ -170,6 +173,11 @@ def fit(motion: Motion, size: Mapping[str, Any] | None, odd: bool = True) -> Mot
     if sizes.factors[0] == 1:
         return motion.with_(unit=motion.unit if sizes.how[0] == "nothing" else "m")
     return motion.with_(joints=motion.joints * np.float32(sizes.factors[0]), unit="m")
+
+
+def differ(torso: float, other: float) -> bool:
+    """Whether two torsos are known, and differ by more than people's do."""
+    return torso > 0 and other > 0 and not 1 / SPREAD <= torso / other <= SPREAD
 
 
 def _within(lengths: np.ndarray, bounds: tuple[float, float]) -> np.ndarray:
