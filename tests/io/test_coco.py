@@ -198,7 +198,7 @@ def test_photographs_are_counted_and_can_be_joined(tmp_path):
     motion = readers.read(path, table={"images": "video"})
     assert (motion.extra["video"], len(motion)) == ("day", 4)
     np.testing.assert_array_equal(points(motion), expected(bodies))
-    with pytest.raises(InputError, match=r"images: 'film'. Expected video or photos"):
+    with pytest.raises(InputError, match=r"images: 'film'. Expected one of video, photos"):
         readers.read(path, table={"images": "film"})
 
 

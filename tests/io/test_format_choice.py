@@ -284,3 +284,20 @@ def test_words_over_many_blocks():
     np.testing.assert_array_equal(words.equal(np.arange(100), b"42"), np.arange(100) == 42)
     assert len(_text.words("x", b"")) == 0
     assert _text.words("x", b"").floats().shape == (0,)
+
+
+def test_settings_of_formats(tmp_path):
+    assert set(readers.settings()) >= {"keypoints", "landmarks", "images"}
+    assert "body25b" in readers.settings()["keypoints"]
+    path = SAMPLES["openpose"].write(tmp_path)
+    for name, value, words in (
+        ("keypoint", "body25", "setting 'keypoint': no format knows it.*Did you mean 'keypoints'"),
+        ("keypoints", "body26", "keypoints: 'body26'.*Did you mean 'body25'"),
+        ("images", "film", "images: 'film'. Expected one of video, photos"),
+    ):
+        with pytest.raises(InputError, match=words):
+            readers.read(path, **{name: value})
+        with pytest.raises(InputError, match=words):
+            readers.read(path, table={name: value})
+    assert readers.read(path, keypoints="coco17").layout.name == "coco17"
+    assert readers.read(path, landmarks="world").layout.name == "body25"  # a setting of another format

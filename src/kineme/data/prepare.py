@@ -59,6 +59,7 @@ def prepare(
     only: str | None = None,
     unit: str | float | None = None,
     up: str | None = None,
+    reading: Mapping[str, str] | None = None,
 ) -> Store:
     """Turn a folder of motion files (or one file) into a store.
 
@@ -92,6 +93,8 @@ def prepare(
             ``torso``: every body is scaled by its torso. A column ``unit`` of the labels goes before it. By default
             what files state or the torso tells (:mod:`kineme.motion.size`).
         up: the axis that points up, e.g. ``+z``, whatever the files say; a column ``up`` of the labels goes before it.
+        reading: what files of some formats do not say, by name (:func:`kineme.io.settings`):
+            ``{"keypoints": "body25b", "landmarks": "world", "images": "photos"}``.
 
     Returns:
         the store, open; :func:`report` says what came of it.
@@ -106,7 +109,7 @@ def prepare(
         6
     """
     made = prepare_each(
-        src, dest, format, normalise, labels, layout, table, jobs, faithful, progress, only, unit, up, several=False
+        src, dest, format, normalise, labels, layout, table, jobs, faithful, progress, only, unit, up, reading, False
     )
     return next(iter(made.values()))
 
@@ -125,6 +128,7 @@ def prepare_each(
     only: str | None = None,
     unit: str | float | None = None,
     up: str | None = None,
+    reading: Mapping[str, str] | None = None,
     several: bool = True,
 ) -> dict[str, Store]:
     """Turn a folder of motion files of whatever kinds into a store for each kind.
@@ -133,7 +137,8 @@ def prepare_each(
     from each and it keeps half of the joints; else each has a store.
 
     Args:
-        src, format, normalise, labels, layout, table, jobs, faithful, progress, only, unit, up: as for :func:`prepare`.
+        src, format, normalise, labels, layout, table, jobs, faithful, progress, only, unit, up, reading: as for
+            :func:`prepare`.
         dest: the store's folder; where there are several kinds, the folder of their stores.
         several: False: several kinds are an error.
 
@@ -146,7 +151,18 @@ def prepare_each(
     """
     labels = None if labels is None else os.fspath(labels)
     plan = make(
-        Path(src), Path(os.path.abspath(dest)), format, normalise, labels, layout, table, faithful, only, unit, up
+        Path(src),
+        Path(os.path.abspath(dest)),
+        format,
+        normalise,
+        labels,
+        layout,
+        table,
+        faithful,
+        only,
+        unit,
+        up,
+        reading,
     )
     tick = progress or (lambda done, total, note: None)
     if plan.dest.exists() and (plan.dest.is_file() or any(plan.dest.iterdir())):

@@ -46,6 +46,7 @@ class Options:
         only: ``2d``, ``3d``, a format or a layout: other clips are left out.
         labels: a path, the word ``folder``, or a pattern (:mod:`kineme.data.name_pattern`).
         table: target joint -> source joint or joints.
+        reading: settings of formats by name (:func:`kineme.io.settings`).
         unit, up: what lengths in space are in, and which axis is up, whatever the files say; ``torso``: every body in
             space is scaled by its torso.
 
@@ -63,6 +64,7 @@ class Options:
     only: str | None = None
     unit: str | None = None
     up: str | None = None
+    reading: Mapping[str, str] | None = None
 
     def __post_init__(self) -> None:
         formats = registry.names("io")
@@ -82,7 +84,7 @@ class Options:
             )
         if self.only is not None:
             kinds.check(self.only)
-        _ = self.reader  # looks at unit and axis
+        _ = self.reader  # looks at unit, axis and settings
         if self.target is None and self.table is not None:
             raise InputError("--map", "a map of joints without a layout to map to", "--layout NAME")
         if self.labels not in (None, "folder") and self.pattern is None and not Path(str(self.labels)).exists():
@@ -130,7 +132,7 @@ class Options:
         labels = Path(beside) if beside else None
         unit = None if self.unit == "torso" else self.unit
         image = self.normalise == "image"
-        return io.Options(labels=labels, faithful=self.faithful, image=image, unit=unit, up=self.up)
+        return io.Options(labels, self.faithful, image, self.reading, unit, self.up)
 
     def normalisation(self, layout: Layout, coords: int) -> str:
         """The name of the normalisation of clips of this kind."""

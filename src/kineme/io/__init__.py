@@ -27,6 +27,8 @@ and, where the format needs it,
   published, leaves out of the data set; ``prepare`` skips them. Empty for side files of another kind;
 * ``in_slots = True``: the persons of its motions are slots of each frame's list of bodies, of which few are people;
   normalisation takes the two that move most;
+* ``settings``: what a user may say of its files, by name, and the values that there are (a tuple, or a function that
+  gives one); ``read`` finds it in ``options.table``. On the command line it is ``--read NAME=VALUE``;
 * ``splits(path) -> dict``: the published splits that a file carries, as rules over columns of the clip table, or as
   text where the file only describes them;
 * ``datasets``: names of data sets (column ``dataset``) that come in this format, and
@@ -40,6 +42,7 @@ asks for one more entry in its table. Text formats find a fast scanner of number
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import itertools
 import os
@@ -69,13 +72,13 @@ class Options:
         labels: file or folder of labels, where the format keeps them apart.
         faithful: cut clips as the released code of the publication does, quirks included.
         image: take coordinates in the image where a file has those and others, as the normalisation ``image`` needs.
-        table: further settings of a format, by name; each reader says which it knows.
+        table: further settings by name (:func:`settings`), for the formats that know them.
         unit: what lengths in space are in, whatever the file says or leaves open: ``cm``, ``inches``, or how many
             metres one is (the motion is in metres then). Motion in 2-D keeps its own.
         up: the axis that points up, whatever the file says or leaves open.
 
     Raises:
-        InputError: no such unit or axis.
+        InputError: no such unit, axis or setting.
     """
 
     labels: Path | None = None
@@ -90,6 +93,8 @@ class Options:
             units.asked(self.unit)
         if self.up is not None and self.up not in UPS:
             raise InputError("--up", f"axis {self.up!r}", f"one of {', '.join(UPS)}")
+        for name, value in (self.table or {}).items():
+            _check(name, value)
         if self.labels is not None:
             object.__setattr__(self, "labels", Path(self.labels))
 
@@ -107,6 +112,27 @@ def readers() -> dict[str, Any]:
 @functools.cache  # asked for every file
 def _readers(names: tuple[str, ...]) -> dict[str, Any]:
     return {name: registry.load("io", name) for name in names}
+
+
+def settings() -> dict[str, tuple[str, ...]]:
+    """What can be said of files of some formats, by name, and the values that there are.
+
+    Examples:
+        >>> settings()["landmarks"]
+        ('image', 'world')
+    """
+    known = {name: values for reader in readers().values() for name, values in getattr(reader, "settings", {}).items()}
+    return {name: tuple(values() if callable(values) else values) for name, values in known.items()}
+
+
+def _check(name: str, value: Any) -> None:
+    known = settings()
+    if name not in known:
+        hint = registry.did_you_mean(name, known)
+        raise InputError(f"setting {name!r}", "no format knows it", f"one of {', '.join(known)}", hint)
+    if value not in known[name]:
+        hint = registry.did_you_mean(str(value), known[name])
+        raise InputError(name, repr(value), f"one of {', '.join(known[name])}", hint)
 
 
 def detect(path: str | os.PathLike) -> str:
@@ -198,7 +224,7 @@ def read(path: str | os.PathLike, format: str | None = None, **options: Any) -> 
 
     Args:
         path, format: as for :func:`read_all`.
-        options: the fields of :class:`Options`.
+        options: the fields of :class:`Options`, and settings of formats by their own names (``keypoints="body25b"``).
 
     Raises:
         InputError: not readable, or more than one clip.
@@ -209,7 +235,11 @@ def read(path: str | os.PathLike, format: str | None = None, **options: Any) -> 
         >>> clip.layout.name, clip.fps
         ('ntu25', 30.0)
     """
-    clips = list(itertools.islice(read_all(path, format, Options(**options)), 2))
+    known = {field.name for field in dataclasses.fields(Options)}
+    further = {name: value for name, value in options.items() if name not in known}
+    table = {**(options.get("table") or {}), **further}
+    said = Options(**{**{name: value for name, value in options.items() if name in known}, "table": table})
+    clips = list(itertools.islice(read_all(path, format, said), 2))
     if len(clips) != 1:
         found = "more than one clip" if clips else "no clip"
         raise InputError(path, found, "exactly one", "kineme.read_all gives them one after the other")

@@ -10,8 +10,7 @@ import numpy as np
 from ..motion import layout as skeleton
 from ..motion.layout import Layout
 from ..utils.errors import InputError
-from ..utils.registry import did_you_mean
-from . import MAX_JOINTS, _detections
+from . import MAX_JOINTS, Options, _detections
 from ._detections import Notes
 
 ORDERS = {  # keypoints -> layouts that a detector may mean, the usual one first, and how many joints belong to it
@@ -37,23 +36,11 @@ def keypoints(
     these are ``[N]``; see :func:`kineme.io._detections.table`.
     """
     name = (asked or {}).get("keypoints")
-    counts = ORDERS if name is None else range(len(_asked(name)), MAX_JOINTS)
+    counts = ORDERS if name is None else range(len(skeleton.layout(name)), MAX_JOINTS)
     shapes = {shape for count in counts for shape in ((count * width,), (count, width))}
     known = " or ".join(map(str, ORDERS)) if name is None else f"at least {min(counts)}"
     table, kept = _detections.table(places, rows, shapes, f"{what} of {width} x {known} numbers", notes)
     return table.reshape(len(table), -1, width), kept
-
-
-def _asked(name: object) -> Layout:
-    """The layout that the user names.
-
-    Raises:
-        InputError: there is none of that name.
-    """
-    if name not in skeleton.layouts():
-        hint = did_you_mean(str(name), skeleton.layouts())
-        raise InputError("keypoints", f"layout {name!r}", f"one of {', '.join(skeleton.layouts())}", hint)
-    return skeleton.layout(str(name))
 
 
 def order(points: np.ndarray, asked: Mapping[str, Any] | None, notes: Notes) -> tuple[Layout, np.ndarray]:
@@ -64,12 +51,12 @@ def order(points: np.ndarray, asked: Mapping[str, Any] | None, notes: Notes) -> 
     the user asked for names the layout.
 
     Raises:
-        InputError: an unknown layout is asked for, or one of more joints.
+        InputError: a layout of more joints is asked for.
     """
     count = points.shape[1]
     name = (asked or {}).get("keypoints")
     if name is not None:
-        layout = _asked(name)
+        layout = skeleton.layout(name)
         if len(layout) > count:
             raise InputError("keypoints", f"layout {name} of {len(layout)} joints", f"one of at most {count} joints")
         return layout, points[:, : len(layout)]
@@ -115,11 +102,23 @@ def _spans(places: np.ndarray) -> np.ndarray:
     return np.linalg.norm(np.nanmax(places, axis=1) - np.nanmin(places, axis=1), axis=1)
 
 
-def in_space(points: np.ndarray, layout: Layout) -> tuple[str, str | None]:
-    """Unit and up axis of bodies in space ``[D, V, 4]``: by their size and by where their heads are above their feet.
+def in_space(points: np.ndarray, layout: Layout, options: Options, notes: Notes) -> tuple[str, str | None]:
+    """Unit and up axis of bodies in space ``[D, V, 4]``: by their size, and by where their heads are above their feet.
 
-    ``1`` and None where that is not plain.
+    ``1`` and None where that is not plain. Notes tell it, unless the user says what it is (then the reading of files
+    puts that in its place).
     """
+    unit, up = _size_and_posture(points, layout)
+    if options.unit is None:
+        known = f"taken to be {unit}, by the size of the bodies" if unit != "1" else "not known"
+        notes[f"recordings in space whose unit is {known}"] += 1
+    if options.up is None:
+        known = f"taken to be {up}, by heads and feet" if up else "not known"
+        notes[f"recordings in space whose up axis is {known}"] += 1
+    return unit, up
+
+
+def _size_and_posture(points: np.ndarray, layout: Layout) -> tuple[str, str | None]:
     points = points[:: -(-len(points) // BODIES) or 1]
     seen = points[..., 3] > 0
     there = 2 * seen.sum(1) > len(layout)
@@ -142,17 +141,3 @@ def in_space(points: np.ndarray, layout: Layout) -> tuple[str, str | None]:
     rest = np.delete(np.abs(middle), axis).max()
     plain = abs(middle[axis]) > 0.5 and rest < 0.5 * abs(middle[axis])
     return unit, f"{'+' if middle[axis] > 0 else '-'}{'xyz'[axis]}" if plain else None
-
-
-def said_of_space(unit: str, up: str | None, notes: Notes) -> None:
-    """Tell what was found out about motion in space."""
-    notes[
-        f"recordings in space whose unit is taken to be {unit}, by the size of the bodies"
-        if unit != "1"
-        else "recordings in space whose unit is not known"
-    ] += 1
-    notes[
-        f"recordings in space whose up axis is taken to be {up}, by heads and feet"
-        if up
-        else "recordings in space whose up axis is not known"
-    ] += 1

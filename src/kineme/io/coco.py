@@ -13,14 +13,14 @@ What is read, by its shape:
 **Videos.** Images are frames of one video if they have the same ``vid_id`` (``video_id``), else if their file names
 differ in one number only (:mod:`kineme.io._frame_names`); numeric ids count as such numbers. Every video is a clip,
 called ``FILE#VIDEO`` where there are several. Images are single photographs, each a clip of one frame, if their names
-tell of no video, or if COCO says where they were found on the web; ``table={"images": "video"}`` makes one of all
-images of a folder, ``"photos"`` takes every image by itself. Videos and photographs in which nobody is seen are no
+tell of no video, or if COCO says where they were found on the web; setting ``images=video`` makes one of all images
+of a folder, ``images=photos`` takes every image by itself. Videos and photographs in which nobody is seen are no
 clips.
 
 **People** are followed by their track, else by position (:mod:`kineme.io._tracking`); box and score of a whole person
 are passed over. **Layout**: what the joints are called, else their number (17 ``coco17``; of Halpe's 26 and 136 and
 COCO-WholeBody's 133 COCO's 17, which stand first), unless their places tell of another order;
-``table={"keypoints": LAYOUT}`` names it. Other names give a free layout. A joint that is NaN or null is missing; an
+setting ``keypoints`` names it. Other names give a free layout. A joint that is NaN or null is missing; an
 entry that cannot be read is left out and counted.
 """
 
@@ -42,11 +42,11 @@ from ..utils.errors import InputError
 from . import MAX_JOINTS, Options, _bodies, _detections, _frame_names, _tracking
 
 suffixes = (".json",)
+settings = {"images": ("video", "photos"), "keypoints": skeleton.layouts}
 
 WHAT = "COCO json: a list of image_id and keypoints, or images and annotations"
 WEB = ("coco_url", "flickr_url")
 TRACKS = ("track_id", "tracking_id", "idx")
-IMAGES = ("video", "photos")
 LEFT_OUT = "annotations that cannot be read, left out"
 NO_IMAGE = "image entries that cannot be read, left out"
 BY_ID = "videos whose image names are no row of numbers: their frames are in the order of ids or names"
@@ -120,8 +120,6 @@ def read(path: Path, options: Options) -> Iterator[Motion]:
     coordinates where the file has them.
     """
     asked = options.table or {}
-    if asked.get("images") not in (None, *IMAGES):
-        raise InputError("images", repr(asked["images"]), " or ".join(IMAGES))
     content = _content(path, _detections.document(path, WHAT))
     points, kept, layout = _points(path, content, options)
     notes = content.notes  # those of the file go to its first clip
@@ -149,8 +147,7 @@ def read(path: Path, options: Options) -> Iterator[Motion]:
         size = None
         up: str | None = "-y"
         if in_space:
-            unit, up = _bodies.in_space(points[rows], layout)
-            _bodies.said_of_space(unit, up, notes)
+            unit, up = _bodies.in_space(points[rows], layout, options, notes)
         else:
             sizes = {content.images[key].size for key in clip.keys} - {None}
             size = sizes.pop() if len(sizes) == 1 else None

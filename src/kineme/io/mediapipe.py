@@ -18,10 +18,10 @@ size of the image, else as shares of its width and height (unit ``1``). Columns 
 and ``coordinates`` (``m``, ``px``, ``0..1``) say which. The z of image landmarks, which is no length, is passed over.
 Confidence is the visibility.
 
-Where no name says which landmarks they are, the numbers do (:func:`_kind`): x and y within the image are image
+Where no name says which landmarks they are, the numbers do (:func:`_in_space`): x and y within the image are image
 landmarks, a body around the origin is world landmarks, and a body of another size or place was measured in space; its
-unit and up axis are those of a body of such size and posture, and are noted. Else ``table={"landmarks": "world"}`` or
-``"image"`` has to say it. A landmark without x or y (NaN, null, an empty cell) is missing.
+unit and up axis are those of a body of such size and posture, and are noted. Else the setting ``landmarks`` has to say
+it (``world`` or ``image``). A landmark without x or y (NaN, null, an empty cell) is missing.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ from ..utils.errors import InputError
 from . import Options, _bodies, _detections, _frame_names, _landmarks, _tracking
 
 suffixes = (".json", ".csv")
+settings = {"landmarks": ("image", "world")}
 
 LAYOUT = layout.layout("mediapipe33")
-KINDS = ("image", "world")
 GUESSED = "recordings whose landmarks are taken to be in space, by their numbers"
 
 
@@ -69,8 +69,6 @@ def side(path: Path, head: bytes) -> bool:
 def read(path: Path, options: Options) -> Iterator[Motion]:
     """One motion: ``[T, M, 33, 3]`` from world landmarks, ``[T, M, 33, 2]`` from those in the image."""
     wanted = (options.table or {}).get("landmarks")
-    if wanted not in (None, *KINDS):
-        raise InputError("landmarks", repr(wanted), " or ".join(KINDS))
     is_table = path.suffix.lower() == ".csv"
     found = _landmarks.from_csv(path) if is_table else _landmarks.from_json(path)
     notes, points, frame = found.notes, found.points, found.frame
@@ -95,10 +93,13 @@ def read(path: Path, options: Options) -> Iterator[Motion]:
         if size and unit == "1":
             joints, unit, coordinates = joints * np.array(size, np.float32), "px", "px"
     elif not found.stated:
-        unit, up = _bodies.in_space(people, LAYOUT)
-        if not (unit == "m" and up in (None, "-y") and _origin(people).all()):
-            _bodies.said_of_space(unit, up, notes)
-        coordinates, up = unit, "-y" if up is None and unit == "m" and _origin(people).all() else up
+        told: _detections.Notes = Counter()
+        unit, up = _bodies.in_space(people, LAYOUT, options, told)
+        if unit == "m" and up in (None, "-y") and _origin(people).all():  # as no other landmarks are
+            up = "-y"
+        else:
+            notes.update(told)
+        coordinates = unit
     fps = _detections.rate(_landmarks.first(found.about, _landmarks.RATE), notes) or fps
     yield Motion(
         joints,
@@ -145,7 +146,7 @@ def _in_space(path: Path, found: _landmarks.Found, asked: str | None) -> bool:
             return False
     if asked == "world":
         return True
-    unit, up = _bodies.in_space(people, LAYOUT)
+    unit, up = _bodies.in_space(people, LAYOUT, Options(), Counter())
     if origin.all() or (unit != "1" and up is not None and not (origin[2] and up == "-y")):
         found.notes[GUESSED] += 1
         return True
@@ -156,7 +157,7 @@ def _in_space(path: Path, found: _landmarks.Found, asked: str | None) -> bool:
         f"landmarks with z (x from {x.min():.4g} to {x.max():.4g}, y from {y.min():.4g} to {y.max():.4g}) that may be "
         "in the image or in space",
         "image landmarks from 0 to 1 or with the size of the image, or a body in space",
-        "Say which with --read landmarks=image or landmarks=world (in Python: table={'landmarks': 'image'})",
+        "Say which: --read landmarks=image or landmarks=world (in Python: kineme.read(path, landmarks='image'))",
     )
 
 

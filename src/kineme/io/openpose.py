@@ -8,7 +8,7 @@ for each, and takes that cannot be read are reported behind the others. A frame'
 
 The number may stand anywhere in the name, or be a time stamp (:mod:`kineme.io._frame_names`). Of 25, 18 and 17
 keypoints the places of the joints tell which of the known orders they come in (``body25b``, for one), and
-``table={"keypoints": LAYOUT}`` names it. A file that cannot be read costs its frame, a joint that is NaN itself.
+setting ``keypoints`` names it. A file that cannot be read costs its frame, a joint that is NaN itself.
 
 * People are followed by ``person_id`` where everybody has one, else by position (:mod:`kineme.io._tracking`). Frames
   without a file have nobody.
@@ -32,11 +32,13 @@ from typing import Any
 
 import numpy as np
 
+from ..motion import layout
 from ..motion.motion import Motion
 from ..utils.errors import InputError
 from . import Options, _bodies, _detections, _frame_names, _tracking
 
 suffixes = (".json",)
+settings = {"keypoints": layout.layouts}
 folder = True
 
 WHAT = "OpenPose json: people, each with pose_keypoints_2d"
@@ -184,8 +186,7 @@ def _motion(path: Path, source: str, take: Take, options: Options, notes: _detec
     ids = [_id(person) for _, _, person, _ in found]
     place, seen, extra = _tracking.clip(path, list(once), [number for number, *_ in found], points, ids, notes=notes)
     if spatial:
-        unit, up = _bodies.in_space(points, joints)
-        _bodies.said_of_space(unit, up, notes)
+        unit, up = _bodies.in_space(points, joints, options, notes)
     else:
         up = "-y"
         unit, extra["coordinates"] = _detections.unit(points)

@@ -109,11 +109,25 @@ def add_preparation(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--unit", help="of lengths in space: cm, m, inches, ..., metres in one, or torso: scale by it")
     parser.add_argument("--up", metavar="AXIS", help="the axis that points up, e.g. +z")
+    parser.add_argument(
+        "--read",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="what files do not say: keypoints=LAYOUT, landmarks=world|image, images=video|photos",
+    )
 
 
 def preparation(args: argparse.Namespace) -> dict[str, Any]:
     """The arguments of ``prepare`` that :func:`add_preparation` took."""
-    return {name: getattr(args, name) for name in ("format", "labels", "layout", "only", "unit", "up")}
+    reading = {}
+    for word in args.read:
+        name, equals, value = word.partition("=")
+        if not (name and equals and value):
+            raise InputError(f"--read {word}", "no setting", "NAME=VALUE, such as keypoints=body25b")
+        reading[name] = value
+    given = {name: getattr(args, name) for name in ("format", "labels", "layout", "only", "unit", "up")}
+    return {**given, "reading": reading or None}
 
 
 def next_step(args: argparse.Namespace, data: Store, place: str) -> str:

@@ -69,5 +69,6 @@ def resume_hint(args: argparse.Namespace) -> str:
         "jobs": args.jobs,
         **_shared.preparation(args),
     }
-    words = [word for name, value in given.items() if value for word in (f"--{name}", value)]
+    words = [word for name, value in given.items() if value and name != "reading" for word in (f"--{name}", value)]
+    words += [word for setting in args.read for word in ("--read", setting)]
     return _shared.command_line(args, "prepare", *_places(args), *words, *(["--faithful"] if args.faithful else []))
