@@ -8,7 +8,10 @@ from typing import Any
 import numpy as np
 
 from ..motion import layout as skeleton
+from ..motion import size
 from ..motion.layout import Layout
+from ..motion.motion import Motion
+from ..motion.units import UNITS
 from ..utils.errors import InputError
 from . import MAX_JOINTS, Options, _detections
 from ._detections import Notes
@@ -26,7 +29,6 @@ BONES = 6  # of a body, at least, to be judged by
 MIDDLES = (("chest", "left_shoulder", "right_shoulder"), ("pelvis", "left_hip", "right_hip"))  # between the other two
 RIGHT, RATIO = 0.26, 1.3  # strain (see below) of an order that is the right one, at most, and of a wrong one against it
 STRANGE = 0.32  # strain of bodies that have no known order
-TALL = {"m": (0.7, 3.0), "cm": (70.0, 300.0), "mm": (700.0, 3000.0)}  # diagonal of the box around a body
 
 
 def keypoints(
@@ -119,25 +121,10 @@ def in_space(points: np.ndarray, layout: Layout, options: Options, notes: Notes)
 
 
 def _size_and_posture(points: np.ndarray, layout: Layout) -> tuple[str, str | None]:
+    points = points[points[..., 3].any(1)]
     points = points[:: -(-len(points) // BODIES) or 1]
-    seen = points[..., 3] > 0
-    there = 2 * seen.sum(1) > len(layout)
-    places = np.where(seen[..., None], points[..., :3], np.nan).astype(np.float64)[there]
-    if not len(places):
+    if not len(points):
         return "1", None
-    spans = _spans(places)
-    size = float(np.median(spans))
-    unit = next((unit for unit, (low, high) in TALL.items() if low <= size <= high), "1")
-    head = layout.find("head_top", "head", "nose", "neck", "chest")
-    feet = [layout.find(*names) for names in (("left_ankle", "left_foot"), ("right_ankle", "right_foot"))]
-    if head is None or None in feet or not size:
-        return unit, None
-    above = (places[:, head] - places[:, feet].mean(1)) / spans[:, None]
-    above = above[np.isfinite(above).all(1)]
-    if not len(above):
-        return unit, None
-    middle = np.median(above, axis=0)
-    axis = int(np.abs(middle).argmax())
-    rest = np.delete(np.abs(middle), axis).max()
-    plain = abs(middle[axis]) > 0.5 and rest < 0.5 * abs(middle[axis])
-    return unit, f"{'+' if middle[axis] > 0 else '-'}{'xyz'[axis]}" if plain else None
+    measure = size.measure(Motion(points[:, None, :, :3], layout, np.clip(points[:, None, :, 3], 0, 1)))
+    (unit,) = size.decide([measure], [False]).how
+    return unit if unit in UNITS else "1", measure.stands
