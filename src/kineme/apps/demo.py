@@ -74,6 +74,9 @@ def run(
     labels: str | None = None,
     layout: str | None = None,
     only: str | None = None,
+    unit: str | float | None = None,
+    up: str | None = None,
+    reading: Mapping[str, str] | None = None,
 ) -> Path:
     """The whole demo; it says what it does and ends with the commands for the user's own data.
 
@@ -84,7 +87,7 @@ def run(
             without labels there are pictures but no scores. Of several kinds of motion the one of most clips is taken.
         seeds: how many training runs.
         quick: seconds instead of minutes, one training; the scores mean nothing.
-        format, labels, layout, only: of ``data``, as for :func:`kineme.data.prepare.prepare`.
+        format, labels, layout, only, unit, up, reading: of ``data``, as for :func:`kineme.data.prepare.prepare`.
 
     Returns:
         The folder: ``motion`` (what was made), ``store``, ``runs/seed-0`` and so on, ``pictures``, ``result.json``.
@@ -97,9 +100,14 @@ def run(
         raise InputError("--seeds", f"{seeds} training runs", "1 or more")
     if data is not None and not Path(data).exists():
         raise InputError(data, "no such file or folder", "a folder of motion files")
-    asked = {"format": format, "labels": labels, "layout": layout, "only": only}
+    asked: dict[str, Any] = {"format": format, "labels": labels, "layout": layout, "only": only, "unit": unit, "up": up}
+    asked["reading"] = reading
     if data is None and (said := [name for name, value in asked.items() if value is not None]):
-        raise InputError(f"--{said[0]}", "no files that it could be said of", "--data FILES beside it")
+        raise InputError(
+            f"--{'read' if said[0] == 'reading' else said[0]}",
+            "no files that it could be said of",
+            "--data FILES beside it",
+        )
     demo = Demo(_free(Path(out)), 1 if quick else seeds, quick)
     if data is None:
         store = demo.made()
@@ -148,7 +156,7 @@ class Demo:
         self._draw([motion for motion in clean if motion.label in SHOWN[:: 2 if self.quick else 1]], "without noise")
         return store
 
-    def brought(self, data: Path, asked: Mapping[str, str | None]) -> Store:
+    def brought(self, data: Path, asked: Mapping[str, Any]) -> Store:
         """Prepare the user's files, draw some."""
         self.own = True
         if (data / "card.json").is_file():
@@ -165,7 +173,7 @@ class Demo:
         self._draw([store.motion(i) for i in chosen], "as they are prepared")
         return store
 
-    def _prepared(self, data: Path, asked: Mapping[str, str | None]) -> Store:
+    def _prepared(self, data: Path, asked: Mapping[str, Any]) -> Store:
         """The store of the user's files; the largest one of several."""
         by_folder = asked["labels"] is None and _labelled_by_folders(data, asked["format"])
         with self._step("prepare", f"Preparing {data}: {self.out}/store", bar=True), Bar("prepare", 0) as bar:
@@ -173,7 +181,7 @@ class Demo:
                 data,
                 self.out / "store",
                 progress=lambda done, total, note: bar.update(done, note, total),
-                **{**asked, "labels": "folder" if by_folder else asked["labels"]},  # type: ignore[arg-type]
+                **{**asked, "labels": "folder" if by_folder else asked["labels"]},
             )
         name, largest = max(made.items(), key=lambda item: len(item[1]))
         _check_several(data, largest)
