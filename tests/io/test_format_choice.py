@@ -140,6 +140,18 @@ def test_links_in_a_circle_and_links_to_files_count_once(tmp_path):
     assert found.again[a / "alias.bvh"] == b / "real" / "walk.bvh"
 
 
+def test_links_to_folders_above_are_not_followed(tmp_path):
+    src = tmp_path / "above" / "src"
+    src.mkdir(parents=True)
+    SAMPLES["bvh"].write(tmp_path / "above")
+    SAMPLES["bvh"].write(src)
+    (src / "up").symlink_to(tmp_path / "above")
+    (src / "here").symlink_to(src)
+    found = readers.search(src)
+    assert found.units == (src / "walk.bvh",)
+    assert found.again == {src / "up": src, src / "here": src}
+
+
 def test_links_out_of_the_folder_are_followed_once(tmp_path):
     (tmp_path / "far").mkdir()
     SAMPLES["bvh"].write(tmp_path / "far")

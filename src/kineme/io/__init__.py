@@ -291,7 +291,10 @@ def search(root: str | os.PathLike, format: str | None = None) -> Found:
         is_folder = path.is_dir()
         if not is_folder and path != root and is_side_file(path):
             continue
-        if (first := met.setdefault(_identity(path), path)) != path:
+        first = met.setdefault(_identity(path), path)
+        if first == path and is_folder and path != root and root.resolve().is_relative_to(path.resolve()):
+            first = root  # a link to a folder in which all this lies
+        if first != path:
             again[path] = first
             continue
         if not is_folder:
