@@ -5,7 +5,10 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
+import tarfile
 import zipfile
+from collections import OrderedDict
 
 import numpy as np
 import pytest
@@ -327,6 +330,110 @@ def test_a_pickle_that_would_run_code_does_not_run(golden, tmp_path, new):
     assert not (tmp_path / "executed").exists()
     torch.load(file, weights_only=False)  # the trap is a real one
     assert (tmp_path / "executed").exists()
+
+
+def pickle(*parts: bytes | str) -> bytes:
+    return b"\x80\x02" + b"".join(
+        p if isinstance(p, bytes) else f"c{p.replace(' ', chr(10))}\n".encode() for p in parts
+    )
+
+
+LARGE = b"\x8a\x05" + (3_000_000_000).to_bytes(5, "little")  # LONG1
+CALL, STOP, PERSISTENT = b"\x85R", b".", b"Q"
+
+
+def text(word: str) -> bytes:
+    return b"X" + len(word).to_bytes(4, "little") + word.encode()
+
+
+BOMBS = {
+    "bytes": (pickle("builtins bytearray", LARGE, CALL, STOP), "asks for builtins.bytearray"),
+    "an array by its kind": (pickle("torch FloatStorage", LARGE, CALL, STOP), "asks for torch.FloatStorage"),
+    "an array by its size": (pickle("torch Tensor", LARGE, CALL, STOP), "asks for torch.Tensor"),
+    "an array that the file does not hold": (
+        pickle(b"(", text("storage"), "torch DoubleStorage", text("0"), text("cpu"), LARGE, b"t", PERSISTENT, STOP),
+        "claims 3000000000 values",
+    ),
+    "no array": (
+        pickle(b"(", text("storage"), text("x"), text("0"), text("cpu"), LARGE, b"t", PERSISTENT, STOP),
+        "no storage",
+    ),
+    "a call of text": (pickle(text("x"), LARGE, CALL, STOP), "asks for a call of a str"),
+    "a call through memory": (pickle("torch FloatStorage", b"q\x000h\x00", LARGE, CALL, STOP), "POP"),
+    "many": (pickle(b"}" * 600_000, STOP), "more than 500000 operations"),
+    "deep": (pickle(b")", b"\x85" * 100_000, STOP), "20 deep"),
+    "deep key": (pickle(b"})", b"\x85" * 100_000, b"Ns", STOP), "20 deep"),
+    "text that the file does not hold": (b"\x80\x04\x8d" + (1 << 40).to_bytes(8, "little") + b"a.", "damaged"),
+    "bytes that the file does not hold": (b"\x80\x05\x96" + (1 << 40).to_bytes(8, "little") + b"a.", "damaged"),
+    "a place in memory": (pickle(b"Nr\xff\xff\xff\x7f0j\xff\xff\xff\x7f", STOP), "POP"),
+    "another call": (pickle("os system", text("true"), CALL, STOP), "os.system"),
+    "a new object": (pickle("collections OrderedDict", b")\x81", STOP), "NEWOBJ"),
+    "a name from the stack": (pickle(text("os"), text("system"), b"\x93", STOP), "STACK_GLOBAL"),
+    "nothing": (pickle(STOP), "damaged"),
+    "no mark": (pickle(b"NNt", STOP), "no mark"),
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+@pytest.mark.parametrize("form", ["zip", "old"])
+def test_what_would_fill_the_memory_does_not_reach_the_reader(tmp_path, name, form, monkeypatch):
+    """Not even PyTorch's restricted one, which calls what it knows with any number."""
+
+    def reached(*_, **__):
+        pytest.fail("read")
+
+    monkeypatch.setattr(torch, "load", reached)
+    data, said = BOMBS[name]
+    file = tmp_path / "a.pth.tar"
+    if form == "zip":
+        with zipfile.ZipFile(file, "w") as archive:
+            archive.writestr("archive/data.pkl", data)
+            archive.writestr("archive/version", "3")
+    else:
+        file.write_bytes(data)
+    with pytest.raises(InputError, match=rf"a\.pth\.tar.*{re.escape(said)}"):
+        read(file)
+
+
+def test_every_pickle_of_a_file_is_looked_at(tmp_path, monkeypatch):
+    """The second of two records of one name, and what follows the first pickle of the old form."""
+    monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("read"))
+    good, bad = pickle(b"}", STOP), BOMBS["bytes"][0]
+    for order in ((good, bad), (bad, good)):
+        with zipfile.ZipFile(tmp_path / "two", "w") as archive:
+            archive.writestr("archive/data.pkl", order[0])
+            with pytest.warns(UserWarning, match="Duplicate"):
+                archive.writestr("archive/data.pkl", order[1])
+        with pytest.raises(InputError, match="bytearray"):
+            read(tmp_path / "two")
+    (tmp_path / "third").write_bytes(good + good + good + bad + good)
+    with pytest.raises(InputError, match="bytearray"):
+        read(tmp_path / "third")
+    with tarfile.open(tmp_path / "old.tar", "w") as archive:
+        archive.add(tmp_path / "third", "storages")
+    with pytest.raises(InputError, match="tar archive"):
+        read(tmp_path / "old.tar")
+
+
+def test_all_kinds_of_arrays_pass(tmp_path):
+    kinds = (
+        torch.float64,
+        torch.float32,
+        torch.float16,
+        torch.bfloat16,
+        torch.int64,
+        torch.int32,
+        torch.uint8,
+        torch.bool,
+    )
+    state = {str(kind): torch.ones(3, dtype=kind) for kind in kinds}
+    state |= {"parameter": torch.nn.Parameter(torch.ones(2)), "half": torch.ones(6).view(2, 3)[:, 1]}
+    for new in (True, False):
+        torch.save({"state_dict": OrderedDict(state), "epoch": 3}, tmp_path / "a", _use_new_zipfile_serialization=new)
+        found, rest = read(tmp_path / "a")
+        assert rest == {"epoch": 3}
+        assert found.keys() == state.keys()
+        assert all(torch.equal(found[name], state[name]) for name in state)
 
 
 def test_what_is_no_checkpoint_is_refused(golden, tmp_path):

@@ -30,7 +30,7 @@ from ..evaluation.run import evaluate
 from ..inference import model as embed
 from ..inference import nearest
 from ..motion.motion import Motion
-from ..training import loop
+from ..training import log, loop
 from ..utils import files
 from ..utils.errors import InputError
 from ..utils.progress import Bar
@@ -221,8 +221,8 @@ class Demo:
                     settings=settings,
                     progress=True,
                 )
-                log = logs[path.name] = [json.loads(line) for line in (path / "log.jsonl").read_text().splitlines()]
-                said.append(f"loss {log[0]['loss']:.2f} -> {log[-1]['loss']:.2f} in {len(log)} epochs")
+                logs[path.name] = [json.loads(line) for line in (path / "log.jsonl").read_text().splitlines()]
+                said.append(log.fall(logs[path.name]))
             models.append(embed.load(path))
             if tests:
                 self._score(store, models[-1], tests)

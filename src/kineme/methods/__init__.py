@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ..encoders import Encoder
 from ..motion.layout import Layout
+from ..nn.momentum import KeyQueue
 from ..utils.distributed import ProcessGroup
 from ..views.augment import centre_crop
 from ..views.batch import Batch
@@ -147,6 +148,10 @@ class Method(nn.Module):
 
     def after_step(self, step: StepContext) -> None:
         """What follows the optimiser's step: enqueue, prototypes, ramps."""
+
+    def settled(self) -> bool:
+        """Whether the loss means what it will go on to mean: by default once all queues hold keys, nothing random."""
+        return all(bool(m.filled >= len(m)) for m in self.modules() if isinstance(m, KeyQueue))
 
     def encoder(self) -> Encoder:
         """What a run is for."""

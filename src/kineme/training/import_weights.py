@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import re
+import tarfile
 import zipfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import torch
 from torch import Tensor
@@ -22,7 +23,7 @@ from ..motion.normalise import describe
 from ..utils import registry, settings
 from ..utils.errors import InputError
 from ..utils.files import atomic_folder, sha256, write_json
-from . import checkpoint, recipe
+from . import checkpoint, pickled, recipe
 from . import run as runs
 from .published import Form, Shape, form_of, kinds
 from .recipe import Loop, Recipe, preset
@@ -30,6 +31,7 @@ from .recipe import Loop, Recipe, preset
 STREAMS = ("joint", "motion", "bone")
 QUEUE = re.compile(r"(?:[cptsi]_)?queue(?:_motion|_bone)?")
 MOST_BYTES = 16 << 30  # of a file; the published ones have at most 2 GB
+PICKLES = 5  # of a file that is no zip archive
 SHOWN = 24  # names in a message
 
 
@@ -186,17 +188,28 @@ def read(file: str | os.PathLike) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def _bounded(file: str | os.PathLike, handle: BinaryIO) -> None:
-    """Refuse what would grow in memory beyond its size on disk."""
+    """Refuse what would grow in memory beyond its size on disk, or call something foreign."""
     size = os.fstat(handle.fileno()).st_size
-    packed = 0
+    if size > MOST_BYTES:
+        raise InputError(file, f"{size} bytes", f"at most {MOST_BYTES}")
     if handle.read(4) == b"PK\x03\x04":
         with zipfile.ZipFile(handle) as archive:
             records = archive.infolist()
-        packed = sum(record.file_size for record in records)
-        if any(record.compress_type != zipfile.ZIP_STORED for record in records):
-            raise InputError(file, "compressed records", "records as torch.save writes them, not compressed")
-    if packed > size or size > MOST_BYTES:
-        raise InputError(file, f"{size} bytes that claim to hold {max(packed, size)}", f"at most {MOST_BYTES}")
+            if any(record.compress_type != zipfile.ZIP_STORED for record in records):
+                raise InputError(file, "compressed records", "records as torch.save writes them, not compressed")
+            packed = sum(record.file_size for record in records)
+            if packed > size:
+                raise InputError(file, f"{size} bytes that claim to hold {packed}", "no more than they are")
+            for record in records:
+                if record.filename.endswith(".pkl"):
+                    with archive.open(record) as pickle:
+                        pickled.check(file, cast(BinaryIO, pickle), size)
+    elif tarfile.is_tarfile(file):  # of PyTorch before 0.1.10, whose reader unpacks them into a folder
+        raise InputError(file, "a tar archive", "a file that torch.save wrote")
+    else:  # of PyTorch before 1.6: number, version, machine, what was saved, keys of arrays; then these
+        handle.seek(0)
+        for _ in range(PICKLES):
+            pickled.check(file, handle, size)
     handle.seek(0)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -67,11 +66,7 @@ class EpochLog:
                 file.truncate(len(kept) if len(kept) == size else kept.rfind(b"\n") + 1)
 
     def write(self, epoch: int, step: int, steps: int, more: Mapping[str, float]) -> dict[str, float]:
-        """The line of an epoch of ``steps`` steps: means over these and over all processes.
-
-        Raises:
-            InputError: a loss that is not finite.
-        """
+        """The line of an epoch of ``steps`` steps: means over these and over all processes."""
         line: dict[str, float] = {"epoch": epoch, "step": step}
         for key, total in self.sums.items():
             value = self.here.mean_(torch.as_tensor(total, dtype=torch.float32, device=self.device).clone())
@@ -82,13 +77,6 @@ class EpochLog:
         elif "loss" not in line:
             line["loss"] = line[self.groups[0]]
         line |= more
-        if not math.isfinite(line["loss"]):
-            raise InputError(
-                self.run,
-                f"the loss of epoch {epoch} is {line['loss']}",
-                "a finite loss",
-                "Lower loop.lr, set loop.clip=1.0, or look at the data with kineme info",
-            )
         if self.here.rank == 0:
             with open(self.path, "a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
@@ -101,6 +89,26 @@ class EpochLog:
         """The end of TensorBoard's files."""
         if self._writer:
             self._writer.close()
+
+
+def comparable(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The lines of a log whose losses mean the same: those of epochs in which no queue was still filling; all of them
+    where there are no others.
+    """
+    return [line for line in lines if not line.get("filling")] or list(lines)
+
+
+def fall(lines: Sequence[dict[str, Any]]) -> str:
+    """How the loss went, in words; empty without lines."""
+    if not lines:
+        return ""
+    same, count = comparable(lines), f"{len(lines)} epoch{'s' if len(lines) > 1 else ''}"
+    if same[-1].get("filling"):
+        return f"loss {same[-1]['loss']:.4f} after {count}, in which the queue of keys was still filling"
+    start = f"{same[0]['loss']:.4f}" + (
+        f" (epoch {same[0]['epoch'] + 1}, queue full)" if len(same) < len(lines) else ""
+    )
+    return f"loss {start} -> {same[-1]['loss']:.4f} in {count}"
 
 
 def _tensorboard(run: Path) -> Any:

@@ -34,8 +34,10 @@ from . import run as runs
 from .log import EpochLog
 from .optim import average_gradients, build_optimiser, learning_rate
 from .recipe import Recipe, build_method
+from .watch import Watch, likely_cause
 
 HOUR = 3600
+CHECK = 20  # steps after which a divergence is looked for
 LONGEST = 600.0  # seconds without a resumable state within an epoch
 AGREE = 10  # several processes ask each other every so many steps whether one was interrupted
 
@@ -181,6 +183,7 @@ class Training:
 
     _clock: float  # when the epoch under way began
     _saved: float  # when a state was last saved
+    _kept = 0  # step of that state
 
     def __init__(
         self,
@@ -210,6 +213,8 @@ class Training:
         self.first = 0  # that this run trains: another from which it begins may have gone before
         self.log = EpochLog(run, list(self.groups), here, self.device, tensorboard)
         self.progress = progress and here.rank == 0
+        self.watch = Watch(here)
+        self.filling = False  # a queue was not full when the epoch under way began
         self.state = run / "resume" / "state.safetensors"
         self.begun = runs.Start.of(card["init"]) if card.get("init") else None
         if self.begun:
@@ -231,6 +236,8 @@ class Training:
                     step = StepContext(self.step, epoch, self.total, self.epochs, self.here, self.seed, self.per_epoch)
                     self.log.add(self.train_step(index, step))
                     self.step += 1
+                    if self.step % CHECK == 0:
+                        self._check_loss()
                     if self.step - self._first == 20:
                         self._announce(bar, (time.monotonic() - self._began) / 20)
                     if self.step % self.per_epoch and self.step < self.total:
@@ -259,14 +266,16 @@ class Training:
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
         self.method.after_step(step)
+        self.watch.add(losses.values())
         return {**{name: loss.detach() for name, loss in losses.items()}, **log}
 
     def end_epoch(self, epoch: int, bar: Bar) -> None:
         """Write the epoch's line of the log, and a resumable state if the last one is old.
 
         Raises:
-            InputError: a loss that is not finite.
+            InputError: the training diverges.
         """
+        self._check_loss()
         now, steps = time.monotonic(), self.step - max(self.first, epoch * self.per_epoch)
         self.seconds, seconds, self._clock = self.seconds + now - self._clock, now - self._clock, now
         speed = {
@@ -274,8 +283,9 @@ class Training:
             "seconds": round(seconds, 3),
             "clips_per_second": round(steps * self.loop.batch / max(seconds, 1e-9), 1),
         }
-        line = self.log.write(epoch, self.step, steps, speed)
-        bar.update(self.step, f"loss {line['loss']:.3f}")
+        line = self.log.write(epoch, self.step, steps, ({"filling": 1} if self.filling else {}) | speed)
+        bar.update(self.step, f"loss {line['loss']:.3f}{', queue filling' if self.filling else ''}")
+        self.filling = self.filling and not self.method.settled()
         if now - self._saved >= self.loop.save_seconds and self.step < self.total:
             self.save()
             self._saved = time.monotonic()
@@ -283,8 +293,26 @@ class Training:
     def _learning_rate(self, epoch: float, whole: int) -> float:
         return learning_rate(self.loop, epoch, whole, self.total / self.per_epoch)
 
+    def _check_loss(self) -> None:
+        """Stop a training that diverges, with the likely cause; the last state stays as it is."""
+        fault = self.watch.fault(self.method.settled())
+        if not fault:
+            return
+        kept = f"; the state saved before, at step {self._kept}, is in {self.state.parent}" if self._kept else ""
+        raise InputError(
+            self.run,
+            f"diverges: at step {self.step} {fault}{kept}",
+            "a loss that falls",
+            likely_cause(self.source.store, self.loop),
+        )
+
     def save(self) -> None:
-        """Write everything that resuming needs."""
+        """Write everything that resuming needs.
+
+        Raises:
+            InputError: the training diverges: that state is not worth keeping.
+        """
+        self._check_loss()
         sums = self.log.averaged()
         if self.here.rank:
             return
@@ -293,7 +321,9 @@ class Training:
         tensors |= {f"sums/{k}": v for k, v in sums.items()}
         seconds = self.seconds + time.monotonic() - self._clock
         where = {"step": self.step, "seconds": seconds, "log_bytes": self.log.size, "method": self.card["method"]}
+        where |= {"start": self.watch.start, "filling": self.filling}
         checkpoint.save(self.state, tensors, where)
+        self._kept = self.step
 
     # ---- before the first step and after the last
 
@@ -313,6 +343,7 @@ class Training:
 
     def _begin(self) -> None:
         """Resume, or begin: then the untrained encoder is kept for comparison."""
+        self.filling = not self.method.settled()
         if self.state.exists():
             self._restore()
         elif self.begun:  # its encoder before any training stays the one to compare with
@@ -340,7 +371,10 @@ class Training:
             raise InputError(self.state, what, "numbers", checkpoint.DAMAGED)
         if not self.first <= step <= self.total:
             raise InputError(self.state, f"step {step}", f"one from {self.first} to {self.total}", checkpoint.DAMAGED)
-        self.step, self.seconds = step, seconds
+        self.step, self.seconds, self._kept = step, seconds, step
+        start = card.get("start")  # of earlier versions there is none
+        self.watch = Watch(self.here, start if isinstance(start, float) else None)
+        self.filling = bool(card.get("filling", False))
         self.log.restore(checkpoint.part(tensors, "sums/"), log)
 
     def _take_over(self, begun: runs.Start) -> None:

@@ -20,7 +20,8 @@ from .strips import BLACK, CURVES, DPI, GREY, MARKS, _save, _short
 def training_curve(
     logs: Mapping[str, Iterable[Mapping[str, Any]]] | str | Path, path: str | Path, key: str = "loss"
 ) -> None:
-    """A logged value over epochs, one line for each training.
+    """A logged value over epochs, one line for each training; without the epochs in which its queue of keys was still
+    filling, unless there are no others.
 
     Args:
         logs: name of a training -> the lines of its log; or the folder of one run.
@@ -33,7 +34,9 @@ def training_curve(
     if not isinstance(logs, Mapping):
         text = (Path(logs) / "log.jsonl").read_text(encoding="utf-8")
         logs = {Path(logs).name: [json.loads(line) for line in text.splitlines()]}
-    known = {name: [(line["epoch"] + 1, line[key]) for line in lines if key in line] for name, lines in logs.items()}
+    told = {name: [line for line in lines if key in line] for name, lines in logs.items()}
+    told = {name: [line for line in lines if not line.get("filling")] or lines for name, lines in told.items()}
+    known = {name: [(line["epoch"] + 1, line[key]) for line in lines] for name, lines in told.items()}
     if not any(known.values()):
         raise InputError("log", f"no line with {key!r}", "lines of a training's log.jsonl")
     figure = Figure((6, 3.2), layout="constrained", dpi=DPI)

@@ -40,7 +40,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Train, and say how far the loss fell."""
     _shared.choose_threads(_folder(args) if args.resume else None)
-    from ...training import loop
+    from ...training import log, loop
 
     out = loop.pretrain(
         args.method,
@@ -60,10 +60,9 @@ def run(args: argparse.Namespace) -> None:
         progress=True,
     )
     if int(os.environ.get("RANK", 0)) == 0:
-        lines = (out / "log.jsonl").read_text(encoding="utf-8").splitlines()
-        if lines:
-            first, last = json.loads(lines[0]), json.loads(lines[-1])
-            print(f"loss {first['loss']:.4f} -> {last['loss']:.4f} over {len(lines)} epochs")
+        lines = [json.loads(line) for line in (out / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+        if said := log.fall(lines):
+            print(said)
         split = json.loads((out / "card.json").read_bytes())["split"]
         print(f"Run written to {out}. {_shared.after_training(args, out, args.stores[0], split)}")
 
