@@ -57,7 +57,7 @@ def test_one_motion_in_several_units_is_one_motion(people, tmp_path, how):
     assert (made.card["unit"], made.card["size"]["how"], made.card["size"]["unit"]) == ("m", "metres", None)
     assert made.card["size"]["clips"] == dict.fromkeys(["cm", "in", "m", "mm", "tenths of an inch"], 1)
     np.testing.assert_allclose(made.column("size_factor"), [FACTORS[name.rstrip("0")] for name in made.ids])
-    assert "1 in cm (centimetres0)" in notes(made)
+    assert "1 in centimetres (centimetres0)" in notes(made)
     made.verify()
 
 
@@ -101,6 +101,15 @@ def test_the_user_says_the_unit(people, tmp_path, said):
     assert not report(made).notes
     read = next(io.read_all(tmp_path / "raw" / "set.npz", options=io.Options(unit=said)))
     np.testing.assert_allclose(size.metric(read).joints[:, 0], people[0].joints[:, 0], atol=1e-5)
+
+
+def test_a_unit_means_nothing_to_motion_in_the_image(people, tmp_path):
+    flat = [Motion(clip.joints[..., :2] * 100, clip.layout, up="-y", unit="px") for clip in people]
+    folder = save(tmp_path / "raw", "flat", flat, up="-y", units="pixels", dims=["x", "y"])
+    plain, said = prepare(folder, tmp_path / "plain"), prepare(folder, tmp_path / "said", unit="cm")
+    assert plain.hash == said.hash
+    assert "--unit cm says what lengths in space are in: to motion in the image it does nothing" in notes(said)
+    assert "size" not in plain.card
 
 
 def test_every_body_by_its_torso(people, tmp_path):
@@ -248,7 +257,7 @@ def test_the_card_is_plain(people, tmp_path):
     save(tmp_path / "raw", "set", people, 0.01)
     made = prepare(tmp_path / "raw", tmp_path / "made")
     entry = made.card["size"]
-    assert "unit m (files in cm, by the length of the torso" in notes(made)
+    assert "unit m (files in centimetres, by the length of the torso" in notes(made)
     assert json.loads(json.dumps(entry)) == entry
     assert (entry["how"], entry["unit"], entry["clips"]) == ("metres", "cm", {"cm": 4})
     assert entry["torso"] == pytest.approx(np.median([size.measure(clip).torso for clip in people]), abs=1e-3)

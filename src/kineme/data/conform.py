@@ -219,7 +219,10 @@ def _said(sizes: Sizes, names: Sequence[str], asked: bool) -> str:
     stated, told = by_word.pop("stated", 0), {word: n for word, n in by_word.items() if word in size.PLAIN}
     parts = [f"{_clips(stated)} with a stated unit"] if stated else []
     if told:
-        listed = ", ".join(f"{n} in {word} ({_first(sizes.how, word, names)})" for word, n in sorted(told.items()))
+        listed = ", ".join(
+            f"{n} in {units.SPOKEN.get(word, word)} ({_first(sizes.how, word, names)})"
+            for word, n in sorted(told.items())
+        )
         parts.append(f"no unit is stated, the length of the torso tells: {listed}")
     if scaled := by_word.get("scaled"):
         first = _first(sizes.how, "scaled", names)
@@ -234,10 +237,11 @@ def _said(sizes: Sizes, names: Sequence[str], asked: bool) -> str:
 def in_words(card: Mapping[str, Any]) -> str:
     """The unit of a store, and what told it."""
     how = set((card.get("size") or {}).get("clips", {}))
-    if (card.get("prepared") or {}).get("unit"):
+    if (card.get("prepared") or {}).get("unit") and card.get("size"):
         return f"unit {card['unit']} (--unit {card['prepared']['unit']})"
     if len(how) == 1 and how <= set(size.PLAIN):
-        return f"unit {card['unit']} (files in {how.pop()}, by the length of the torso; --unit says otherwise)"
+        word = units.SPOKEN.get(word := how.pop(), word)
+        return f"unit {card['unit']} (files in {word}, by the length of the torso; --unit says otherwise)"
     return f"unit {card['unit']}"
 
 

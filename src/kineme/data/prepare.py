@@ -384,16 +384,17 @@ def _join(
     examples = [
         [name, said] for summary in summaries for name, file, said in summary["examples"] if file in kind.sources
     ]
-    settled, unit = None, plan.options.unit
+    settled, unit, sizes = None, plan.options.unit, list[str]()
     if kind.bodies:
-        bodies = [Body(*body) for _, *body in kind.bodies]
-        settled = conform.settle(
-            bodies, [up for up, *_ in kind.bodies], unit == "torso", how != "none", unit is not None
-        )
+        ups, bodies = [up for up, *_ in kind.bodies], [Body(*body) for _, *body in kind.bodies]
+        settled = conform.settle(bodies, ups, unit == "torso", how != "none", unit is not None)
+        sizes = settled.notes
+    elif unit is not None:
+        sizes = [f"--unit {unit} says what lengths in space are in: to motion in the image it does nothing"]
     card: dict[str, Any] = {
         "prepared": {"key": plan.key, "source": plan.src.name, **asked},
         "map": [made for made in maps.values() if made["coords"] == kind.coords],
-        "notes": [*beside, *notes(plan, kind, summaries), *(settled.notes if settled else ())],
+        "notes": [*beside, *notes(plan, kind, summaries), *sizes],
         **({"examples": examples[:EXAMPLES]} if examples else {}),
     }
     if settled:

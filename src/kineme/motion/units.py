@@ -9,6 +9,7 @@ from ..utils.errors import InputError
 from ..utils.registry import did_you_mean
 
 METRES = {"m": 1.0, "dm": 0.1, "cm": 0.01, "mm": 0.001, "in": 0.0254, "ft": 0.3048}
+SPOKEN = {"m": "metres", "cm": "centimetres", "mm": "millimetres", "in": "inches"}
 UNITS = (*METRES, "px", "1")
 _PREFIXES = {"m": "", "dm": "deci", "cm": "centi", "mm": "milli"}
 _WORDS = {

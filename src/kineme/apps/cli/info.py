@@ -32,6 +32,9 @@ def run(args: argparse.Namespace) -> None:
         for word, origin in card.get("plugins", {}).items():
             print(f"{'plug-in':10} {word}: {origin.get('file') or origin.get('package')}")
         print(f"{'layout':10} {card['layout']['name']}, {card['coords']} coordinates, up to {card['persons']} persons")
+        bodies = card.get("size") or {"how": "not said"}
+        said = ", ".join(f"{name} {value}" for name, value in bodies.items() if name in ("how", "torso") and value)
+        print(f"{'bodies':10} {said.removeprefix('how ')}, up {card.get('up')}")
         print(json.dumps({k: card["recipe"][k] for k in ("method", "encoder", "loop")}, indent=1))
         return
     if kind == store.SEVERAL:
