@@ -98,8 +98,9 @@ class ClipLoader:
         self._offsets = torch.from_numpy(np.array(store.offsets[:-1], np.int64)).to(home)
         self._joints, self._seen = (_table(array, home, self.resident) for array in (store.frames, store.confidence))
         self.faithful = faithful
-        # Without gaps there is nothing to restore; a map is not read through to know it.
-        self._gaps = not self.resident or not np.all(store.confidence)
+        # Where a gap begins or ends there is something to restore; a map is not read through to know it.
+        self._edges = torch.from_numpy(_edges(store.confidence)).to(home) if self.resident else None
+        self._gaps = self._edges is None or bool(self._edges.any())
         self._memory = BufferPool()
 
     def __len__(self) -> int:
@@ -158,11 +159,21 @@ class ClipLoader:
 
     def _restore(self, joints: Tensor, pairs: Tensor, weights: Tensor) -> None:
         """Undo, in place, that joints seen in one frame of a pair were blended with the 0 of the other."""
+        if self._edges is not None and self.device.type == "cpu":  # elsewhere it would mean waiting for the device
+            rows = (self._edges[pairs[:, 0]] & (pairs[:, 0] != pairs[:, 1])).nonzero()[:, 0]
+            table = joints.view(len(pairs), self._joints.shape[1])
+            table.index_copy_(0, rows, self._unblended(table[rows], pairs[rows], weights[rows]))
+        else:
+            self._unblended(joints, pairs, weights)
+
+    def _unblended(self, joints: Tensor, pairs: Tensor, weights: Tensor) -> Tensor:
+        """What :meth:`_restore` does, in every row."""
         seen = self._seen.index_select(0, pairs.flatten()).to(self.device, non_blocking=True) > 0
-        first, second = seen.view(*pairs.shape, -1).unbind(1)
+        first, second = seen.view(*pairs.shape, seen.shape[1]).unbind(1)
         share = torch.where(first, weights[:, :1], weights[:, 1:])  # of the one that is seen
         share = torch.where((first != second) & (share > 0), share, 1.0)
-        joints.div_(share.view(*joints.shape[:-1], 1))
+        joints.view(*share.shape, self.coords).div_(share.unsqueeze(-1))
+        return joints
 
     def _blend(self, table: Tensor, pairs: Tensor, weights: Tensor) -> Tensor:
         """Weighted sum of two rows of the table for every row of ``pairs``, in one pass over memory."""
@@ -225,6 +236,15 @@ def resize(batch: Batch, frames: int) -> Batch:
         torch.lerp(x[:, first], x[:, second], w.to(x)) for x, w in ((joints, after), (batch.confidence, late))
     )
     return replace(batch, joints=joints, confidence=confidence, frames=None)
+
+
+def _edges(confidence: np.ndarray, block: int = 1 << 16) -> np.ndarray:
+    """Bool ``[F]``: frames after which a joint comes or goes, those of ``confidence`` ``[F, M, V]``."""
+    found = np.zeros(len(confidence), bool)
+    for begin in range(0, len(confidence) - 1, block):
+        seen = confidence[begin : begin + block + 1] > 0
+        found[begin : begin + len(seen) - 1] = (seen[1:] != seen[:-1]).reshape(len(seen) - 1, -1).any(1)
+    return found
 
 
 def _table(array: np.ndarray, device: torch.device, copy: bool) -> Tensor:
