@@ -110,7 +110,7 @@ def test_a_mixed_folder_makes_a_store_of_each_kind(tmp_path):
 def test_info_says_how_many_clips_each_side_of_a_split_has(tmp_path):
     put(tmp_path / "store", [4] * 5, ["a", "a", "b", "b", None])
     said = kineme("info", tmp_path / "store").stdout
-    assert "2 labels: a 2, b 2, 1 clips without; splits (training + test clips): random " in said
+    assert "2 labels: a 2, b 2, 1 clip without; splits (training + test clips): random " in said
 
 
 def test_info_tells_the_most_frequent_note_of_the_normalisation(tmp_path):

@@ -99,7 +99,7 @@ def test_columns_by_names_and_what_does_not_fit(recording, tmp_path):
     assert len(found.examples) == 4
     assert "  S1_pick_up_2.bvh: subject 1, label pick_up, repetition 2\n" in str(found)
     (unfit,) = found.notes
-    assert unfit == f"1 clips have a name that does not fit {pattern}: calibration.bvh"
+    assert unfit == f"1 clip whose name does not fit {pattern}: calibration.bvh"
     assert store.card["prepared"]["labels"] == pattern
 
 

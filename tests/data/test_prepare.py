@@ -642,7 +642,7 @@ def test_folder_names_as_labels(raw, tmp_path):
     ntu_file(raw / "loose.skeleton")
     opened = prepare(raw, tmp_path / "s", labels="folder")
     assert opened.column("label").tolist() == ["half0"] * 12 + ["half1"] * 12 + [None]
-    assert "1 clips lie in no folder below raw, the first is loose.skeleton" in room.report(opened).notes
+    assert "1 clip in no folder below raw, the first is loose.skeleton" in room.report(opened).notes
 
 
 def test_a_table_of_labels(raw, tmp_path):
@@ -683,7 +683,7 @@ def test_a_table_of_labels(raw, tmp_path):
     assert "frames 2 to 99" in found["labels.csv, line 8"]
     assert "line 10 describes the whole" in found["labels.csv, line 11"]
     assert found["labels.csv, line 12"] == "no recording is called absent"
-    assert any(note.startswith("18 clips have no row in labels.csv") for note in room.report(opened).notes)
+    assert any(note.startswith("18 clips without a row in labels.csv") for note in room.report(opened).notes)
 
 
 def test_labels_by_id_and_rows_that_fit_several_recordings(data_dir, tmp_path):

@@ -49,7 +49,7 @@ def test_the_prepared_folder_itself_is_no_label(takes, tmp_path):
     store = prepare(tmp_path / "src", tmp_path / "store", labels="folder")
     assert set(labels(store)) == ({"src"} if takes == 1 else {"src#take0", "src#take1"})
     assert set(labels(store).values()) == {None}
-    assert any(f"{takes} clips lie in no folder below src" in note for note in report(store).notes)
+    assert any(" in no folder below src, the first is src" in note for note in report(store).notes)
 
 
 def test_what_stands_beside_frames_is_prepared_or_reported(tmp_path):

@@ -62,7 +62,9 @@ class Report:
             return "no labels"
         found = [f"{label} {count}" for label, count in self.labels.items()]
         without = self.clips - sum(self.labels.values())
-        return f"{counted(len(found), 'label')}: {some(found)}" + (f", {without} clips without" if without else "")
+        return f"{counted(len(found), 'label')}: {some(found)}" + (
+            f", {counted(without, 'clip')} without" if without else ""
+        )
 
     def joints(self) -> str:
         """How the joints of every layout that was mapped became those of the store."""
@@ -177,10 +179,10 @@ def notes(plan: Plan, kind: Kind, summaries: Sequence[Mapping[str, Any]]) -> lis
     pattern, table = plan.options.pattern, plan.options.label_table
     without = [name for summary in summaries for name, file in summary["unlabelled"] if file in kind.sources]
     if without and pattern is not None:
-        said.append(f"{len(without)} clips have a name that does not fit {pattern.text}: {some(without)}")
+        said.append(f"{counted(len(without), 'clip')} whose name does not fit {pattern.text}: {some(without)}")
     elif without:
-        where = f"lie in no folder below {plan.src.name}" if table is None else f"have no row in {table.name}"
-        said.append(f"{len(without)} clips {where}, the first is {without[0]}")
+        where = f"in no folder below {plan.src.name}" if table is None else f"without a row in {table.name}"
+        said.append(f"{counted(len(without), 'clip')} {where}, the first is {without[0]}")
     mended: dict[str, list[tuple[str, str, int]]] = {}
     for words, counts in (item for summary in summaries for item in summary["mended"].items()):
         alike = re.sub(r"\d+", "0", words)  # "announces 8 frames, has 9" in one file, other numbers in the next
