@@ -379,6 +379,21 @@ def test_predictions_in_space(layout, meta, nested, tmp_path):
     assert (motion.confidence[:, 0, 0]).tolist() == [0.5, 0.5, 0, 0.5, 1, 0.5]
 
 
+def test_pixels_with_a_score_are_no_place_in_space(tmp_path):
+    body = detections(4, 5, 1, 17)
+    frames: list = [{"frame_id": k, "instances": [{"keypoints": one[0].tolist()}]} for k, one in enumerate(body)]
+    motion = readers.read(write(tmp_path / "results.json", [None, *frames]))
+    np.testing.assert_array_equal(points(motion), expected(body))
+    assert motion.coords == 2
+
+
+def test_a_torn_entry_at_the_head(tmp_path):
+    body = detections(4, 5, 1, 17)
+    motion = readers.read(write(tmp_path / "r.json", [None, "x", *results(body)]), "coco")
+    np.testing.assert_array_equal(points(motion), expected(body))
+    assert 2 in motion.notes.values()
+
+
 def test_scale_and_posture_that_are_not_plain(tmp_path):
     """A body of no known size that lies down: unit and up axis are not known, and that is said."""
     body = np.roll(lifted("coco17"), 1, axis=-1) * 17

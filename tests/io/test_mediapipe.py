@@ -439,6 +439,16 @@ def test_times_give_the_rate(key, second, tmp_path):
     assert (motion.fps, len(motion)) == (30, 10)  # what the file says goes before
 
 
+def test_times_in_a_table_give_the_rate(tmp_path):
+    path = as_csv(tmp_path / "pose.csv", marks(3, 12))
+    lines = path.read_text().split()
+    kept = [k for k in range(12) if k not in (4, 5)]
+    path.write_text("\n".join(["timestamp_ms," + lines[0], *(f"{40 * k + 3},{lines[k + 1]}" for k in kept)]))
+    motion = readers.read(path)
+    assert motion.fps == pytest.approx(25)
+    assert np.flatnonzero(motion.confidence[:, 0].any(1)).tolist() == kept
+
+
 def test_keys_that_are_not_known_are_shown(tmp_path):
     path = tmp_path / "pose.json"
     for content, words in (

@@ -64,13 +64,14 @@ def order(points: np.ndarray, asked: Mapping[str, Any] | None, notes: Notes) -> 
         return layout, points[:, : len(layout)]
     usual, *others = [(skeleton.layout(name), points[:, :used]) for name, used in ORDERS[count]]
     strains = [_strain(*one) for one in (usual, *others)]
+    people = int((points[..., -1] > 0).any(1).sum())
     best = int(np.nanargmin(strains)) if np.isfinite(strains).any() else 0
     if best and strains[best] < RIGHT and strains[0] > RATIO * strains[best]:
         layout, points = others[best - 1]
-        notes[f"people whose {count} keypoints lie in the order of {layout.name}, not {usual[0].name}"] += len(points)
+        notes[f"people whose {count} keypoints lie in the order of {layout.name}, not {usual[0].name}"] += people
         return layout, points
     if strains[0] > STRANGE:
-        notes[f"people whose {count} keypoints lie in no known order, taken for that of {usual[0].name}"] += len(points)
+        notes[f"people whose {count} keypoints lie in no known order, taken for that of {usual[0].name}"] += people
     return usual
 
 

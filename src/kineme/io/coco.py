@@ -258,7 +258,7 @@ def _points(path: Path, content: Content, options: Options) -> tuple[np.ndarray,
 
 
 def _content(path: Path, data: Any) -> Content:
-    if isinstance(data, list) and isinstance(data[0], dict) and "instances" in data[0]:
+    if isinstance(data, list) and any(isinstance(entry, dict) and "instances" in entry for entry in data[:9]):
         return _instances(path, data, None)
     if isinstance(data, list):
         content = Content({})
@@ -272,7 +272,7 @@ def _content(path: Path, data: Any) -> Content:
     if "instance_info" in data:
         return _instances(path, data["instance_info"], _layout(path, data.get("meta_info")))
     if "annotations" not in data or "images" not in data:
-        raise InputError(path, "JSON of another kind", WHAT)
+        raise InputError(path, f"JSON of another kind, with {', '.join(data)[:200]}", WHAT)
     layout, categories = _categories(path, data.get("categories"))
     content = Content({}, layout)
     for place, entry in _each(path, data["images"], "image", content, NO_IMAGE):
@@ -331,10 +331,19 @@ def _instance(person: Mapping[str, Any]) -> np.ndarray | None:
     ):
         return None
     points = points.reshape(-1, points.shape[-1]) if all(side == 1 for side in points.shape[:-2]) else points
-    scores = np.ones(len(points)) if person.get("keypoint_scores") is None else scores
+    if person.get("keypoint_scores") is None:
+        scores = np.ones(len(points))
+        if points.shape[1] == SPACE and _is_share(points[:, 2]) and np.nanmax(np.abs(points[:, :2])) > 2:
+            points, scores = points[:, :2], points[:, 2]  # pixels with their score, not a body in space
     if points.ndim != 2 or scores is None or scores.size != len(points):
         return None
     return np.concatenate([points, scores.reshape(-1, 1)], axis=1)
+
+
+def _is_share(values: np.ndarray) -> bool:
+    """Whether all numbers, of those that are there, are from 0 to 1, and not all 0."""
+    known = values[np.isfinite(values)]
+    return len(known) > 0 and bool((known >= 0).all() and (known <= 1).all() and known.any())
 
 
 @contextlib.contextmanager

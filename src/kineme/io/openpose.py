@@ -160,7 +160,8 @@ def _motion(path: Path, source: str, take: Take, options: Options, notes: _detec
         try:
             data = _detections.document(file, WHAT)
             if not isinstance(data, dict) or "people" not in data:
-                raise InputError(file, "JSON of another kind", WHAT)
+                shown = f", with {', '.join(data)[:200]}" if isinstance(data, dict) else ""
+                raise InputError(file, f"JSON of another kind{shown}", WHAT)
             people = _detections.some(file, data["people"], "people", notes)
         except InputError as error:
             faults.append(error)
