@@ -22,7 +22,7 @@ from kineme.data import plan, store
 from kineme.data import prepare as room
 from kineme.data.prepare import prepare
 from kineme.motion import layout
-from kineme.motion.motion import Motion
+from kineme.motion.motion import UNSURE, Motion
 from kineme.utils import registry
 from kineme.utils.errors import InputError
 
@@ -469,7 +469,7 @@ def test_bad_files_are_skipped(raw, tmp_path):
     assert not any(str(tmp_path) in reason or not reason for reason in found.values())
     assert "empty" in found["a/empty.skeleton"]
     assert f"{len(bad)} skipped" in str(room.report(opened))
-    assert "photo.jpg: " in str(room.report(opened))
+    assert "a/empty.skeleton (" in str(room.report(opened))
 
 
 def test_what_was_mended_is_counted_once_for_each_file(raw, tmp_path, small_shards, monkeypatch):
@@ -524,6 +524,38 @@ def test_rows_in_another_number_than_announced(tmp_path):
     assert "announces 5 frames, has 6: 3 (3 files, the first is 1.bvh)" in room.report(opened).notes
 
 
+def test_what_the_sensor_infers_is_kept_or_dropped(tmp_path):
+    """Both facts are in the store; what was done is said, and goes with the normalisation to whatever embeds later."""
+    path = ntu_file(tmp_path / "raw" / "a.skeleton")
+    lines = path.read_text().split("\n")
+    for k in (4, 5, 40):
+        lines[k] = lines[k][:-1] + "1"
+    path.write_text("\n".join(lines))
+    stores = {how: prepare(tmp_path / "raw", tmp_path / how, normalise="none", unsure=how) for how in ("keep", "drop")}
+    seen = {how: np.asarray(opened.confidence) for how, opened in stores.items()}
+    assert (seen["keep"] == UNSURE).sum() == 3
+    np.testing.assert_array_equal(seen["drop"], np.where(seen["keep"] == UNSURE, 0, seen["keep"]))
+    assert "3 joints (3.0%) have a place but no confidence: kept" in str(room.report(stores["keep"]))
+    assert "3 joints (3.0%) have a place but no confidence: left out" in str(room.report(stores["drop"]))
+    assert [opened.card["normalise"].get("unsure") for opened in stores.values()] == [None, "drop"]
+    faithful = prepare(tmp_path / "raw", tmp_path / "f", normalise="none", faithful=True)
+    assert (np.asarray(faithful.confidence)[:, 0] == 1).all()
+    with pytest.raises(InputError, match="unsure: 'perhaps'"):
+        prepare(tmp_path / "raw", tmp_path / "p", unsure="perhaps")
+
+
+def test_bodies_that_differ_in_the_actors_name_are_one(tmp_path):
+    """Case 23."""
+    for k, name in enumerate(("Robot_", "Bob_", "mixamorig:", "")):
+        path = bvh_file(tmp_path / "raw" / f"{k}.bvh", k)
+        text = path.read_text().replace("ROOT ", f"ROOT {name}").replace("JOINT ", f"JOINT {name}")
+        path.write_text(text)
+    opened = prepare(tmp_path / "raw", tmp_path / "s")
+    assert len(opened) == 4
+    assert opened.layout.joints == ("Hips", "Head", "LeftHand", "RightHand")
+    assert opened.layout.canonical_names[0] == "pelvis"
+
+
 def test_nothing_readable(tmp_path):
     (tmp_path / "raw" / "sub").mkdir(parents=True)
     with pytest.raises(InputError, match="no file in it"):
@@ -571,7 +603,7 @@ def test_layouts_do_not_mix(raw, tmp_path):
     knee, head = layout.layout("kinect20").find("left_knee"), layout.layout("kinect20").find("head")
     assert not dance.confidence[:, :, knee].any()
     assert dance.confidence[:, 0, head].all()
-    assert "left_knee" in str(room.report(opened))
+    assert "left_knee" in room.report(opened).joints()
 
 
 def test_a_map_names_joints(tmp_path):

@@ -14,6 +14,7 @@ from kineme.data.store_writer import Writer
 from kineme.inference import embed
 from kineme.io import arrays, bvh
 from kineme.motion import normalise, size
+from kineme.motion.motion import UNSURE
 
 SETTINGS = {"encoder.hidden": 8, "encoder.layers": 1, "method.views.frames": 8, "method.queue": 8, "loop.batch": 4}
 UNITS = {"m": 1.0, "cm": 0.01, "mm": 0.001, "in": 0.0254}
@@ -148,3 +149,21 @@ def test_an_array_that_fits_no_unit_is_taken_as_it_is(metric, people):
     odd = people[2].joints * 7
     np.testing.assert_array_equal(model.fitted(odd).joints, odd)
     assert np.abs(model.fitted(people[2].with_(joints=odd, unit="1")).joints - odd).max() > 1
+
+
+def test_what_the_run_left_out_is_left_out_of_what_it_embeds(people, tmp_path):
+    """A run on clips without unsure joints: motions lose theirs, a store that kept them is refused, files are prepared
+    in the same way.
+    """
+    unsure = people[0].with_(confidence=np.where(np.arange(25) % 5 == 1, np.float32(UNSURE), people[0].confidence))
+    arrays.write(tmp_path / "raw", [unsure, *people[1:]])
+    dropped, kept = (
+        prepare(tmp_path / "raw", tmp_path / how, normalise="none", unsure=how) for how in ("drop", "keep")
+    )
+    model = trained(tmp_path / "run", dropped)
+    expected = model.embed(dropped)[:1]
+    np.testing.assert_allclose(np.atleast_2d(model.embed(unsure)), expected, atol=1e-5)
+    with pytest.raises(kineme.InputError, match=r"prepared with --unsure keep\. Expected --unsure drop"):
+        model.embed(kept)
+    embed.write(model, tmp_path / "raw", tmp_path / "vectors")
+    np.testing.assert_allclose(np.load(tmp_path / "vectors" / "Z.npy")[:1], expected, atol=1e-5)

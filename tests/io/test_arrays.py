@@ -10,6 +10,8 @@ import pytest
 from helpers.samples import SAMPLES, write_arrays
 
 from kineme import io as readers
+from kineme.io import Options
+from kineme.io import arrays as arrays_reader
 from kineme.io._following import LEFT_SO, PUT_BACK
 from kineme.motion.layout import layout
 from kineme.motion.motion import UNSURE, Motion
@@ -244,11 +246,56 @@ def test_clips_of_no_frames_and_of_nobody(tmp_path):
     found = list(readers.read_each(tmp_path / "mine.npz"))
     assert [isinstance(clip, Motion) for clip in found] == [True, False, False, True]
     assert [str(clip) for clip in found if isinstance(clip, InputError)] == [
-        "mine.npz#1: no frames. Expected one or more in every clip.",
+        "mine.npz#1: no frames. Expected one or more in every clip, and at most 100663296 coordinates.",
         "mine.npz#2: nobody is seen in any of 2 frames. Expected a person, at least once.",
     ]
     with pytest.raises(InputError, match=r"no frames \(1 more clip of it cannot be used\)"):
         list(readers.read_all(tmp_path / "mine.npz"))
+
+
+def test_a_clip_that_is_too_long_is_not_unpacked_further(tmp_path, monkeypatch):
+    minimal(tmp_path / "mine.npz")
+    monkeypatch.setattr(arrays_reader, "MAX_SIZE", 2 * 2 * 17 * 2)
+    one, fault = readers.read_each(tmp_path / "mine.npz")
+    assert len(one) == 2
+    assert str(fault).startswith("mine.npz#1: 3 frames. Expected")
+
+
+def test_a_bad_label_or_confidence_costs_itself(tmp_path):
+    joints = np.random.default_rng(3).normal(size=(400, 17, 2))
+    given = np.ones((400, 17))
+    given[0, 0], given[1, 0], given[2, 0] = 1.001, -0.5, np.inf
+    arrays = {"joints": joints, "confidence": given, "offsets": np.array([0, 100, 200, 300, 400])}
+    about = {"joint_names": list(layout("coco17").joints), "class_names": ["a", "b"]}
+
+    def labels(given):
+        write_arrays(tmp_path / "mine.npz", arrays | {"labels": np.array(given)}, about)
+        return [getattr(clip, "label", clip) for clip in readers.read_each(tmp_path / "mine.npz")]
+
+    first, second, fault, none = labels([0.0, 1.0, 7.0, np.nan])
+    assert (first, second, none) == ("a", "b", None)
+    assert str(fault) == "mine.npz#2: label 7. Expected indices into the 2 class_names of the json, from 0."
+    assert next(readers.read_all(tmp_path / "mine.npz")).confidence[:4, 0, 0].tolist() == [1, UNSURE, 1, 1]
+    for wrong in ([1, 1, 1, 2], [0, 1, 2, 3], [1, 2, -1, 1]):  # from 1, or half of them
+        with pytest.raises(InputError, match=r"mine\.npz: label 2"):
+            labels(wrong)
+
+
+def test_joints_of_a_known_layout_in_another_order(tmp_path):
+    """Recognised, in any spelling, and put in order: joints and confidence."""
+    known = layout("ntu25")
+    order = np.random.default_rng(0).permutation(25)
+    joints = np.random.default_rng(1).normal(size=(5, 25, 3))
+    given = np.random.default_rng(2).integers(1, 5, (5, 25)) / 4
+    arrays = {"joints": joints[:, order], "confidence": given[:, order], "offsets": np.array([0, 2, 5])}
+    for spelling in (str, str.upper, lambda name: f"Kinect:{name.title().replace('_', '')}"):
+        write_arrays(tmp_path / "mine.npz", arrays, {"joint_names": [spelling(known.joints[i]) for i in order]})
+        one, two = readers.read_all(tmp_path / "mine.npz")
+        assert one.layout == two.layout == known
+        np.testing.assert_array_equal(np.concatenate([one.joints, two.joints])[:, 0], joints.astype(np.float32))
+        np.testing.assert_array_equal(np.concatenate([one.confidence, two.confidence])[:, 0], given)
+        assert list(one.notes) == ["sets whose joints are those of ntu25 in another order, put in order"]
+        assert not two.notes
 
 
 def test_people_stay_in_their_places_by_id(tmp_path):
@@ -283,6 +330,8 @@ def test_what_has_a_place_but_no_confidence_is_a_guess(tmp_path):
     for motion in readers.read_all(tmp_path / "mine.npz"):
         np.testing.assert_array_equal(motion.confidence[0, 0, :6], [UNSURE, 0, 0, 0, UNSURE, 1])
         assert motion.joints[0, 0, 4].tolist() == [84, 84]
+    for motion in readers.read_all(tmp_path / "mine.npz", options=Options(faithful=True)):
+        np.testing.assert_array_equal(motion.confidence[0, 0, :6], [0, 0, 0, 0, 0, 1])
 
 
 def test_further_arrays_become_columns(tmp_path):

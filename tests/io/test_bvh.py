@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.rigs import HUMAN_IK
 from helpers.samples import BVH_TEXT
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -120,7 +121,7 @@ def test_first_root_of_01_01(data_dir):
 
 def test_names_with_a_colon(data_dir):
     motion = readers.read(data_dir / "formats" / "bvh" / "test_freebvh.bvh")
-    assert motion.layout.joints[0] == "mixamorig:Hips"
+    assert motion.layout.joints[:2] == ("Hips", "Spine")  # of mixamorig:, which stands before every joint
     assert motion.layout.canonical_names[0] == "pelvis"
 
 
@@ -231,7 +232,7 @@ def test_names_as_they_stand(tmp_path):
     path = tmp_path / "walk.bvh"
     path.write_text(BVH_TEXT)
     layout = readers.read(path).layout
-    assert layout.joints == ("mixamorig:Hips", "left up leg", "left up leg_end")
+    assert layout.joints == ("mixamorig:Hips", "left up leg", "left up leg_end")  # not before every joint
     path.write_bytes(BVH_TEXT.encode().replace(b"left up leg", "Hüfte".encode("latin-1")))
     assert readers.read(path).layout.joints[1:] == ("Hüfte", "Hüfte_end")
 
@@ -270,6 +271,24 @@ def test_errors_name_the_line(old, new, message, tmp_path):
     path.write_text(text.replace("11.0 21.0 31.0 ", "") if "7 values" in message else text)
     with pytest.raises(InputError, match=message):
         readers.read(path)
+
+
+@pytest.mark.parametrize("before", ["Robot_", "Bob:", "Skeleton 001_", "a|b:", ""])
+def test_a_word_before_every_joint_is_no_part_of_the_names(before, tmp_path):
+    """Case 23."""
+    (tmp_path / "walk.bvh").write_text(rig_text([f"{before}{name}" for name in HUMAN_IK[:14]]))
+    layout = readers.read(tmp_path / "walk.bvh").layout
+    assert layout.joints[:14] == tuple(HUMAN_IK[:14])
+
+
+def rig_text(names: list[str]) -> str:
+    """A chain of joints of these names."""
+    lines = ["HIERARCHY"]
+    for k, name in enumerate(names):
+        channels = "CHANNELS 3 Zrotation Xrotation Yrotation"
+        lines += [f"{'JOINT' if k else 'ROOT'} {name}", "{", "OFFSET 0 1 0", channels]
+    rows = ["MOTION", "Frames: 1", "Frame Time: 0.1", "0 " * 3 * len(names)]
+    return "\n".join([*lines, "End Site\n{\nOFFSET 0 1 0\n}", *["}"] * len(names), *rows])
 
 
 def bvh_of(tmp_path: Path, change) -> Path:

@@ -19,6 +19,7 @@ from kineme import synth
 from kineme.data.store import Store
 from kineme.motion import joint_map
 from kineme.motion import layout as skeleton
+from kineme.motion.motion import UNSURE
 from kineme.utils.errors import InputError
 
 
@@ -263,7 +264,7 @@ def test_visibility_of_annotations(tmp_path):
     body[..., :2] = 50
     body[0, 0, 3:5, 2] = 1, 0
     motion = readers.read(write(tmp_path / "r.json", results(body)))
-    assert motion.confidence[0, 0, :5].tolist() == [1, 1, 1, 1, 0]
+    assert motion.confidence[0, 0, :5].tolist() == [1, 1, 1, 1, UNSURE]  # placed, though by a guess
 
 
 def test_results_that_state_no_confidence(tmp_path):

@@ -81,7 +81,7 @@ def test_two_who_cross_by_id_with_one_detection_without():
         track, how, counts = follow(at, x, given_ids)
         assert track.tolist() == [0, 1] * 21, without
         assert how == ("id and position" if without else "id")
-        assert counts[_following.WITHOUT_ID] == len(without)
+        assert counts.get(_following.WITHOUT_ID, 0) == len(without)
 
 
 @pytest.mark.parametrize("nothing", [None, -1, "", float("nan"), -1.0])

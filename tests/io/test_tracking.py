@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kineme.io import _following, _tracking
+from kineme.motion.motion import UNSURE
 from kineme.utils.errors import InputError
 
 
@@ -152,4 +153,14 @@ def test_confidence_above_one_and_below_zero():
     points = np.ones((1, 17, 3), np.float32)
     points[0, 0, 2], points[0, 1, 2] = 1.2, -0.1
     _, seen, _ = _tracking.clip("x", [0], [0], points)
-    assert (seen[0, 0, :3]).tolist() == [1, 0, 1]
+    assert (seen[0, 0, :3]).tolist() == [1, UNSURE, 1]
+
+
+def test_what_has_a_place_but_no_score_is_not_absent():
+    points = np.ones((2, 17, 3), np.float32)
+    points[0, :3, 2] = 0
+    points[0, 0, :2], points[0, 1, :2] = (0, 0), (0, 3)
+    points[1, :, 2] = 0  # nobody
+    joints, seen, _ = _tracking.clip("x", [0, 1], [0, 1], points)
+    assert seen[:, 0, :4].tolist() == [[0, UNSURE, UNSURE, 1], [0, 0, 0, 0]]
+    assert joints[0, 0, :3].tolist() == [[0, 0], [0, 3], [1, 1]]

@@ -10,9 +10,10 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from kineme.motion import normalise
 from kineme.motion.joint_map import joint_map
 from kineme.motion.layout import free, layout, layouts
-from kineme.motion.motion import Motion
+from kineme.motion.motion import UNSURE, Motion
 from kineme.utils.errors import InputError
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -86,6 +87,21 @@ def test_missing_joints_are_zero_whatever_is_given():
     assert (motion.joints[0, 0, 1] == 0).all()
     assert (motion.joints[1] == 7).all()
     assert np.isnan(joints[0, 0, 1]).all()  # what was given is untouched
+
+
+def test_what_is_unsure_can_be_left_out():
+    confidence = np.array([[[1, UNSURE, 0]], [[0.002, UNSURE / 2, 1]]])
+    motion = Motion(np.ones((2, 1, 3, 3)), CHAIN, confidence)
+    assert motion.joints[0, 0, 1].tolist() == [1, 1, 1]
+    sure = motion.without_unsure()
+    np.testing.assert_array_equal(sure.confidence, np.where(confidence > UNSURE, confidence, 0).astype(np.float32))
+    assert not sure.joints[0, 0, 1].any()
+    assert sure.without_unsure() is sure
+    made = normalise.describe("none", CHAIN) | {"unsure": "drop"}
+    np.testing.assert_array_equal(normalise.apply(motion, made).confidence, sure.confidence)
+    np.testing.assert_array_equal(
+        normalise.apply(motion, normalise.describe("none", CHAIN)).confidence, motion.confidence
+    )
 
 
 def test_with_validates_again():

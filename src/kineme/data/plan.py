@@ -58,6 +58,7 @@ def make(
     unit: str | float | None,
     up: str | None,
     reading: Mapping[str, str] | None,
+    unsure: str,
 ) -> Plan:
     """What :func:`kineme.data.prepare.prepare` has to do.
 
@@ -80,7 +81,9 @@ def make(
     searched = src if src.is_dir() else src.parent
     units = units if src.is_dir() else [src.name]
     said = None if unit is None else str(unit).strip()
-    options = Options(searched, format, normalise, labels, option(layout), table, faithful, only, said, up, reading)
+    options = Options(
+        searched, format, normalise, labels, option(layout), table, faithful, only, said, up, reading, unsure
+    )
     again = {
         path.relative_to(src).as_posix(): first.relative_to(src).as_posix()
         for path, first in found.again.items()

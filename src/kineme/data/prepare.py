@@ -60,6 +60,7 @@ def prepare(
     unit: str | float | None = None,
     up: str | None = None,
     reading: Mapping[str, str] | None = None,
+    unsure: str = "keep",
 ) -> Store:
     """Turn a folder of motion files (or one file) into a store.
 
@@ -95,6 +96,8 @@ def prepare(
         up: the axis that points up, e.g. ``+z``, whatever the files say; a column ``up`` of the labels goes before it.
         reading: what files of some formats do not say, by name (:func:`kineme.io.settings`):
             ``{"keypoints": "body25b", "landmarks": "world", "images": "photos"}``.
+        unsure: joints that their source places but does not vouch for (inferred by the sensor, score 0): ``keep`` them
+            with a confidence of 2^-10, or ``drop`` them, so that they are missing like those without a place.
 
     Returns:
         the store, open; :func:`report` says what came of it.
@@ -109,7 +112,22 @@ def prepare(
         6
     """
     made = prepare_each(
-        src, dest, format, normalise, labels, layout, table, jobs, faithful, progress, only, unit, up, reading, False
+        src,
+        dest,
+        format,
+        normalise,
+        labels,
+        layout,
+        table,
+        jobs,
+        faithful,
+        progress,
+        only,
+        unit,
+        up,
+        reading,
+        unsure,
+        several=False,
     )
     return next(iter(made.values()))
 
@@ -129,6 +147,7 @@ def prepare_each(
     unit: str | float | None = None,
     up: str | None = None,
     reading: Mapping[str, str] | None = None,
+    unsure: str = "keep",
     several: bool = True,
 ) -> dict[str, Store]:
     """Turn a folder of motion files of whatever kinds into a store for each kind.
@@ -137,7 +156,7 @@ def prepare_each(
     from each and it keeps half of the joints; else each has a store.
 
     Args:
-        src, format, normalise, labels, layout, table, jobs, faithful, progress, only, unit, up, reading: as for
+        src, format, normalise, labels, layout, table, jobs, faithful, progress, only, unit, up, reading, unsure: as for
             :func:`prepare`.
         dest: the store's folder; where there are several kinds, the folder of their stores.
         several: False: several kinds are an error.
@@ -163,6 +182,7 @@ def prepare_each(
         unit,
         up,
         reading,
+        unsure,
     )
     tick = progress or (lambda done, total, note: None)
     if plan.dest.exists() and (plan.dest.is_file() or any(plan.dest.iterdir())):
@@ -399,12 +419,13 @@ def _join(
     }
     if settled:
         card["size"] = settled.size
+    dropped = {"unsure": "drop"} if plan.options.unsure == "drop" else {}
     with Writer(
         folder,
         kind.layout,
         max(2 if how == "ntu" else 1, kind.persons),
         kind.coords,
-        normalise=norms.describe(how, kind.layout, kind.coords),
+        normalise=norms.describe(how, kind.layout, kind.coords) | dropped,
         splits=store_writer.merge_splits(splits),
         card=card,
     ) as writer:

@@ -176,6 +176,11 @@ def notes(plan: Plan, kind: Kind, summaries: Sequence[Mapping[str, Any]]) -> lis
         for file, name, words in summary["described"]
         if file in kind.sources
     )
+    counts = [summary["joints"][str(kind.coords)] for summary in summaries if str(kind.coords) in summary["joints"]]
+    placed, unsure = map(sum, zip(*counts)) if counts else (0, 0)
+    if unsure:
+        what = "left out" if plan.options.unsure == "drop" else "kept (--unsure drop leaves them out)"
+        said.append(f"{unsure} joints ({unsure / placed:.1%}) have a place but no confidence: {what}")
     pattern, table = plan.options.pattern, plan.options.label_table
     without = [name for summary in summaries for name, file in summary["unlabelled"] if file in kind.sources]
     if without and pattern is not None:

@@ -22,7 +22,7 @@ from ..motion import layout as skeleton
 from ..motion import normalise as norms
 from ..motion.joint_map import JointMap
 from ..motion.layout import Layout
-from ..motion.motion import Motion
+from ..motion.motion import UNSURE, Motion
 from ..utils import files, registry
 from ..utils.errors import InputError
 from . import kinds, name_pattern
@@ -65,6 +65,7 @@ class Options:
     unit: str | None = None
     up: str | None = None
     reading: Mapping[str, str] | None = None
+    unsure: str = "keep"
 
     def __post_init__(self) -> None:
         formats = registry.names("io")
@@ -85,6 +86,8 @@ class Options:
         if self.only is not None:
             kinds.check(self.only)
         _ = self.reader  # looks at unit, axis and settings
+        if self.unsure not in ("keep", "drop"):
+            raise InputError("unsure", repr(self.unsure), "keep or drop")
         if self.target is None and self.table is not None:
             raise InputError("--map", "a map of joints without a layout to map to", "--layout NAME")
         if self.labels not in (None, "folder") and self.pattern is None and not Path(str(self.labels)).exists():
@@ -177,6 +180,7 @@ class _Notes:
     matched: int = 0  # clips that fit the pattern
     others: dict[str, int] = field(default_factory=dict)  # clips (files) of kinds (formats) that were not asked for
     measured: list[Any] = field(default_factory=list)  # the body of the clip under way, until it is stored
+    joints: dict[str, list[int]] = field(default_factory=dict)  # 2 or 3 (-D) -> how many have a place; but only that
     mended: dict[str, dict[str, int]] = field(default_factory=dict)  # what the motions of each file tell, how often
 
     def skip(self, file: str, reason: str) -> None:
@@ -204,6 +208,7 @@ def _clips(path: str, options: Options, notes: _Notes) -> Iterator[Motion]:
         clips = _read(path, options, notes)
         clips = _label(clips, path, options, notes)
         clips = _each(_mapped, clips, options, notes)
+        clips = _each(_sure, clips, options, notes)
         clips = _each(_peopled, clips, options, notes)
         clips = _each(_normalised, clips, options, notes)
         for clip in clips:
@@ -358,6 +363,14 @@ def _mapped(clip: Motion, options: Options, notes: _Notes) -> Motion:
 
 def _words(layout: Layout) -> str:
     return layout.name if layout.name != "free" else f"free ({len(layout)} joints)"
+
+
+def _sure(clip: Motion, options: Options, notes: _Notes) -> Motion:
+    """The clip, with or without what its source places but does not vouch for."""
+    counts = notes.joints.setdefault(str(clip.coords), [0, 0])
+    counts[0] += int((clip.confidence > 0).sum())
+    counts[1] += int(((clip.confidence > 0) & (clip.confidence <= UNSURE)).sum())
+    return clip.without_unsure() if options.unsure == "drop" else clip
 
 
 def _peopled(clip: Motion, options: Options, notes: _Notes) -> Motion:

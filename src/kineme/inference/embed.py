@@ -33,11 +33,8 @@ def write(model: Model, data: Store | str | Path, out: str | Path, progress: boo
     if not isinstance(data, Store):
         layout = model.layout.name if model.layout.name in skeleton.layouts() else None
         raw = not (Path(data) / "card.json").exists()
-        data = (
-            prepare(data, out / "store", normalise=model.card["normalise"]["how"], layout=layout)
-            if raw
-            else stores.open(data)
-        )
+        how, unsure = model.card["normalise"]["how"], model.card["normalise"].get("unsure", "keep")
+        data = prepare(data, out / "store", normalise=how, layout=layout, unsure=unsure) if raw else stores.open(data)
     features = model.embed(data, progress=progress)
     with atomic(out / "Z.npy") as temporary, open(temporary, "wb") as file:
         np.save(file, features)

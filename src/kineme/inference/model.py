@@ -337,6 +337,14 @@ class Model:
                 (card["normalise"].get("how", "none"), card["normalise"].get("options", {}))
                 for card in (clips.card, self.card)
             )
+            dropped = [card["normalise"].get("unsure", "keep") for card in (clips.card, self.card)]
+            if dropped[0] != dropped[1]:
+                raise InputError(
+                    where,
+                    f"prepared with --unsure {dropped[0]}",
+                    f"--unsure {dropped[1]} as for {self.path or 'the model'}",
+                    f"Prepare it with: kineme prepare SRC DEST --unsure {dropped[1]}",
+                )
             if has != wants:
                 raise InputError(
                     where,

@@ -41,7 +41,9 @@ def settle(
     Returns:
         joints and confidence, of the same shapes; columns: ``followed``, where there are several people; notes.
     """
-    clear = (seen > 0) & np.isfinite(joints).all(-1)
+    clear = seen > 0
+    if not np.isfinite(joints).all():
+        clear &= np.isfinite(joints).all(-1)
     at, slot = np.nonzero(clear.any(2))
     if joints.shape[1] == 1 or not len(at) or (faithful and ids is None):
         return joints, seen, {}, {}
@@ -57,6 +59,14 @@ def settle(
     settled, known = np.zeros_like(joints), np.zeros_like(seen)
     settled[at, place], known[at, place] = joints[at, slot], seen[at, slot]
     return settled, known, {"followed": how}, {**counts, PUT_BACK: 1}
+
+
+def somewhere(joints: np.ndarray) -> np.ndarray:
+    """Which joints ``[..., 3]`` are not at the origin, where Kinect files have those that are not there; float32."""
+    there: np.ndarray = joints[..., 0] != 0
+    for axis in range(1, joints.shape[-1]):
+        there = there | (joints[..., axis] != 0)
+    return there.astype(np.float32)
 
 
 def name_of(value: Any) -> Any:
@@ -90,6 +100,11 @@ def follow(
     nameless = names.count(None)
     if nameless == len(names):
         return _follow(at, joints, seen, names)[0], "position", {}
+    number: dict[Any, int] = {}
+    track = np.array([number.setdefault(name, len(number)) for name in names])
+    once = len(np.unique(at * len(number) + track)) == len(at)
+    if not nameless and once and (at[: len(number)] == at[0]).all():  # nobody comes later, and everybody has a name
+        return track, "id", {}
     track, new = _follow(at, joints, seen, names)
     nameless = names.count(None)  # with those whose name another one keeps
     how = "id and position" if nameless or new else "id"
@@ -173,6 +188,8 @@ class _Nearness:
         self.joints, self.seen = joints.astype(np.float64), seen
         low, high = (np.where(seen[..., None], self.joints, fill) for fill in (np.inf, -np.inf))
         self.spans = np.linalg.norm(high.max(1) - low.min(1), axis=1)
+        self.centres = self.joints.mean(1)
+        self.centres[~np.all(seen, axis=1)] = np.nan  # which tell nothing
 
     def joints_of(self, detection: int) -> int:
         return int(self.seen[detection].sum())
@@ -213,11 +230,16 @@ class _Nearness:
             frames = np.flatnonzero((sizes == size) & (np.roll(sizes, 1) == size) & close)
             for some in np.array_split(frames, len(frames) // 512 + 1):
                 now = starts[some][:, None] + np.arange(size)
-                cost = self.cost(now - size, now)
-                own = np.diagonal(cost, axis1=1, axis2=2)
+                own = self.cost((now - size)[..., None], now[..., None])[..., 0, 0]
                 least = np.minimum(own[:, :, None], own[:, None, :])
-                nearest = (cost > least) | np.eye(size, dtype=bool)  # greedy pairs never cross
-                kept[some] = (own <= REACH).all(1) & nearest.all((1, 2))
+                centres = self.centres[(now - size)[:, :, None]] - self.centres[now[:, None, :]]
+                spans = np.maximum(self.spans[(now - size)[:, :, None]], self.spans[now[:, None, :]])
+                apart = np.linalg.norm(centres, axis=-1) / np.maximum(spans, 1e-30)  # of whole bodies, at most the cost
+                crossed = ~(apart > least) & ~np.eye(size, dtype=bool)
+                close_by = np.flatnonzero(crossed.any((1, 2)))
+                cost = self.cost((now - size)[close_by], now[close_by])
+                crossed[close_by] &= ~(cost > least[close_by])  # greedy pairs never cross
+                kept[some] = (own <= REACH).all(1) & ~crossed.any((1, 2))
         runs = np.zeros(len(starts), np.int64)
         breaks, frames = np.append(np.flatnonzero(~kept), len(starts)), np.flatnonzero(kept)
         runs[frames] = breaks[np.searchsorted(breaks, frames)] - frames

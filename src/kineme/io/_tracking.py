@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..motion.motion import UNSURE
 from ..utils.errors import InputError
 from ._following import MAX_POINTS, arrange, follow
 
@@ -30,7 +31,8 @@ def clip(
     """Detections as one clip.
 
     Frames that are not described are there with nobody in them; where only every k-th one is, the others are left out
-    (``frame_step`` k). Confidence is held within 0 to 1; who has none above 0 is not there.
+    (``frame_step`` k). Confidence is held within 0 to 1; who has none above 0 is not there. A joint of somebody who is
+    there that has a place but no confidence is :data:`~kineme.motion.motion.UNSURE`; one at the origin is missing.
 
     Args:
         where: what a message calls the clip.
@@ -64,6 +66,8 @@ def clip(
     there = np.flatnonzero(confidence.any(1))
     if not len(there):
         raise InputError(where, f"nobody is seen in any of {len(known)} frames", "a person, at least once")
+    placed = points[..., :-1].any(-1) & (confidence == 0)
+    confidence = np.where(placed, np.float32(UNSURE), confidence)
     at = (np.asarray(frame, np.int64)[there] - first) // step
     order = np.argsort(at, kind="stable")
     there, at = there[order], at[order]

@@ -12,8 +12,8 @@ What else the ``.npz`` holds:
   width) also gives the image size;
 * ``visibility`` or ``confidence`` ``[sum T, V]`` or ``[sum T, M, V]`` becomes the confidence. A joint of confidence 0
   that has a place all the same is a guess (:data:`kineme.motion.motion.UNSURE`); one without coordinates or at a place
-  that stands for none (all of them 0, 1 or -1) is missing. Without it a body whose joints are all 0 in a frame is
-  missing there. NaN is missing, in joints and in confidence;
+  that stands for none (all of them 0, 1 or -1) is missing, and with ``faithful`` both are. Without a confidence a body
+  whose joints are all 0 in a frame is missing there. NaN is missing, in joints and in confidence;
 * ``ids`` ``[sum T, M]`` (or ``track_ids``, ``body_ids``) says who stands in each of the M places, a negative number or
   an empty text nobody known. Where people change places they are put back (:mod:`kineme.io._following`; column
   ``followed``), but not with ``faithful``. Without ids person m is the same one in every frame;
@@ -45,12 +45,13 @@ from ..utils import files
 from ..utils.errors import InputError
 from ..utils.files import atomic, write_json
 from . import MAX_JOINTS, Options
-from ._following import settle
+from ._following import MAX_POINTS, settle
 
 suffixes = (".npz",)
 
 WHAT = "NAME.npz with joints and offsets, and NAME.json beside it"
 KNOWN = {"joints", "offsets", "labels", "subjects", "views", "reps", "names", "visibility", "confidence"}
+MAX_SIZE = 3 * MAX_POINTS  # coordinates of a clip
 IDS = ("ids", "track_ids", "body_ids")
 PERFORMANCES = (re.compile(r"(a\d+_s\d+_e\d+)_v\d+()"), re.compile(r"(\d{4})-[LMR](#\d+)"))  # without the camera
 RULES = (  # what the splits of a json say in words -> column, test, values
@@ -89,7 +90,8 @@ def read(path: Path, options: Options) -> Iterator[Motion | InputError]:
     joints, seen = _joints(path, arrays)
     ids = _ids(path, arrays, joints.shape)
     clips = len(offsets) - 1
-    layout = _layout(path, about, joints.shape[2])
+    layout, order = _layout(path, about, joints.shape[2])
+    told = {} if order is None else {f"sets whose joints are those of {layout.name} in another order, put in order": 1}
     names = [str(name) for name in _per_clip(path, arrays, "names", [f"{path.name}#{k}" for k in range(clips)])]
     labels = _labels(path, about, _per_clip(path, arrays, "labels", [-1] * clips))
     subjects = [subject or None for subject in _per_clip(path, arrays, "subjects", [None] * clips)]
@@ -100,10 +102,18 @@ def read(path: Path, options: Options) -> Iterator[Motion | InputError]:
         extra: dict[str, Any] = {"dataset": path.stem, "name": names[k], "performance": _performance(names[k])}
         extra |= {key: values[k] for key, values in columns.items()}
         width, height = extra.get("dimensions_1"), extra.get("dimensions_0")
-        if start == end:
-            yield InputError(names[k], "no frames", "one or more in every clip")
+        label = labels[k]
+        if isinstance(label, InputError):
+            yield InputError(names[k], label.found, label.expected)
             continue
-        place, confidence = joints[start:end], _confidence(joints[start:end], None if seen is None else seen[start:end])
+        if not 0 < joints[start:end].size <= MAX_SIZE:
+            found = f"{end - start} frames" if start < end else "no frames"
+            yield InputError(names[k], found, f"one or more in every clip, and at most {MAX_SIZE} coordinates")
+            continue
+        place, given = joints[start:end], None if seen is None else seen[start:end]
+        confidence = _confidence(place, given, options.faithful)
+        if order is not None:
+            place, confidence = place[:, :, order], confidence[:, :, order]
         followed: dict[str, Any] = {}
         notes: dict[str, int] = {}
         if ids is not None:
@@ -117,15 +127,17 @@ def read(path: Path, options: Options) -> Iterator[Motion | InputError]:
                 up=up,
                 unit=unit,
                 image_size=(width, height) if width and height else None,
-                label=labels[k],
+                label=label,
                 subject=subjects[k],
                 camera=cameras[k],
                 source=names[k],
                 extra=extra | followed,
-                notes=notes,
+                notes={**notes, **told},
             )
         except InputError as error:  # of this clip alone
             yield InputError(names[k], error.found, error.expected, error.hint)
+        else:
+            told = {}
 
 
 def splits(path: str | os.PathLike) -> dict[str, dict[str, Any] | str]:
@@ -188,13 +200,15 @@ def _joints(path: Path, arrays: dict[str, np.ndarray]) -> tuple[np.ndarray, np.n
         return joints, None
     seen = arrays[given]
     seen = seen[:, None] if seen.ndim == 2 else seen
-    if seen.shape != joints.shape[:3] or seen.dtype.kind not in "fiub" or ((seen < 0) | (seen > 1)).any():
+    of_kind = seen.shape == joints.shape[:3] and seen.dtype.kind in "fiub"
+    beyond = (seen < 0) | (seen > 1) if of_kind else np.ones(1, bool)
+    if beyond.mean() > 0.01:  # on another scale
         raise InputError(
             path,
             f"{given} of shape {list(seen.shape)} and type {seen.dtype}",
             f"numbers from 0 to 1, {list(joints.shape[:3])} as joints has them",
         )
-    return joints, seen
+    return joints, np.clip(seen, 0, 1) if beyond.any() else seen
 
 
 def _ids(path: Path, arrays: dict[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray | None:
@@ -208,28 +222,33 @@ def _ids(path: Path, arrays: dict[str, np.ndarray], shape: tuple[int, ...]) -> n
     return ids.reshape(shape[:2]).astype(object)
 
 
-def _confidence(joints: np.ndarray, given: np.ndarray | None) -> np.ndarray:
+def _confidence(joints: np.ndarray, given: np.ndarray | None, faithful: bool) -> np.ndarray:
     """Confidence ``[T, M, V]`` of a clip: as given; without it that of bodies that are somewhere."""
     if given is None:
         return np.repeat((joints != 0).any(axis=(2, 3))[..., None], joints.shape[2], axis=2).astype(np.float32)
+    if faithful:
+        return given.astype(np.float32)
     somewhere = (np.abs(joints) <= np.finfo(np.float32).max).all(-1)
     somewhere &= (joints != joints[..., :1]).any(-1) | ~np.isin(joints[..., 0], (-1, 0, 1))  # (1, 1) is no place
     return np.where((given == 0) & somewhere, np.float32(UNSURE), given.astype(np.float32))
 
 
-def _layout(path: Path, about: dict[str, Any], joints: int) -> skeleton.Layout:
+def _layout(path: Path, about: dict[str, Any], joints: int) -> tuple[skeleton.Layout, list[int] | None]:
+    """The layout, and where its joints stand in the file if not in its order."""
     where, names, parents = path.with_suffix(".json"), about.get("joint_names"), about.get("parents")
     if joints > MAX_JOINTS:
         raise InputError(path, f"{joints} joints", f"at most {MAX_JOINTS}")
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names) or len(names) != joints:
         raise InputError(where, f"joint_names = {str(names)[:60]}", f"the names of the {joints} joints of {path.name}")
-    layout = skeleton.identify(names)
-    if layout is not None:
-        return layout
+    known, other = skeleton.identify(names), skeleton.reordered(names)
+    if known is not None:
+        return known, None
+    if other is not None:
+        return other
     if not isinstance(parents, list) or not all(type(parent) is int for parent in parents) or len(parents) != joints:
         raise InputError(where, f"parents = {str(parents)[:60]}", f"{joints} joint numbers, -1 where the tree begins")
     try:
-        return skeleton.free(names, parents)
+        return skeleton.free(names, parents), None
     except InputError as error:
         raise InputError(where, f"joint_names or parents: {error.found}", error.expected, error.hint) from None
 
@@ -264,14 +283,28 @@ def _per_clip(path: Path, arrays: dict[str, np.ndarray], key: str, otherwise: li
     return _plain(arrays[key])
 
 
-def _labels(path: Path, about: dict[str, Any], labels: list[Any]) -> list[str | None]:
+def _labels(path: Path, about: dict[str, Any], labels: list[Any]) -> list[str | InputError | None]:
+    """The name of each clip's class, None without one; an error for an index that is none, which costs its clip.
+
+    Raises:
+        InputError: half of them or more are no index, or they count from 1.
+    """
     classes = about.get("class_names") or []
     if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
         raise InputError(path.with_suffix(".json"), f"class_names = {str(classes)[:60]}", "a list of names")
-    wrong = [label for label in labels if type(label) is not int or label >= len(classes)]
-    if wrong:
-        raise InputError(path, f"label {wrong[0]}", f"indices into the {len(classes)} class_names of the json")
-    return [classes[label] if label >= 0 else None for label in labels]
+    expected = f"indices into the {len(classes)} class_names of the json, from 0"
+    found: list[str | InputError | None] = []
+    for label in labels:
+        at = int(label) if isinstance(label, float) and label.is_integer() else -1 if label is None else label
+        if type(at) is int and at < len(classes):
+            found.append(classes[at] if at >= 0 else None)
+        else:
+            found.append(InputError(path, f"label {at}", expected))
+    wrong = [error for error in found if isinstance(error, InputError)]
+    from_one = {f"label {len(classes)}"} == {error.found for error in wrong} and classes[0] not in found
+    if wrong and (from_one or 2 * len(wrong) >= len(found)):
+        raise wrong[0]
+    return found
 
 
 def _cameras(about: dict[str, Any], views: list[Any]) -> list[Any]:

@@ -120,6 +120,8 @@ def _rows(words: _text.Words, channels: int, announced: str) -> tuple[np.ndarray
     """
     first, widths = words.lines()
     count, rest = divmod(len(words), channels)
+    if (widths == channels).all():
+        return words.floats(finite=False).reshape(-1, channels), np.zeros(count, bool), False
     in_lines = 2 * (widths == channels).sum() > len(widths) - (widths[-1] < channels)
     if not in_lines and (len(widths) == 1 or announced == str(count)):
         return (
@@ -139,7 +141,7 @@ def _points(path: Path, data: bytes) -> tuple[bytes, dict[str, int]]:
     Raises:
         InputError: commas in some numbers only, or as separators.
     """
-    if not re.search(rb"\d,|,\d", data):
+    if b"," not in data:
         return data, {}
     start = re.search(rb"\bMOTION\b", data, re.IGNORECASE)
     parts = re.compile(rb"^[ \t]*OFFSET\b[^\n]*", re.IGNORECASE | re.MULTILINE)  # names may have commas in them

@@ -5,7 +5,7 @@ What is read, by its shape:
 * results: a list of ``image_id`` (number or file name), ``keypoints`` (51 numbers: x, y and confidence of 17 joints)
   and perhaps ``track_id`` or AlphaPose's ``idx``;
 * annotations: ``images``, ``annotations``, and ``categories`` that name the joints; PoseTrack and J-HMDB besides have
-  ``vid_id`` and ``track_id``. Joints of visibility 0 are missing, 1 (hidden) and 2 count as seen;
+  ``vid_id`` and ``track_id``. Visibility 1 (hidden) and 2 count as seen, 0 as a guess or, at (0, 0), as missing;
 * MMPose's own: ``instance_info`` with ``meta_info``, or the list alone: ``frame_id`` and ``instances``, each with
   ``keypoints`` ``[V, 2]`` and ``keypoint_scores``; with ``[V, 3]`` they are a motion in space. Its unit and up axis,
   which the file does not tell, are those that bodies of such a size and posture have, and are noted.

@@ -26,7 +26,7 @@ from ..motion.motion import UNSURE, Motion
 from ..utils.errors import InputError
 from ..utils.files import atomic
 from . import Masks, Options, _text
-from ._following import settle
+from ._following import settle, somewhere
 
 suffixes = own = (".skeleton",)
 datasets = ("ntu",)
@@ -110,7 +110,7 @@ def read(path: Path, options: Options) -> Iterator[Motion]:
 
 def _confidence(words: _text.Words, places: np.ndarray, joints: np.ndarray, faithful: bool) -> np.ndarray:
     """Confidence ``[B, 25]`` of bodies; where no joint of the file is tracked, nothing is stated, and all count."""
-    there = (joints != 0).any(-1).astype(np.float32)
+    there = somewhere(joints)
     if faithful:
         return there
     sure = words.equal((places[:, None] + STATE).ravel(), b"2").reshape(there.shape)

@@ -18,6 +18,7 @@ from ..motion import layout
 from ..motion.motion import Motion
 from ..utils.errors import InputError
 from . import Masks, Options, _text
+from ._following import somewhere
 
 suffixes = (".json",)
 datasets = ("nw_ucla",)
@@ -62,7 +63,7 @@ def read(path: Path, options: Options) -> Iterator[Motion]:
     yield Motion(
         joints[:, None],
         layout.layout("kinect20"),
-        ((joints != 0).any(axis=2) & ~lost[:, None])[:, None].astype(np.float32),
+        (somewhere(joints) * ~lost[:, None])[:, None],
         up="+y",
         unit="m",
         label=CLASSES[label - 1] if label else None,

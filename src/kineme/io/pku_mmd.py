@@ -27,7 +27,7 @@ from ..motion import layout
 from ..motion.motion import Motion
 from ..utils.errors import InputError
 from . import Options, _text
-from ._following import settle
+from ._following import settle, somewhere
 
 suffixes = (".txt",)
 datasets = ("pku_mmd",)  # its splits are lists of recordings, which say nothing of subjects: no protocols
@@ -69,7 +69,7 @@ def side(path: Path, head: bytes) -> bool:
 def read(path: Path, options: Options) -> Iterator[Motion | InputError]:
     """Motions ``[T, 2, 25, 3]``: one for each line of the label file, or the whole recording if there is none."""
     joints, lost = _table(path)
-    seen = (joints != 0).any(axis=3).astype(np.float32)
+    seen = somewhere(joints)
     joints, seen, columns, notes = settle(joints, seen, faithful=options.faithful)
     notes |= {_text.LOST: lost}
     known = NAME.fullmatch(path.stem)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -48,7 +49,7 @@ def joint_map(source: Layout, target: Layout, table: Table | None = None) -> Joi
     Args:
         source, target: the layouts.
         table: target joint -> source joint, or several to average, or none (an empty list: leave it out). It goes
-            before everything else. Joints are named as their layout spells them, or by their word.
+            before everything else. Joints are named as their layout or their file spells them, or by their word.
 
     Raises:
         InputError: the table names a joint that its layout does not have.
@@ -114,6 +115,9 @@ def _joint(layout: Layout, name: str, role: str) -> int:
         return layout.joints.index(name)
     if name in layout.canonical_names:
         return layout.canonical_names.index(name)
+    ends = [i for i, joint in enumerate(layout.joints) if re.search(rf"[\s_:.|/-]{re.escape(joint)}$", name)]
+    if ends:  # with what stands before every joint of the file, which is no part of the names
+        return max(ends, key=lambda i: len(layout.joints[i]))
     raise InputError(
         f"map table, {name!r}",
         f"no {role} joint of that name in layout {layout.name}",

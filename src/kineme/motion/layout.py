@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import os
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -24,6 +25,8 @@ from ..utils.registry import did_you_mean
 PARTS = ("trunk", "left_arm", "right_arm", "left_leg", "right_leg")
 SIDES = {"left": "left_", "l": "left_", "right": "right_", "r": "right_"}
 TOKEN = re.compile(r"[A-Z]+(?![^\W\d_A-Z])\d*|[A-Z]?[^\W\d_A-Z]+\d*|\d+")  # Left|Arm, UPPER, l5, letters of any script
+SEPARATOR = re.compile(r"[\s_:.|/-]+")
+BONE = re.compile(r"[\s_.-](joint|jnt|jt|bone|bn)(?=(_end(_\d+)?)?$)", re.IGNORECASE)  # what rigs call every joint
 MAX_JOINTS = 4096
 
 
@@ -167,7 +170,8 @@ def free(joints: Sequence[str], parents: Sequence[int], name: str = "free") -> L
     """A layout that a file brings along.
 
     Args:
-        joints: names as they stand in the file; a name that comes twice gets ``_2``, ``_3``, ...
+        joints: names as they stand in the file, without what stands before or behind all of them
+            (:func:`own_names`); a name that comes twice gets ``_2``, ``_3``, ...
         parents: per joint the index of its parent, -1 where the tree begins.
         name: what the layout is to be called.
 
@@ -182,7 +186,7 @@ def free(joints: Sequence[str], parents: Sequence[int], name: str = "free") -> L
         >>> free(["hips", "chest", "head"], [-1, 0, 1]).parents
         (-1, 0, 1)
     """
-    joints, parents = _distinct([str(joint) for joint in joints]), tuple(parents)
+    joints, parents = _distinct(own_names([str(joint) for joint in joints])), tuple(parents)
     found = {word: i for i, word in enumerate(_stated(joints) or _canonical(joints))}
     if "pelvis" in found:
         root: tuple[int, ...] = (found["pelvis"],)
@@ -223,6 +227,26 @@ def identify(joint_names: Sequence[str]) -> Layout | None:
     return next((layout(name) for name in layouts() if _canonical(layout(name).joints) == words), None)
 
 
+def reordered(joint_names: Sequence[str]) -> tuple[Layout, list[int]] | None:
+    """The built-in layout that has these joints in another order, in any spelling; None if there is none.
+
+    Returns:
+        The layout, and where each of its joints stands among ``joint_names``: ``joints[..., order, :]`` are in its
+        order.
+
+    Examples:
+        >>> made, order = reordered(kineme.layout("coco17").joints[::-1])
+        >>> made.name, order[:3]
+        ('coco17', [16, 15, 14])
+    """
+    words = _canonical(tuple(str(name) for name in joint_names))
+    for name in layouts():
+        wanted = _canonical(layout(name).joints)
+        if len(wanted) == len(words) and set(wanted) == set(words):
+            return layout(name), [words.index(word) for word in wanted]
+    return None
+
+
 # --------------------------------------------------------------------------------------------------------- words
 
 
@@ -237,9 +261,40 @@ def canonical_name(name: str) -> str:
     return _canonical((name,))[0]
 
 
+def own_names(names: Sequence[str]) -> list[str]:
+    """Joint names without the word that stands before all of them, an actor's or a program's, and without ``_joint``.
+
+    The word ends with a separator (``Robot_Hips``, ``Skeleton 001:Hips``); the first joint may lack it. It is no part
+    of the names if as many of them are known without it, three at least, or if it ends with a colon. A side, or the
+    name of a part of the body, is none.
+
+    Examples:
+        >>> own_names(["Bob_Hips", "Bob_LeftUpLeg", "Bob_LeftLeg", "Bob_LeftFoot"])
+        ['Hips', 'LeftUpLeg', 'LeftLeg', 'LeftFoot']
+    """
+    return list(_own_names(tuple(names)))
+
+
+@functools.lru_cache(maxsize=256)
+def _own_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    ends = [BONE.search(name) for name in names]
+    if len(names) > 2 and all(ends[1:]):
+        names = tuple(name[: end.start()] + name[end.end() :] if end else name for name, end in zip(names, ends))
+    shared = os.path.commonprefix(names[1:])  # noqa: RUF071  (by characters, as it is meant here)
+    for end in sorted((match.end() for match in SEPARATOR.finditer(shared)), reverse=True):
+        prefix = shared[:end]
+        if any(token.lower() in SIDES or _spell(token)[1] in _vocabulary() for token in TOKEN.findall(prefix)):
+            continue
+        bare = tuple(name.removeprefix(prefix).strip() or name for name in names)
+        known, before = (sum(base in _vocabulary() for _, base in map(_spell, some)) for some in (bare, names))
+        if len(names) > 1 and len(set(bare)) == len(set(names)) and (known >= max(before, 3) or ":" in prefix[-1]):
+            return bare
+    return names
+
+
 def _canonical(joints: tuple[str, ...]) -> tuple[str, ...]:
     """Words by spelling and rules, each at most once; a joint that is spelled like its word has first claim on it."""
-    spelled = [_spell(name) for name in joints]
+    spelled = [_spell(name) for name in _own_names(joints)]
     beside: dict[str, set[str]] = {side: {b for s, b in spelled if s == side} for side in ("left_", "right_")}
     beside[""] = {base for _, base in spelled}
     words = [side + _place(base, beside[side]) for side, base in spelled]
@@ -380,6 +435,13 @@ def _stated(joints: tuple[str, ...]) -> tuple[str, ...] | None:
 @functools.cache
 def _prefixes() -> tuple[str, ...]:
     return tuple(sorted(_data()["spelling"]["prefixes"].split(), key=len, reverse=True))
+
+
+@functools.cache
+def _vocabulary() -> frozenset[str]:
+    """All spellings that mean a joint."""
+    tables = (_data()["spelling"]["side"], _data()["spelling"]["middle"])
+    return frozenset(word for table in tables for word in table)
 
 
 @functools.cache

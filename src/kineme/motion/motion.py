@@ -126,6 +126,16 @@ class Motion:
         """
         return replace(self, **changes)
 
+    def without_unsure(self) -> Motion:
+        """Without the joints that their source places but does not vouch for (:data:`UNSURE`): these are missing.
+
+        Examples:
+            >>> bool((motion.without_unsure().confidence > UNSURE).sum() == (motion.confidence > UNSURE).sum())
+            True
+        """
+        unsure = (self.confidence > 0) & (self.confidence <= UNSURE)
+        return self.with_(confidence=np.where(unsure, np.float32(0), self.confidence)) if unsure.any() else self
+
     # ---------------------------------------------------------------------------------------------------- in time
 
     def slice(self, start: int, end: int) -> Motion:
@@ -359,9 +369,10 @@ def _arrays(where: str, joints: Any, confidence: Any, layout: Any) -> tuple[np.n
     confidence = _floats(where, "confidence", confidence)
     if confidence.shape != joints.shape[:3]:
         raise InputError(where, f"confidence of shape {confidence.shape}", f"shape {joints.shape[:3]}")
-    unknown = (np.isnan(confidence) | np.isnan(joints).any(axis=3)) & (confidence != 0)
-    if gaps := int(unknown.sum()):
-        confidence = np.where(unknown, np.float32(0), confidence)
+    gaps = 0
+    if np.isnan(joints).any() or np.isnan(confidence).any():
+        unknown = (np.isnan(confidence) | np.isnan(joints).any(axis=3)) & (confidence != 0)
+        gaps, confidence = int(unknown.sum()), np.where(unknown, np.float32(0), confidence)
     if not (confidence.min() >= 0 and confidence.max() <= 1):
         raise InputError(
             where, f"confidence from {confidence.min():g} to {confidence.max():g}", "0 for missing up to 1 for certain"

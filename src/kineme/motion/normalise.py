@@ -89,7 +89,8 @@ def describe(
     Returns:
         ``how``; ``options``, the defaults put in; ``joints``, the words of the joints that place and turn the body;
         ``notes``, what stands for a joint that the layout lacks. Two stores of different layouts have equal
-        descriptions if the same places of the body were used.
+        descriptions if the same places of the body were used. With ``unsure`` = ``drop`` beside these :func:`apply`
+        leaves out joints without any confidence first.
 
     Raises:
         InputError: as :func:`apply`, as far as the layout tells.
@@ -124,6 +125,7 @@ def apply(
     if isinstance(mode, Mapping):
         options = mode.get("options", {})
         scale, per_frame = options.get("scale"), options.get("per_frame", False)
+        motion = motion.without_unsure() if mode.get("unsure") == "drop" else motion
         return apply(motion, str(mode.get("how")), scale=scale, per_frame=per_frame)
     where = motion.source or "motion"
     _check(mode, motion.layout, motion.coords, where)

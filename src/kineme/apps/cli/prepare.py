@@ -19,6 +19,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--map", metavar="FILE", help="TOML or JSON: joint of the layout -> joint of the files")
     _shared.add_jobs(parser)
+    parser.add_argument(
+        "--unsure",
+        choices=("keep", "drop"),
+        default="keep",
+        help="joints with a place but no confidence (inferred by the sensor, score 0): keep (default) or drop them",
+    )
     parser.add_argument("--faithful", action="store_true", help="cut and read clips as in the authors' release")
 
 
@@ -40,6 +46,7 @@ def run(args: argparse.Namespace) -> None:
             table=args.map,
             jobs=_shared.jobs(args),
             faithful=args.faithful,
+            unsure=args.unsure,
             progress=report,
             **_shared.preparation(args),
         )
@@ -69,6 +76,7 @@ def resume_hint(args: argparse.Namespace) -> str:
         "jobs": args.jobs,
         **_shared.preparation(args),
     }
+    given["unsure"] = args.unsure if args.unsure != "keep" else None
     words = [word for name, value in given.items() if value and name != "reading" for word in (f"--{name}", value)]
     words += [word for setting in args.read for word in ("--read", setting)]
     return _shared.command_line(args, "prepare", *_places(args), *words, *(["--faithful"] if args.faithful else []))
