@@ -324,3 +324,20 @@ def test_recipes_of_one_data_set_share_its_store():
     assert {how.store for how in stores.values()} == {"ntu", "pku1", "pku2", "nw_ucla"}
     assert all(len({how.normalise for how in stores.values() if how.store == name}) == 1 for name in ("ntu", "nw_ucla"))
     assert {how.normalise for name, how in stores.items() if "ntu" in name or "pku" in name} == {"ntu"}
+
+
+def test_published_recipes_leave_bodies_where_the_file_has_them(tmp_path, monkeypatch):
+    """Those of NTU RGB+D take inferred joints for seen ones as well, as the published preprocessing does."""
+    for path in PUBLISHED:
+        how = tomllib.loads(path.read_text(encoding="utf-8"))["reproduce"]
+        assert how.get("faithful") or how["store"] != "ntu", path
+    asked = {}
+
+    def prepared(raw, folder, **options):
+        asked.update(options)
+        raise InputError("raw", "enough")
+
+    monkeypatch.setattr(reproduce.prepare, "prepare", prepared)
+    with pytest.raises(InputError, match="enough"):
+        reproduce.reproduce("hico_gru_pku1", tmp_path, tmp_path / "out")
+    assert asked["reading"] == {"people": "listed"}

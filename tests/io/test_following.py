@@ -145,10 +145,10 @@ def test_people_who_change_places_are_put_back(known):
     np.testing.assert_array_equal(confidence, seen)
     assert columns["followed"] == {"all": "id", "some": "id and position", "none": "position"}[known]
     assert notes[_following.PUT_BACK] == 1
-    kept = _following.settle(joints, seen, None if known == "none" else ids, faithful=True)
+    kept = _following.settle(joints, seen, None if known == "none" else ids, as_listed=True)
     assert kept[0] is joints
     assert kept[3] == ({} if known == "none" else {_following.LEFT_SO: 1})
-    assert _following.settle(*listed(np.tile([0, 1], (8, 1))), faithful=True)[3] == {_following.LEFT_SO: 0}
+    assert _following.settle(*listed(np.tile([0, 1], (8, 1))), as_listed=True)[3] == {_following.LEFT_SO: 0}
 
 
 @given(seed=st.integers(0, 10**6))

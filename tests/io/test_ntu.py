@@ -169,7 +169,10 @@ def test_bodies_change_places(tmp_path):
             np.testing.assert_allclose(motion.joints[:, person], [body] * 8, atol=1e-6)
         assert motion.extra["followed"] == how
         assert motion.notes[_following.PUT_BACK] == 1
+        as_listed = readers.read(path, people="listed")
         listed = readers.read(path, faithful=True)
+        equal_bits(as_listed.joints, listed.joints)
+        assert as_listed.notes == listed.notes
         equal_bits(listed.joints, plain(path, 2))
         assert (listed.notes, "followed" in listed.extra) == ({_following.LEFT_SO: 1}, False)
 

@@ -170,8 +170,8 @@ def test_a_bad_row_costs_itself(tmp_path):
         readers.read(unit)
 
 
-@pytest.mark.parametrize("faithful", [False, True])
-def test_bodies_that_change_places(faithful, tmp_path):
+@pytest.mark.parametrize("said", [{}, {"faithful": True}, {"people": "listed"}, {"people": "followed"}])
+def test_bodies_that_change_places(said, tmp_path):
     """There are no ids: by position; frames in which only one is seen as well."""
     body = np.random.default_rng(0).uniform(-0.4, 0.4, (25, 3))
     joints = np.stack([body + np.array([[[-0.7, 0, 3]], [[0.7, 0, 3]]])] * 8)
@@ -179,7 +179,8 @@ def test_bodies_that_change_places(faithful, tmp_path):
     listed = joints.copy()
     listed[4:] = joints[4:, ::-1]
     (tmp_path / "0001-L.txt").write_text("\n".join(" ".join(f"{x:.6f}" for x in row.ravel()) for row in listed))
-    motion = readers.read(tmp_path / "0001-L.txt", faithful=faithful)
+    motion = readers.read(tmp_path / "0001-L.txt", **said)
+    faithful = "faithful" in said or said.get("people") == "listed"
     np.testing.assert_allclose(motion.joints, listed if faithful else joints, atol=1e-6)
     assert motion.extra.get("followed") == (None if faithful else "position")
     assert motion.notes == ({} if faithful else {PUT_BACK: 1})

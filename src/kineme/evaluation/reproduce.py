@@ -35,6 +35,7 @@ from .scores import TRAINED, UNTRAINED
 if TYPE_CHECKING:
     from rich.table import Table
 
+LISTED = {"people": "listed"}  # bodies are not followed in published recipes
 BEST = " at the best test epoch"  # what released code reports, under the name of what it stands for
 Result = dict[str, Any]
 
@@ -231,7 +232,14 @@ def _prepared(
             bar.update(done, note, total)
 
         return prepare.prepare(
-            raw, folder, normalise=how.normalise, labels=labels, jobs=jobs, faithful=how.faithful, progress=tick
+            raw,
+            folder,
+            normalise=how.normalise,
+            labels=labels,
+            jobs=jobs,
+            faithful=how.faithful,
+            progress=tick,
+            reading=LISTED,
         )
 
 

@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 
 from ..utils.errors import InputError
+from . import Options
 
 WITHOUT_ID = "detections without an id, followed by position"  # notes
 NEW_ID = "people who went on under another id, found by position"
 PUT_BACK = "recordings in which people change places in the file, put back"
-LEFT_SO = "recordings in which ids change places in the file, left so (faithful)"
+LEFT_SO = "recordings in which ids change places in the file, left so"
 MAX_OPEN = 256  # tracks that wait for their next detection
 MAX_POINTS = 1 << 25  # frames x persons x joints of a clip
 PATIENCE = 30  # frames for which a person who is not seen is waited for
@@ -26,17 +27,17 @@ REACH = 0.5  # sizes of the body by which its joints move from one detection to 
 
 
 def settle(
-    joints: np.ndarray, seen: np.ndarray, ids: np.ndarray | None = None, faithful: bool = False
+    joints: np.ndarray, seen: np.ndarray, ids: np.ndarray | None = None, as_listed: bool = False
 ) -> tuple[np.ndarray, np.ndarray, dict[str, Any], dict[str, int]]:
     """A recording by places of a list (Kinect bodies, arrays of several people), every person in one place.
 
-    It stays as it is where everybody keeps his place, and with ``faithful``.
+    It stays as it is where everybody keeps his place, and with ``as_listed``.
 
     Args:
         joints: ``[T, M, V, C]``; NaN is no place.
         seen: confidence ``[T, M, V]``.
         ids: ``[T, M]`` objects: who stands there, None if unknown.
-        faithful: only count whether ids change their places.
+        as_listed: only count whether ids change their places.
 
     Returns:
         joints and confidence, of the same shapes; columns: ``followed``, where there are several people; notes.
@@ -45,10 +46,10 @@ def settle(
     if not np.isfinite(joints).all():
         clear &= np.isfinite(joints).all(-1)
     at, slot = np.nonzero(clear.any(2))
-    if joints.shape[1] == 1 or not len(at) or (faithful and ids is None):
+    if joints.shape[1] == 1 or not len(at) or (as_listed and ids is None):
         return joints, seen, {}, {}
     names = None if ids is None else [name_of(name) for name in ids[at, slot].tolist()]
-    if faithful:
+    if as_listed:
         places = len(set(zip(names or [], slot.tolist())) - {(None, k) for k in range(joints.shape[1])})
         moved = places > len(set(names or []) - {None})
         return joints, seen, {}, {LEFT_SO: int(moved)}
@@ -59,6 +60,11 @@ def settle(
     settled, known = np.zeros_like(joints), np.zeros_like(seen)
     settled[at, place], known[at, place] = joints[at, slot], seen[at, slot]
     return settled, known, {"followed": how}, {**counts, PUT_BACK: 1}
+
+
+def listed(options: Options) -> bool:
+    """Whether bodies are to stay in the order of the file (setting ``people``, or ``faithful``)."""
+    return options.faithful or (options.table or {}).get("people") == "listed"
 
 
 def somewhere(joints: np.ndarray) -> np.ndarray:

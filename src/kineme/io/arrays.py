@@ -16,7 +16,8 @@ What else the ``.npz`` holds:
   whose joints are all 0 in a frame is missing there. NaN is missing, in joints and in confidence;
 * ``ids`` ``[sum T, M]`` (or ``track_ids``, ``body_ids``) says who stands in each of the M places, a negative number or
   an empty text nobody known. Where people change places they are put back (:mod:`kineme.io._following`; column
-  ``followed``), but not with ``faithful``. Without ids person m is the same one in every frame;
+  ``followed``), but not with ``faithful`` or the setting ``people`` = ``listed``. Without ids person m is the same one
+  in every frame;
 * other arrays per frame, or with offsets of their own such as ``bbox``, are passed over.
 
 Columns that every clip gets besides: ``dataset`` (the file's stem), ``name`` (its entry of ``names``), ``repetition``
@@ -45,9 +46,10 @@ from ..utils import files
 from ..utils.errors import InputError
 from ..utils.files import atomic, write_json
 from . import MAX_JOINTS, Options
-from ._following import MAX_POINTS, settle
+from ._following import MAX_POINTS, listed, settle
 
 suffixes = (".npz",)
+settings = {"people": ("followed", "listed")}
 
 WHAT = "NAME.npz with joints and offsets, and NAME.json beside it"
 KNOWN = {"joints", "offsets", "labels", "subjects", "views", "reps", "names", "visibility", "confidence"}
@@ -117,7 +119,7 @@ def read(path: Path, options: Options) -> Iterator[Motion | InputError]:
         followed: dict[str, Any] = {}
         notes: dict[str, int] = {}
         if ids is not None:
-            place, confidence, followed, notes = settle(place, confidence, ids[start:end], options.faithful)
+            place, confidence, followed, notes = settle(place, confidence, ids[start:end], listed(options))
         try:
             yield Motion(
                 place,

@@ -5,8 +5,9 @@ body a line of 10 values, a line ``25`` and 25 lines of 12 values. Bodies are fo
 where the sensor lost one and gave a new id (:mod:`kineme.io._following`); :mod:`kineme.motion.normalise` chooses among
 them.
 Confidence is 1 for a joint that the sensor tracked, :data:`~kineme.motion.motion.UNSURE` for one that it inferred or
-did not track but placed, 0 for one at the origin or with a number that is none. With ``faithful``, as the published
-preprocessing has it, a body's place in its frame is its person, and the confidence of whatever has a place is 1.
+did not track but placed, 0 for one at the origin or with a number that is none. With the setting ``people`` =
+``listed`` a body's place in its frame is its person; with ``faithful``, as the published preprocessing has it, it is so
+as well, and the confidence of whatever has a place is 1.
 :func:`parse` gives all values. The files state no frame rate; the sensor records 30 frames per second.
 """
 
@@ -26,10 +27,11 @@ from ..motion.motion import UNSURE, Motion
 from ..utils.errors import InputError
 from ..utils.files import atomic
 from . import Masks, Options, _text
-from ._following import settle, somewhere
+from ._following import listed, settle, somewhere
 
 suffixes = own = (".skeleton",)
 datasets = ("ntu",)
+settings = {"people": ("followed", "listed")}
 in_slots = True
 
 WHAT = "NTU RGB+D skeleton text (frame count; per frame the bodies with 10 values, '25' and 25 lines of 12 values each)"
@@ -101,7 +103,7 @@ def read(path: Path, options: Options) -> Iterator[Motion]:
     joints[frame, slot] = words.floats(places[:, None, None] + XYZ, np.float32, finite=False)
     seen[frame, slot] = _confidence(words, places, joints[frame, slot], options.faithful)
     ids[frame, slot] = [words.word(place) for place in places.tolist()]
-    joints, seen, columns, notes = settle(joints, seen, ids, options.faithful)
+    joints, seen, columns, notes = settle(joints, seen, ids, listed(options))
     named = _named(path)
     named["extra"] = named.get("extra", {}) | columns
     kind: dict[str, Any] = {"layout": layout.layout("ntu25"), "fps": 30.0, "up": "+y", "unit": "m"}

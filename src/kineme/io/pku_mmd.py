@@ -8,7 +8,7 @@ Labels are looked for in ``Options.labels`` (a file, or a folder of files with t
 ``labels/`` beside the recording and in ``Train_Label_PKU_final/`` beside its folder; without any, the whole recording
 is one motion. A joint at the origin is missing, so a body whose 75 numbers are all 0 is absent. The sensor records 30
 frames per second. The files hold no ids: bodies are followed by position (:mod:`kineme.io._following`); with
-``faithful`` they stay as they are listed.
+``faithful``, or the setting ``people`` = ``listed``, they stay as they are listed.
 
 The official split lists name recordings, so they are rules over the column ``recording``; :func:`split_list` reads one.
 """
@@ -27,10 +27,11 @@ from ..motion import layout
 from ..motion.motion import Motion
 from ..utils.errors import InputError
 from . import Options, _text
-from ._following import settle, somewhere
+from ._following import listed, settle, somewhere
 
 suffixes = (".txt",)
 datasets = ("pku_mmd",)  # its splits are lists of recordings, which say nothing of subjects: no protocols
+settings = {"people": ("followed", "listed")}
 
 WHAT = "PKU-MMD skeleton text (150 numbers on each line)"
 ROW = "2 bodies x 25 joints x 3 coordinates"
@@ -70,7 +71,7 @@ def read(path: Path, options: Options) -> Iterator[Motion | InputError]:
     """Motions ``[T, 2, 25, 3]``: one for each line of the label file, or the whole recording if there is none."""
     joints, lost = _table(path)
     seen = somewhere(joints)
-    joints, seen, columns, notes = settle(joints, seen, faithful=options.faithful)
+    joints, seen, columns, notes = settle(joints, seen, as_listed=listed(options))
     notes |= {_text.LOST: lost}
     known = NAME.fullmatch(path.stem)
     recording: dict[str, Any] = {"dataset": datasets[0]} if known else {}
