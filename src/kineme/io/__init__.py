@@ -285,13 +285,14 @@ def search(root: str | os.PathLike, format: str | None = None) -> Found:
     units: list[Path] = []
     again: dict[Path, Path] = {}
     met: dict[Any, Path] = {}  # what was met, by its identity
+    real: dict[Path, str] = {}
     waiting, links = [root], list[Path]()
     while waiting or links:
         path = waiting.pop() if waiting else links.pop(0)
         is_folder = path.is_dir()
         if not is_folder and path != root and is_side_file(path):
             continue
-        first = met.setdefault(_identity(path), path)
+        first = met.setdefault(_identity(path, real), path)
         if first == path and is_folder and path != root and root.resolve().is_relative_to(path.resolve()):
             first = root  # a link to a folder in which all this lies
         if first != path:
@@ -301,7 +302,7 @@ def search(root: str | os.PathLike, format: str | None = None) -> Found:
             units.append(path)
             continue
         members = _members(path, takers)
-        places = {met.setdefault(_identity(member), path) for member in members}
+        places = {met.setdefault(_identity(member, real), path) for member in members}
         if members and path not in places:  # all of them are links to frames of other recordings
             again[path] = min(places)
         elif members:
@@ -349,15 +350,21 @@ def _members(folder: Path, takers: Iterable[Any]) -> set[Path]:
     return {path for path in _inside(folder) if path.suffix.lower() in reader.suffixes and path.is_file()}
 
 
-def _identity(path: Path) -> Any:
-    """The same for all names of a file or folder."""
+def _identity(path: Path, real: dict[Path, str]) -> Any:
+    """The same for all names of a file or folder; ``real`` remembers the real places of folders."""
     try:
-        facts = path.stat()
+        facts = path.lstat()
+        linked = stat.S_ISLNK(facts.st_mode)
+        facts = path.stat() if linked else facts
     except OSError:  # a link to nowhere, or gone meanwhile: reading it will tell
         return path
     if stat.S_ISREG(facts.st_mode) and facts.st_nlink > 1 and facts.st_ino:
         return facts.st_dev, facts.st_ino
-    return os.path.realpath(path)
+    if linked or path.name in ("", ".."):
+        return os.path.realpath(path)
+    if path.parent not in real:
+        real[path.parent] = os.path.realpath(path.parent)
+    return os.path.join(real[path.parent], path.name)
 
 
 def excluded(path: str | os.PathLike) -> set[str]:
