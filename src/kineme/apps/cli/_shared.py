@@ -69,6 +69,7 @@ def choose_threads(resumed: str | os.PathLike | None = None) -> None:
         return
     load = threads.Load()
     import torch
+    from threadpoolctl import threadpool_limits
 
     from ...utils.files import read_json
 
@@ -78,6 +79,7 @@ def choose_threads(resumed: str | os.PathLike | None = None) -> None:
     if isinstance(number, int) and 1 <= number <= MOST_THREADS:
         os.environ["OMP_NUM_THREADS"] = str(number)  # for what is loaded later
         torch.set_num_threads(number)
+        threadpool_limits(number)  # NumPy's BLAS, which is loaded already
 
 
 def print_table(table: Any) -> None:
