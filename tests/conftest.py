@@ -30,6 +30,8 @@ TOGETHER = (
     "training/test_import_weights",
     "training/test_loop",
     "training/test_run",
+    "training/test_step",
+    "training/test_watch",
     "utils/test_distributed",
     "test_extend",
 )

@@ -10,6 +10,7 @@ from helpers.training import kineme
 
 import kineme as package
 from kineme.data.splits import names
+from kineme.training import log
 
 SETS = [
     # folder, extra words, clips, layout, persons, normalised, splits that must be there
@@ -39,16 +40,19 @@ def test_prepare(data_dir, tmp_path, folder, words, clips, layout, persons, norm
 
 @pytest.mark.slow
 def test_moco_learns_on_real_motion(data_dir, tmp_path):
-    """A short training on N-UCLA already separates the clips of the training views better than chance does."""
+    """A short training on N-UCLA separates the clips of an unseen camera better than its untrained encoder does."""
     kineme("prepare", data_dir / "nw_ucla", tmp_path / "store", "--jobs", 1)
-    sets = ["encoder.hidden=32", "encoder.layers=1", "method.views.frames=16", "loop.batch=128"]
-    sets += ["method.views.joint_jitter=0", "method.momentum=0.95"]
+    sets = ["encoder.hidden=32", "encoder.layers=1", "method.views.frames=16", "method.stream=motion"]
     words = [w for s in sets for w in ("--set", s)]
-    kineme("pretrain", "moco", tmp_path / "store", "--split", "xview", "--out", tmp_path / "run", "--epochs", 6, *words)
-    log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
-    assert log[-1]["accuracy"] > 3 / 510
+    kineme(
+        "pretrain", "moco", tmp_path / "store", "--split", "xview", "--out", tmp_path / "run", "--steps", 200, *words
+    )
+    lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    losses = [line["loss"] for line in log.comparable(lines)]
+    assert len(losses) < len(lines)
+    assert losses[-1] < losses[0] - 0.1
     kineme("evaluate", tmp_path / "run", tmp_path / "store", "--split", "xview", "--json", tmp_path / "rows.json")
     rows = json.loads((tmp_path / "rows.json").read_text())
     scores = {(r["features"], r["protocol"], r["metric"]): r["score"] for r in rows}
-    assert scores["trained", "knn", "1-NN"] > 0.3  # chance is 0.106
+    assert scores["trained", "knn", "1-NN"] > scores["untrained", "knn", "1-NN"] + 0.05  # of 0.11 and 0.12 in two seeds
     assert scores["hand-crafted", "knn", "1-NN"] == pytest.approx(0.752, abs=0.01)  # the floor of the data's README

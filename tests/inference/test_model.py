@@ -15,6 +15,7 @@ from helpers.training import kineme, make_store, one_paragraph
 
 import kineme as package
 from kineme.data.store import row_numbers
+from kineme.data.store_writer import Writer
 from kineme.evaluation import baselines
 from kineme.evaluation.task import make_task
 from kineme.inference import cache as caches
@@ -313,3 +314,23 @@ def test_no_warning_where_all_is_well(store, model):
         model.embed(store)
         model.embed(store)
     one_paragraph(kineme("embed", model.path, model.path, "--out", model.path / "z", check=False), "card.json")
+
+
+def test_clips_are_embedded_by_their_centre(store, trained, tmp_path):
+    """Without int(0.05 n / 2) frames at either end, as published: not the whole clip, nor another part of it."""
+    rng, writer = np.random.default_rng(0), Writer(tmp_path / "long", store.layout, 1, 3, normalise={"how": "none"})
+    for n in (41, 80, 119, 160):
+        joints = np.cumsum(0.1 * rng.normal(size=(n, 1, 20, 3)), 0).astype(np.float32)
+        writer.add(package.Motion(joints, store.layout, fps=30.0, up="+y", unit="m", extra={"dataset": "swing"}))
+    clips, model = writer.close(), package.load(trained, "cpu")
+    source, cut = ClipLoader(clips), torch.tensor([1, 2, 2, 4])
+
+    def features(start, length):
+        with torch.inference_mode():
+            return model.encoder(source.gather(torch.arange(4), start, length, 8)).clip.numpy()
+
+    found = model.embed(clips)
+    assert model.card["crop"] == {"ratio": 0.95, "frames": 8}
+    np.testing.assert_allclose(found, features(cut, source.lengths - 2 * cut), atol=1e-5)
+    for start, length in ((0 * cut, source.lengths), (0 * cut, source.lengths - 2 * cut), (cut, source.lengths - cut)):
+        assert (np.abs(found - features(start, length)).max(1) > 1e-4).all()

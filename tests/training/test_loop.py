@@ -373,32 +373,6 @@ def test_presets_are_sized_to_the_store():
     assert (named.preset, named.loop.lr, named.encoder_name) == ("small", 0.5, "bidirectional")
 
 
-def test_random_weights_have_statistics_of_the_training_clips(store, tmp_path):
-    run = kineme.pretrain("moco", store, tmp_path / "run", epochs=1, settings=overrides())
-    model = kineme.load(run).untrained()
-    norms = [m for m in model.encoder.modules() if hasattr(m, "running_mean")]
-    assert norms
-    assert all(int(n.num_batches_tracked) > 0 for n in norms)
-    first = model.embed(store)
-    assert np.isfinite(first).all()
-    assert first.std() > 0
-
-
-def test_names_of_a_split_list_that_fit_no_clip_are_said(store, tmp_path):
-    (tmp_path / "train.txt").write_text("\n".join([*store.ids[:20], "s99", "s98"]))
-    split = f"file:{tmp_path / 'train.txt'}"
-    with pytest.warns(UserWarning, match=r"2 of 22 names in train.txt are no clips of this store: s99, s98"):
-        kineme.pretrain("moco", store, tmp_path / "run", epochs=1, split=split, settings=overrides())
-
-
-def test_a_published_recipe_says_how_its_data_were_normalised(store, tmp_path):
-    wanted = r"moco_nwucla was published for stores of `kineme prepare --normalise general`, not none"
-    with pytest.warns(UserWarning, match=wanted):
-        kineme.pretrain("moco", store, tmp_path / "run", epochs=1, recipe="moco_nwucla", settings=overrides())
-    assert recipe.normalisation("moco_ntu60_xsub") == "ntu"
-    assert recipe.normalisation("small") is recipe.normalisation(None) is None
-
-
 def test_tensorboard_files_are_written_on_request(store, tmp_path):
     pytest.importorskip("tensorboard")
     run = kineme.pretrain("moco", store, tmp_path / "run", epochs=1, settings=overrides(), tensorboard=True)

@@ -91,6 +91,79 @@ def test_every_recipe_loads_and_its_header_says_what_it_gives(path):
     assert path.stem.startswith(made.method_name)
 
 
+VIEWS = {
+    "frames": 64,
+    "crop_low": 0.1,
+    "crop_high": 1.0,
+    "min_frames": 64,
+    "shear": 1.0,
+    "joint_jitter": 0.6,
+    "mirror": 0.0,
+    "rotate": 0.0,
+    "noise": 0.0,
+}
+MOCO = {"dim": 128, "queue": 16384, "temperature": 0.07, "momentum": 0.999, "views": VIEWS, "faithful": False}
+NTU = {
+    "epochs": 451,
+    "batch": 64,
+    "optimiser": "sgd",
+    "lr": 0.01,
+    "momentum": 0.9,
+    "weight_decay": 1e-4,
+    "schedule": "step",
+    "milestones": (351,),
+    "gamma": 0.1,
+    "warmup": 0.0,
+    "clip": 0.0,
+    "precision": "fp32",
+}
+GRU = {"cell": "gru", "hidden": 1024, "layers": 3}
+DISTIL = {"top": None, "teacher": 0.05, "student": 0.1, "weight": 1.0}
+PUBLISHED = {  # method -> settings, encoder, loop of `--recipe published`: the papers' (see each method's page in docs)
+    "moco": ({**MOCO, "stream": "joint"}, GRU, NTU),
+    "cmd": ({**MOCO, **DISTIL}, GRU, NTU),
+    "halp": (
+        {**MOCO, **DISTIL, "stream": "joint", "cmd": False, "prototypes": 20, "recent": 256, "every": 10}
+        | {"positives": 100, "ignore": 20, "skip": 1, "lam": 0.8, "mu": 2.0, "mean": "intrinsic"},
+        GRU,
+        NTU,
+    ),
+    "hico": (
+        {**MOCO, "queue": 2048, "temperature": 0.2, "stream": "joint"}
+        | {"levels": ["clip", "part", "domain", "instance"]},
+        {"cell": "gru", "hidden": 512, "granularities": 4, "frames": 64, "layers": 1, "heads": 4, "dropout": 0.1},
+        NTU,
+    ),
+    "cv_mim": (
+        {"variant": "disentangle", "fusion": "moe", "divergence": "JSD", "w_cross": 10.0, "w_prior": 1.0}
+        | {"w_disentangle": 0.5, "w_swap": None, "w_kl": 1.0, "positive_radius": 0.0, "positive_metric": "2d"}
+        | {"p_recorded_view": 0.0},
+        {"width": 1024, "blocks": 2, "dim": 32, "dropout": 0.25, "norm": True, "embedder": "point"},
+        {"steps": 200_000, "batch": 256, "optimiser": "adagrad", "lr": 0.02, "weight_decay": 0.0}
+        | {"schedule": "constant", "clip": 0.0, "precision": "fp32"},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", registry.names("methods"))
+def test_published_values(name):
+    """Of every method, the whole table; each value by itself is one that a change of defaults could lose."""
+    made = recipe.load(name, 40_000, recipe="published")
+    method, encoder, loop = PUBLISHED[name]
+    assert {key: made.method.get(key) for key in method} == method
+    assert {key: made.encoder.get(key) for key in encoder} == encoder
+    assert {key: getattr(made.loop, key) for key in loop} == loop
+    assert made.method.keys() - method.keys() <= {"cameras", "faithful"}  # of CV-MIM: see its golden tests
+    assert (made.loop.epochs is None) == ("steps" in loop)
+
+
+def test_defaults_of_the_loop():
+    """A recipe that leaves them away means these."""
+    pinned = {name: NTU[name] for name in ("optimiser", "lr", "momentum", "weight_decay", "gamma", "warmup", "clip")}
+    assert {name: getattr(recipe.Loop(), name) for name in pinned} == pinned
+    assert recipe.Loop().precision == "fp32"
+
+
 def test_a_recipe_file_of_ones_own(tmp_path):
     (tmp_path / "mine.toml").write_text(
         '[method]\ntemperature = 0.2\n[encoder]\nname = "bidirectional"\n[loop]\nepochs = 3\n'

@@ -10,6 +10,7 @@ import pytest
 import torch
 from helpers.processes import Process, python
 from helpers.training import TINY, make_store
+from safetensors.torch import load_file
 
 import kineme
 
@@ -131,7 +132,9 @@ def test_rows_gathered_with_gradient_from_two_processes_equal_those_of_one(tmp_p
 
 @pytest.mark.slow
 def test_torchrun_trains_one_run_with_two_processes(tmp_path):
-    """The real launcher and command line: one folder, one log, weights that embed."""
+    """The real launcher and command line: one folder, one log, weights that moved. What the processes see and learn is
+    compared with one process in tests/training/test_step.py.
+    """
     store, run = make_store(tmp_path / "swing"), tmp_path / "run"
     port = str(30000 + os.getpid() % 20000)
     launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", port]
@@ -141,5 +144,7 @@ def test_torchrun_trains_one_run_with_two_processes(tmp_path):
     assert done.returncode == 0, done.stderr
     card = json.loads((run / "card.json").read_text())
     assert (card["processes"], card["status"]) == (2, "done")
-    assert len((run / "log.jsonl").read_text().splitlines()) == 2
+    assert [json.loads(line)["step"] for line in (run / "log.jsonl").read_text().splitlines()] == [5, 10]
+    before, after = load_file(run / "initial.safetensors"), load_file(run / "model.safetensors")
+    assert all(not torch.equal(before[name], after[name]) for name in before if "weight" in name)
     assert kineme.load(run).embed(store).shape == (40, 16)
