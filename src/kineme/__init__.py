@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # what an editor sees; at run time names are resolved on first use
     from .data import synth
+    from .data.from_memory import store
     from .data.prepare import prepare
     from .data.store import Store, open
     from .evaluation.reproduce import reproduce
@@ -30,6 +31,7 @@ _PUBLIC = {
     "layout": ("motion.layout", "layout"),
     "prepare": ("data.prepare", "prepare"),
     "open": ("data.store", "open"),
+    "store": ("data.from_memory", "store"),
     "Store": ("data.store", "Store"),
     "synth": ("data.synth", None),
     "pretrain": ("training.loop", "pretrain"),
@@ -62,6 +64,7 @@ __all__ = [
     "read",
     "read_all",
     "reproduce",
+    "store",
     "synth",
 ]
 

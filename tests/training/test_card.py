@@ -54,6 +54,7 @@ def run(request, tmp_path) -> Path:
 def test_every_entry_damaged_in_every_way(run):
     """It opens and embeds, or is refused in one sentence that names the card; it never takes the memory."""
     card = json.loads((run / "card.json").read_bytes())
+    card |= {"size": {"how": "metres", "unit": None, "torso": 0.5, "clips": {"stated": 3}}, "up": "+y"}
     model = package.load(run, "cpu")
     shape = (6, card["persons"], len(model.layout), card["coords"])
     clip = np.random.default_rng(0).normal(size=shape).astype(np.float32)

@@ -205,7 +205,7 @@ def test_a_strip_shows_as_many_figures_as_asked(kick, tmp_path):
     times = [text.get_text() for text in axes.texts]
     assert (times[0], len(times)) == ("0.0 s", 6)
     strips.strip(kick.slice(0, 3).with_(fps=None), axes := Figure().add_subplot(), frames=6)
-    assert [text.get_text() for text in axes.texts] == ["0", "1", "2"]
+    assert [text.get_text() for text in axes.texts] == ["frame 0", "1", "2"]
 
 
 def test_pictures_of_other_kinds_and_names_from_anywhere(kick, tmp_path):

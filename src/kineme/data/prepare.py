@@ -170,7 +170,7 @@ def prepare_each(
     """
     labels = None if labels is None else os.fspath(labels)
     plan = make(
-        Path(src),
+        files.as_path(src, "motion files"),
         Path(os.path.abspath(dest)),
         format,
         normalise,
@@ -194,7 +194,7 @@ def prepare_each(
         found = kinds.group((plan.folder(i), summary) for i, summary in enumerate(shards))
         whole = plan.partial / "store"
         if len(found) == 1:
-            _join(plan, found[0], shards, whole)
+            join(plan, found[0], shards, whole)
         else:
             _join_each(plan, found, shards, jobs, whole)
         with writing(plan.dest):
@@ -378,12 +378,12 @@ def _join_each(
             for other_name, (other, _) in zip(names, joined)
             if other_name != name
         ]
-        _join(plan, kind, summaries, whole / name, beside)
+        join(plan, kind, summaries, whole / name, beside)
     card = {"kind": stores.SEVERAL, "stores": names, "prepared": {"key": plan.key, "source": plan.src.name}}
     files.write_json(whole / "card.json", card)
 
 
-def _join(
+def join(
     plan: Plan,
     kind: kinds.Kind,
     summaries: Sequence[Mapping[str, Any]],

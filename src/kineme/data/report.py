@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,7 @@ from ..motion import normalise as norms
 from . import conform, splits
 from .kinds import Kind
 from .plan import Plan
-from .store import Store
+from .store import Store, opened
 
 SHOWN, WIDTH = 5, 100  # how many files of those skipped are named, and how much of the reason is said in one line
 
@@ -102,13 +103,14 @@ def _mapped(made: Mapping[str, Any]) -> str:
     return f"{said}{missing}{unused} (all with kineme info --joints)"
 
 
-def report(store: Store) -> Report:
+def report(store: Store | str | os.PathLike) -> Report:
     """What came of the preparation of a store, read from its card and ``skipped.jsonl``.
 
     Examples:
         >>> report(store).clips
         48
     """
+    store = opened(store)
     names = ("skipped.jsonl", "set_aside.jsonl")  # the second is what Kineme 0.1.0 wrote
     found = next((store.path / name for name in names if (store.path / name).exists()), None)
     lines = map(json.loads, found.read_bytes().splitlines() if found else [])

@@ -156,17 +156,17 @@ def shard(paths: Sequence[str], options: Options, folder: str | os.PathLike) -> 
     Raises:
         InputError: the folder cannot be written; bad files stand in the summary instead.
     """
-    notes = _Notes()
+    notes = Notes()
     with writing(folder), files.atomic_folder(folder) as partial:
         clips = ((options.named(path), clip) for path in paths for clip in _clips(path, options, notes))
-        layouts = _write(clips, partial, notes)
+        layouts = write(clips, partial, notes)
         summary = {"layouts": layouts, **dataclasses.asdict(notes)}
         (partial / "summary.json").write_text(json.dumps(summary), encoding="ascii")
     return Path(folder)
 
 
 @dataclass
-class _Notes:
+class Notes:
     """What a shard has to tell beside its clips; plain containers only."""
 
     skipped: list[dict[str, str]] = field(default_factory=list)
@@ -200,18 +200,14 @@ class _Notes:
             self.examples.append([clip.source, file, said])
 
 
-def _clips(path: str, options: Options, notes: _Notes) -> Iterator[Motion]:
+def _clips(path: str, options: Options, notes: Notes) -> Iterator[Motion]:
     """The clips of a file, ready to be stored: read, label, map, normalise, one clip after the other."""
     kept = 0
     named = options.named(path)
     try:
         clips = _read(path, options, notes)
         clips = _label(clips, path, options, notes)
-        clips = _each(_mapped, clips, options, notes)
-        clips = _each(_sure, clips, options, notes)
-        clips = _each(_peopled, clips, options, notes)
-        clips = _each(_normalised, clips, options, notes)
-        for clip in clips:
+        for clip in ready(clips, options, notes):
             kept += 1
             yield clip
     except Exception as error:  # whatever is wrong with one file, the others go on
@@ -219,7 +215,14 @@ def _clips(path: str, options: Options, notes: _Notes) -> Iterator[Motion]:
         notes.rows += [[row.line, named] for row in tables.of(options.label_rows or {}, named, named)]
 
 
-def _read(path: str, options: Options, notes: _Notes) -> Iterator[Motion]:
+def ready(clips: Iterable[Motion], options: Options, notes: Notes) -> Iterator[Motion]:
+    """Clips as they are stored: mapped, somebody in them, normalised; one that cannot be is skipped and noted."""
+    for change in (_mapped, _sure, _peopled, _normalised):
+        clips = _each(change, clips, options, notes)
+    yield from clips
+
+
+def _read(path: str, options: Options, notes: Notes) -> Iterator[Motion]:
     """The recordings of a file under names that hold in the whole folder; notes the splits that come with them."""
     file = options.root / path
     folder = path[: path.rfind("/") + 1]
@@ -257,7 +260,7 @@ def _read(path: str, options: Options, notes: _Notes) -> Iterator[Motion]:
     notes.carried[options.named(path)] = notes.splits.index(carried)
 
 
-def _label(recordings: Iterable[Motion], path: str, options: Options, notes: _Notes) -> Iterator[Motion]:
+def _label(recordings: Iterable[Motion], path: str, options: Options, notes: Notes) -> Iterator[Motion]:
     """The clips that the labels make of each recording: one or, where they cut it, several."""
     where = folder(path, options) if options.labels == "folder" else ""
     table = options.label_rows
@@ -281,7 +284,7 @@ def _label(recordings: Iterable[Motion], path: str, options: Options, notes: _No
                 yield clip
 
 
-def _by_name(motion: Motion, path: str, options: Options, notes: _Notes) -> Motion:
+def _by_name(motion: Motion, path: str, options: Options, notes: Notes) -> Motion:
     """A recording with what its name says by the pattern."""
     place = options.root / path
     recording = motion.extra.get("recording") if place.is_dir() else None
@@ -320,10 +323,10 @@ def _known(path: Path) -> bool:
     return False
 
 
-Change = Callable[[Motion, Options, _Notes], Motion]
+Change = Callable[[Motion, Options, Notes], Motion]
 
 
-def _each(change: Change, clips: Iterable[Motion], options: Options, notes: _Notes) -> Iterator[Motion]:
+def _each(change: Change, clips: Iterable[Motion], options: Options, notes: Notes) -> Iterator[Motion]:
     """The clips after a change; one that it refuses is skipped."""
     for clip in clips:
         try:
@@ -334,7 +337,7 @@ def _each(change: Change, clips: Iterable[Motion], options: Options, notes: _Not
             yield changed
 
 
-def _mapped(clip: Motion, options: Options, notes: _Notes) -> Motion:
+def _mapped(clip: Motion, options: Options, notes: Notes) -> Motion:
     """The clip in the layout that was asked for."""
     target = options.target
     if target is None or clip.layout == target:
@@ -344,7 +347,8 @@ def _mapped(clip: Motion, options: Options, notes: _Notes) -> Motion:
         raise InputError(
             clip.source,
             f"none of its joints ({', '.join(clip.layout.joints)[:300]}) is one of layout {target.name}",
-            hint="Name them in a map file (--map)",
+            f"some of {', '.join(target.joints)[:300]}",
+            "Name them in a map file (--map)",
         )
     notes.maps.setdefault(
         json.dumps([clip.layout.joints, clip.coords]),
@@ -365,7 +369,7 @@ def _words(layout: Layout) -> str:
     return layout.name if layout.name != "free" else f"free ({len(layout)} joints)"
 
 
-def _sure(clip: Motion, options: Options, notes: _Notes) -> Motion:
+def _sure(clip: Motion, options: Options, notes: Notes) -> Motion:
     """The clip, with or without what its source places but does not vouch for."""
     counts = notes.joints.setdefault(str(clip.coords), [0, 0])
     counts[0] += int((clip.confidence > 0).sum())
@@ -373,14 +377,14 @@ def _sure(clip: Motion, options: Options, notes: _Notes) -> Motion:
     return clip.without_unsure() if options.unsure == "drop" else clip
 
 
-def _peopled(clip: Motion, options: Options, notes: _Notes) -> Motion:
+def _peopled(clip: Motion, options: Options, notes: Notes) -> Motion:
     """The clip, if somebody is seen in it: labels may cut out, and a layout leave, nothing of anybody."""
     if (fault := io.nobody(clip)) is not None:
         raise fault
     return clip
 
 
-def _normalised(clip: Motion, options: Options, notes: _Notes) -> Motion:
+def _normalised(clip: Motion, options: Options, notes: Notes) -> Motion:
     """The clip in metres where its unit is a length, normalised; notes what its body says of unit and axes."""
     body = Body.of(clip) if clip.coords == 3 else None
     clip = norms.apply(size.metric(clip), options.normalisation(clip.layout, clip.coords))
@@ -388,7 +392,7 @@ def _normalised(clip: Motion, options: Options, notes: _Notes) -> Motion:
     return clip
 
 
-def _write(clips: Iterable[tuple[str, Motion]], folder: Path, notes: _Notes) -> list[dict[str, Any]]:
+def write(clips: Iterable[tuple[str, Motion]], folder: Path, notes: Notes) -> list[dict[str, Any]]:
     """Store the clips (with their files), each kind in a store of its own; facts on each, in the order of the stores.
 
     Raises:

@@ -18,6 +18,7 @@ Clips without a label belong to a split as all others do; whoever scores leaves 
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -31,7 +32,7 @@ from ..utils.errors import InputError
 from ..utils.registry import did_you_mean
 from .clip_table import text
 from .names import Names
-from .store import Store, datasets
+from .store import Store, datasets, opened
 
 
 @dataclass(frozen=True)
@@ -50,17 +51,20 @@ class Split:
     notes: tuple[str, ...] = ()
 
 
-def split(store: Store, name: str, seed: int = 0) -> Split:
+def split(store: Store | str | os.PathLike, name: str, seed: int = 0) -> Split:
     """The rows of a split; see the head of this file for names.
 
     Args:
-        store: an open store.
+        store: a store, or its folder.
         name: e.g. ``"xview"``, ``"xsub+val"``, ``"style=happy,sad"``, ``"file:cross-subject.txt"``.
         seed: of ``random``; the others do not depend on it.
 
     Raises:
         InputError: no such split here (the message lists those there are), or a part of it is empty.
     """
+    if not isinstance(name, str):
+        raise InputError("split", f"a {type(name).__name__}", "its name")
+    store = opened(store)
     inner = re.fullmatch(r"(.+)\+val([1-5]?)", name)
     train, test, notes = _masks(store, inner[1] if inner else name, seed)
     if inner:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import importlib
 import json
 import os
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -48,7 +49,9 @@ class Store:
     Examples:
         >>> len(store), store.layout.name, store.frames.shape[1:]
         (48, 'ntu25', (1, 25, 3))
-        >>> store.motion(0).label == store.column("label")[0]
+        >>> store[0].label == store.column("label")[0]  # a Motion; by number or id
+        True
+        >>> sum(len(motion) for motion in store) == len(store.frames)
         True
     """
 
@@ -84,6 +87,41 @@ class Store:
 
     def __repr__(self) -> str:
         return f"Store({str(self.path)!r}, {len(self)} clips, {len(self.frames)} frames, {self.layout.name})"
+
+    @overload
+    def __getitem__(self, which: int | str) -> Motion: ...
+
+    @overload
+    def __getitem__(self, which: slice | Sequence | np.ndarray) -> list[Motion]: ...
+
+    def __getitem__(self, which: Any) -> Motion | list[Motion]:
+        """One clip by its number or its id; several by a slice, a mask or a list of numbers.
+
+        Raises:
+            IndexError: a number that the store does not have.
+            InputError: no clip of that id; what is no number, mask or list of them.
+
+        Examples:
+            >>> store[0].source == store[store.ids[0]].source == next(iter(store)).source
+            True
+            >>> len(store[:5]), store[-1].source == store.ids[-1]
+            (5, True)
+            >>> {motion.label for motion in store[store.column("label") == "wave"]}
+            {'wave'}
+        """
+        if isinstance(which, str):
+            if which not in self._places:
+                near = did_you_mean(which, self.ids)
+                raise InputError(f"clip {which!r} of {self.path}", "no clip of that id", "one of store.ids", near)
+            return self.motion(self._places[which])
+        if isinstance(which, (int, np.integer)) and not isinstance(which, bool):
+            return self.motion(int(which))
+        if which is None:
+            raise InputError(f"clips of {self.path}", "None", "a number, an id, a slice, a mask or a list of numbers")
+        return [self.motion(int(row)) for row in row_numbers(which, len(self), f"clips of {self.path}")]
+
+    def __iter__(self) -> Iterator[Motion]:
+        return (self.motion(row) for row in range(len(self)))
 
     def __reduce__(self) -> tuple:  # a copy in another process maps the same files
         return Store, (self.path,)
@@ -150,6 +188,28 @@ class Store:
         """The unique name of every clip."""
         return self.clips["id"].to_pylist()
 
+    @functools.cached_property
+    def _places(self) -> dict[str, int]:
+        return {name: row for row, name in enumerate(self.ids)}
+
+    def to_pandas(self) -> Any:
+        """The clip table as a pandas DataFrame, row i of which is clip i.
+
+        So ``model.embed(store, rows=frame.query("label == 'wave'").index)`` takes some of its rows.
+
+        Raises:
+            InputError: pandas is not installed.
+
+        Examples:
+            >>> frame = store.to_pandas()  # doctest: +SKIP
+            >>> frame.groupby("label").length.mean()  # doctest: +SKIP
+        """
+        try:
+            importlib.import_module("pandas")
+        except ImportError:
+            raise InputError("pandas", "not installed", "pandas, for tables", "pip install pandas") from None
+        return self.clips.to_pandas()
+
     def motion(self, i: int) -> Motion:
         """One clip as a Motion of M persons; its ``source`` is the clip's id, its ``extra`` every further value.
 
@@ -215,14 +275,14 @@ class Store:
             raise InputError(path, f"not readable ({str(error)[:200]})", "a clip table", AGAIN) from None
 
 
-def open(path: str | os.PathLike) -> Store:
-    """Open a store; see :class:`Store`.
+def open(path: Store | str | os.PathLike) -> Store:
+    """Open a store; see :class:`Store`. One that is open is given back.
 
     Examples:
         >>> kineme.open(store.path).hash == store.hash
         True
     """
-    return Store(path)
+    return opened(path)
 
 
 def opened(what: Store | str | os.PathLike) -> Store:

@@ -21,7 +21,7 @@ from ..utils import files
 from ..utils.errors import InputError
 from . import clip_table, conform
 from .array_file import BLOCK, Growing, widen
-from .store import FORMAT, Store, _check, _content, _dump, _file_digest, datasets
+from .store import FORMAT, Store, _check, _content, _dump, _file_digest, datasets, opened
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -255,7 +255,12 @@ class Writer:
             os.fsync(file.fileno())
 
 
-def join(stores: Sequence[Store], path: str | os.PathLike, layout: Layout | str | None = None, **card: Any) -> Store:
+def join(
+    stores: Sequence[Store | str | os.PathLike],
+    path: str | os.PathLike,
+    layout: Layout | str | None = None,
+    **card: Any,
+) -> Store:
     """Several stores as one, clips in the order given.
 
     Args:
@@ -271,9 +276,12 @@ def join(stores: Sequence[Store], path: str | os.PathLike, layout: Layout | str 
     Raises:
         InputError: stores that do not fit together.
     """
-    first = stores[0]
+    joined = [opened(store) for store in stores]
+    if not joined:
+        raise InputError("stores to join", "none", "at least one")
+    first = joined[0]
     layout = skeleton.layout(layout) if isinstance(layout, str) else layout or first.layout
-    for store in stores:
+    for store in joined:
         if store.card["normalise"] != first.card["normalise"]:
             raise InputError(
                 store.path,
@@ -281,21 +289,21 @@ def join(stores: Sequence[Store], path: str | os.PathLike, layout: Layout | str 
                 f"the same as in {first.path}: {first.card['normalise']}",
                 "Prepare both with the same `--normalise` and `--layout`",
             )
-    maps = [None if store.layout == layout else joint_map(store.layout, layout) for store in stores]
-    splits = merge_splits([(datasets(store), store.card["splits"]) for store in stores])
-    sizes = conform.joined(stores)
+    maps = [None if store.layout == layout else joint_map(store.layout, layout) for store in joined]
+    splits = merge_splits([(datasets(store), store.card["splits"]) for store in joined])
+    sizes = conform.joined(joined)
     unit = None if sizes is None else "m" if sizes["how"] == "metres" else "1"
-    up = next((store.card["up"] for store in stores if store.card["up"]), None)
+    up = next((store.card["up"] for store in joined if store.card["up"]), None)
     with Writer(
         path,
         layout,
-        max(store.persons for store in stores),
+        max(store.persons for store in joined),
         first.coords,
         normalise=first.card["normalise"],
         splits=splits,
         card=card if sizes is None else {"size": sizes, **card},
     ) as writer:
-        for store, mapping in zip(stores, maps):
+        for store, mapping in zip(joined, maps):
             changes = conform.changes(store, conform.METRES, up)
             writer.extend(store, mapping, changes=changes, unit=unit, up=store.card["up"] and up)
     return Store(path)

@@ -2,59 +2,102 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ..data import store as stores
+from ..data import store_writer
 from ..data.prepare import prepare
+from ..data.report import report
 from ..data.store import Store
-from ..motion import layout as skeleton
 from ..utils.errors import InputError
-from ..utils.files import atomic, write_json
-from .model import Model
+from ..utils.files import atomic_folder, write_json
+from .model import Model, load
+
+Source = Store | str | os.PathLike
 
 
-def write(model: Model, data: Store | str | Path, out: str | Path, progress: bool = False) -> Path:
+def write(
+    model: Model | str | os.PathLike,
+    data: Source | Sequence[Source],
+    out: str | os.PathLike,
+    progress: bool = False,
+    *,
+    labels: str | os.PathLike | None = None,
+    table: Mapping[str, Any] | str | os.PathLike | None = None,
+) -> Path:
     """Embed a store into a folder: ``Z.npy`` float32 ``[N, D]`` (memory-mappable), ``clips.parquet`` with the ids in
     the same order, ``card.json``; of runs whose method looks at single frames also ``codes.npy`` float32 ``[F, D]``,
     one code per frame, and ``offsets.npy`` int64 ``[N + 1]``, where each clip's begin.
 
+    The folder appears whole or not at all.
+
     Args:
+        model: an opened run, or its folder.
         data: a store, its folder, or a file or folder of raw motion, which is first prepared as the run's own data
-            were, into ``OUT/store``.
+            were, its joints mapped by name to the run's, into ``OUT/store``; or several of these, which are joined
+            there. :func:`kineme.data.report.report` says what was mapped and what is missing.
+        out: the folder, which does not exist yet.
+        progress: show a bar.
+        labels, table: of raw motion, as :func:`kineme.data.prepare.prepare` takes them.
 
     Raises:
-        InputError: the folder exists; nothing readable; clips that the run cannot take.
+        InputError: the folder exists; nothing readable; clips that the run cannot take. Nothing is left behind then.
     """
-    out = Path(out)
-    if out.exists() and any(out.iterdir()):
+    out, model = Path(out), model if isinstance(model, Model) else load(model)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(out, "the folder exists", "a new folder", "Name another with --out")
-    if not isinstance(data, Store):
-        layout = model.layout.name if model.layout.name in skeleton.layouts() else None
-        raw = not (Path(data) / "card.json").exists()
-        how, unsure = model.card["normalise"]["how"], model.card["normalise"].get("unsure", "keep")
-        data = prepare(data, out / "store", normalise=how, layout=layout, unsure=unsure) if raw else stores.open(data)
-    features = model.embed(data, progress=progress)
-    with atomic(out / "Z.npy") as temporary, open(temporary, "wb") as file:
-        np.save(file, features)
-    if model.card["unit"] == "frame":
-        codes, offsets = model.frames(data)
-        for name, array in {"codes": codes, "offsets": offsets}.items():
-            with atomic(out / f"{name}.npy") as temporary, open(temporary, "wb") as file:
-                np.save(file, array)
-    with atomic(out / "clips.parquet") as temporary:
-        temporary.write_bytes((data.path / "clips.parquet").read_bytes())
-    write_json(
-        out / "card.json",
-        {
+    several = [data] if isinstance(data, (str, os.PathLike, Store)) else list(data)
+    if not several:
+        raise InputError("what to embed", "nothing", "a store, motion files, or several of these")
+    with atomic_folder(out) as folder:
+        store = _one(model, several, folder, labels, table)
+        np.save(folder / "Z.npy", model.embed(store, progress=progress))
+        if model.card["unit"] == "frame":
+            codes, offsets = model.frames(store)
+            np.save(folder / "codes.npy", codes)
+            np.save(folder / "offsets.npy", offsets)
+        shutil.copyfile(store.path / "clips.parquet", folder / "clips.parquet")
+        facts = {
             "kind": "embedding",
-            "clips": len(data),
+            "clips": len(store),
             "dim": model.dim,
-            "store": data.hash,
+            "store": store.hash,
             "weights": model.hash,
             "run": str(model.path.name if model.path else ""),
             "crop": model.card["crop"],
-        },
-    )
+        }
+        write_json(folder / "card.json", facts)
     return out
+
+
+def _one(model: Model, several: Sequence[Source], folder: Path, labels: Any, table: Any) -> Store:
+    """All that is to be embedded as one store, in ``folder/store`` unless it is a store already."""
+    if len(several) == 1:
+        return _opened(model, several[0], folder / "store", labels, table)
+    parts = [_opened(model, each, folder / f"part-{k}", labels, table) for k, each in enumerate(several)]
+    said = [report(part) for part in parts if part.path.parent == folder]
+    notes = [note for each in said for note in each.notes]
+    notes += [f"{file} was skipped: {reason}" for each in said for file, reason in each.skipped]
+    joined = store_writer.join(
+        parts, folder / "store", model.layout, map=[dict(made) for each in said for made in each.maps], notes=notes
+    )
+    for part in parts:
+        if part.path.parent == folder:
+            shutil.rmtree(part.path)
+    return joined
+
+
+def _opened(model: Model, data: Source, dest: Path, labels: Any, table: Any) -> Store:
+    """A store as it is; motion files prepared as the run's own data were."""
+    if isinstance(data, Store) or (Path(data) / "card.json").exists():
+        return stores.opened(data)
+    how = model.card["normalise"]["how"]
+    only = None if how == "image" else f"{model.card['coords']}d"  # a camera sees both
+    unsure = model.card["normalise"].get("unsure", "keep")
+    return prepare(data, dest, normalise=how, labels=labels, layout=model.layout, table=table, only=only, unsure=unsure)

@@ -27,7 +27,7 @@ from ..motion.motion import Motion
 from ..training import card as cards
 from ..utils import hardware, registry
 from ..utils.errors import InputError
-from ..utils.files import sha256
+from ..utils.files import as_path, sha256
 from ..utils.progress import Bar
 from ..views.augment import Crop, centre_crop, draw_crop
 from ..views.batch import Batch
@@ -42,8 +42,8 @@ Clips = Store | Motion | np.ndarray | str | os.PathLike | Sequence[Motion | np.n
 """What a model embeds: see :meth:`Model.embed`."""
 
 
-def load(run: str | os.PathLike, device: str | None = None) -> Model:
-    """Open a finished run.
+def load(run: str | os.PathLike | Model, device: str | None = None) -> Model:
+    """Open a finished run. One that is open is given back.
 
     Raises:
         InputError: no run there, unfinished, weights that do not fit, or damaged ones.
@@ -52,7 +52,7 @@ def load(run: str | os.PathLike, device: str | None = None) -> Model:
         >>> kineme.load(run, device="cpu").layout.name
         'ntu25'
     """
-    return Model.open(Path(run), device)
+    return run if isinstance(run, Model) else Model.open(as_path(run, "a run"), device)
 
 
 class Model:

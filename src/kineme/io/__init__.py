@@ -56,8 +56,9 @@ import numpy as np
 
 from ..motion import size, units
 from ..motion.motion import UPS, Motion
-from ..utils import registry
+from ..utils import files, registry
 from ..utils.errors import InputError
+from . import _video
 
 Masks = dict[str, tuple[np.ndarray, np.ndarray]]  # name -> training clips, test clips; bool [N] each
 HEAD = 8192  # bytes that a reader may look at to recognise its files
@@ -167,6 +168,8 @@ def detect(path: str | os.PathLike) -> str:
     owner = _side_of(path, head)
     if owner:
         raise InputError(path, f"a side file of format {owner}, not a recording", formats)
+    if (other := _video.kind(head)) is not None:
+        raise InputError(path, other, _video.EXPECTED, _video.HOW)
     start = head[:40].decode("latin-1").encode("unicode_escape").decode("ascii")
     found = f"of no known format (it begins with '{start}')" if head else "the file is empty"
     raise InputError(path, found, formats, "If you know the format, name it")
@@ -189,7 +192,7 @@ def read_all(path: str | os.PathLike, format: str | None = None, options: Option
         >>> [motion.joints.shape[2] for motion in kineme.read_all(folder / "synth.npz")]
         [25, 25, 25]
     """
-    return _sound(Path(path), read_each(path, format, options))
+    return _sound(files.as_path(path, "a motion file"), read_each(path, format, options))
 
 
 def read_each(
@@ -207,8 +210,8 @@ def read_each(
         >>> [type(clip).__name__ for clip in read_each(folder / "synth.npz")]
         ['Motion', 'Motion']
     """
-    options = options or Options()
-    return _meant(_checked(Path(path), _reader(Path(path), format).read(Path(path), options)), options)
+    options, path = options or Options(), files.as_path(path, "a motion file")
+    return _meant(_checked(path, _reader(path, format).read(path, options)), options)
 
 
 def nobody(motion: Motion) -> InputError | None:

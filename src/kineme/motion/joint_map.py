@@ -14,7 +14,7 @@ import numpy as np
 
 from ..utils.errors import InputError
 from ..utils.registry import did_you_mean
-from .layout import Layout, _data, _short
+from .layout import Layout, _data, _short, layout
 
 Table = Mapping[str, "str | Sequence[str]"]
 
@@ -39,7 +39,7 @@ class JointMap:
     unused: tuple[str, ...]
 
 
-def joint_map(source: Layout, target: Layout, table: Table | None = None) -> JointMap:
+def joint_map(source: Layout | str, target: Layout | str, table: Table | None = None) -> JointMap:
     """How to make the joints of ``target`` from those of ``source``.
 
     A joint is taken from the joint of the same name (:attr:`Layout.canonical_names`). Where there is none, a recipe of
@@ -47,13 +47,14 @@ def joint_map(source: Layout, target: Layout, table: Table | None = None) -> Joi
     What is left is listed in ``missing``: nothing else stands for it.
 
     Args:
-        source, target: the layouts.
+        source, target: the layouts, or their names.
         table: target joint -> source joint, or several to average, or none (an empty list: leave it out). It goes
             before everything else. Joints are named as their layout or their file spells them, or by their word.
 
     Raises:
         InputError: the table names a joint that its layout does not have.
     """
+    source, target = layout(source), layout(target)
     recipes = {**_data()["virtual"], **_data()["layout"].get(target.name, {}).get("virtual", {})}
     weights = np.zeros((len(target), len(source)), np.float32)
     virtual: dict[str, str] = {}

@@ -140,8 +140,8 @@ def layouts() -> tuple[str, ...]:
     return tuple(_data()["layout"])
 
 
-def layout(name: str) -> Layout:
-    """The built-in layout of that name.
+def layout(name: str | Layout) -> Layout:
+    """The built-in layout of that name. A layout is given back.
 
     Raises:
         InputError: no such layout; the message lists those that exist.
@@ -151,7 +151,9 @@ def layout(name: str) -> Layout:
         >>> len(ntu), ntu.joints[:2]
         (25, ('spine_base', 'spine_mid'))
     """
-    if name not in layouts():
+    if isinstance(name, Layout):
+        return name
+    if not isinstance(name, str) or name not in layouts():
         raise InputError(
             f"layout {name!r}", "no such layout", f"one of {', '.join(layouts())}", did_you_mean(str(name), layouts())
         )

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from ..utils.errors import InputError
+from . import layout as layouts
 from . import units
-from .joint_map import JointMap
+from .joint_map import JointMap, joint_map
 from .layout import Layout
 
 UPS = ("+x", "-x", "+y", "-y", "+z", "-z")
@@ -27,10 +28,10 @@ class Motion:
     has to change, so treat them as read-only.
 
     Attributes:
-        joints: float32 ``[T, M, V, C]``: frame, person, joint, coordinate (C is 2 or 3); finite everywhere,
-            0 where a joint is missing (whatever is given for such a joint is replaced by 0). A joint that is given
-            with NaN is missing.
-        layout: the V joints.
+        joints: float32 ``[T, M, V, C]``: frame, person, joint, coordinate (C is 2 or 3; of one person ``[T, V, C]`` may
+            be given); finite everywhere, 0 where a joint is missing (whatever is given for such a joint is replaced by
+            0). A joint that is given with NaN is missing.
+        layout: the V joints; may be given by name.
         confidence: float32 ``[T, M, V]`` in [0, 1]; 0 or NaN = missing; an absent person is all 0. None means all
             seen. What a sensor places but does not vouch for (*inferred*, score 0) has :data:`UNSURE`, not 0.
         fps: frames per second, or None where the source does not say.
@@ -52,7 +53,7 @@ class Motion:
 
     Examples:
         >>> import numpy as np, kineme
-        >>> still = kineme.Motion(np.zeros((60, 1, 25, 3)), kineme.layout("ntu25"), fps=30, label="stand")
+        >>> still = kineme.Motion(np.zeros((60, 25, 3)), "ntu25", fps=30, label="stand")  # one person: [T, V, C]
         >>> len(still), still.persons, still.coords
         (60, 1, 3)
     """
@@ -75,8 +76,10 @@ class Motion:
         if not isinstance(self.source, str):
             raise InputError("motion", f"source of type {type(self.source).__name__}", "a str")
         where = self.source or "motion"
-        joints, confidence, gaps = _arrays(where, self.joints, self.confidence, self.layout)
+        layout = layouts.layout(self.layout) if isinstance(self.layout, str) else self.layout
+        joints, confidence, gaps = _arrays(where, self.joints, self.confidence, layout)
         clean = {
+            "layout": layout,
             "joints": joints,
             "confidence": confidence,
             "fps": _fps(where, self.fps),
@@ -96,6 +99,29 @@ class Motion:
 
     def __len__(self) -> int:
         return self.joints.shape[0]
+
+    def __getitem__(self, frames: slice | int) -> Motion:
+        """Some frames, as of a list: ``motion[10:50]``, ``motion[-30:]``, ``motion[7]``; a step divides ``fps``.
+
+        Raises:
+            InputError: no such frames (IndexError: no such single one); anything but whole numbers.
+
+        Examples:
+            >>> len(motion[10:30]), len(motion[-5:]), len(motion[3]), motion[::2].fps
+            (20, 5, 1, 15.0)
+        """
+        where = self.source or "motion"
+        if not isinstance(frames, slice) and _whole(frames):
+            if not -len(self) <= frames < len(self):
+                raise IndexError(f"{where}: frame {frames} of {len(self)}")
+            frames = slice(frames, frames + 1 or None)
+        ends = (frames.start, frames.stop, frames.step) if isinstance(frames, slice) else (frames, 0, 0)
+        if not isinstance(frames, slice) or ends[2] == 0 or not all(end is None or _whole(end) for end in ends):
+            raise InputError(where, f"frames {frames!r}", "motion[10:50] or motion[7]; seconds: motion.between(1.5, 3)")
+        if not len(range(*frames.indices(len(self)))):
+            raise InputError(where, f"no frame in {frames.start}:{frames.stop}", f"some of its {len(self)} frames")
+        fps = None if self.fps is None else self.fps / abs(frames.step or 1)
+        return self.with_(joints=self.joints[frames], confidence=self.confidence[frames], fps=fps)
 
     def __repr__(self) -> str:
         frames, persons, joints, coords = self.joints.shape
@@ -153,6 +179,25 @@ class Motion:
                 self.source or "motion", f"frames {start} to {end}", f"whole numbers 0 <= start < end <= {len(self)}"
             )
         return self.with_(joints=self.joints[start:end], confidence=self.confidence[start:end])
+
+    def between(self, start: float, end: float) -> Motion:
+        """The frames from ``start`` up to, not including, ``end``, both in seconds.
+
+        Raises:
+            InputError: no ``fps``, or no frame between them.
+
+        Examples:
+            >>> len(motion.between(0.5, 1.0)), motion.fps
+            (15, 30.0)
+        """
+        where = self.source or "motion"
+        if self.fps is None:
+            raise InputError(where, "no frames per second are known", "a motion with fps, or frames: motion[9:50]")
+        ends = (start, end) if 0 <= start < end else (0, 0)
+        first, last = (int(np.ceil(min(second * self.fps, len(self)) - 1e-6)) for second in ends)
+        if first >= last:
+            raise InputError(where, f"no frame from {start:g} to {end:g} seconds", f"its {len(self) / self.fps:.2f} s")
+        return self[first:last]
 
     def resample(self, fps: float) -> Motion:
         """At another number of frames per second, linear in time.
@@ -320,8 +365,8 @@ class Motion:
         seen = (self.confidence > 0) & (self.confidence[:, :, parents] > 0)
         return (self.joints - self.joints[:, :, parents]) * seen[..., None]
 
-    def to_layout(self, mapping: JointMap) -> Motion:
-        """In another layout (:func:`kineme.motion.joint_map.joint_map`).
+    def to_layout(self, mapping: JointMap | Layout | str) -> Motion:
+        """In another layout: its name, or a map (:func:`kineme.motion.joint_map.joint_map`) that says more.
 
         A joint made from several has the least of their confidences, so it is missing where one of them is;
         joints without a source are missing throughout.
@@ -330,11 +375,11 @@ class Motion:
             InputError: the map starts from another layout.
 
         Examples:
-            >>> from kineme.motion.joint_map import joint_map
-            >>> coco = kineme.layout("coco17")
-            >>> motion.to_layout(joint_map(motion.layout, coco)).joints.shape[2]
+            >>> motion.to_layout("coco17").joints.shape[2]
             17
         """
+        if not isinstance(mapping, JointMap):
+            mapping = joint_map(self.layout, mapping)
         if self.layout.joints != mapping.source.joints:
             raise InputError(
                 self.source or "motion",
@@ -356,10 +401,16 @@ class Motion:
 def _arrays(where: str, joints: Any, confidence: Any, layout: Any) -> tuple[np.ndarray, np.ndarray, int]:
     """Joints and confidence as contiguous float32, joints that are missing set to 0; how many NaN made missing."""
     if not isinstance(layout, Layout):
-        raise InputError(where, f"layout of type {type(layout).__name__}", "a Layout, e.g. skeleton.layout('ntu25')")
+        raise InputError(where, f"layout of type {type(layout).__name__}", "a Layout or its name, e.g. 'ntu25'")
     joints = _floats(where, "joints", joints)
+    if joints.ndim == 3:  # one person
+        joints = joints[:, None]
+        confidence = None if confidence is None else _floats(where, "confidence", confidence)
+        confidence = confidence[:, None] if confidence is not None and confidence.ndim == 2 else confidence
     if joints.ndim != 4 or joints.shape[3] not in (2, 3):
-        raise InputError(where, f"joints of shape {joints.shape}", "[frames, persons, joints, 2 or 3]")
+        raise InputError(
+            where, f"joints of shape {joints.shape}", "[frames, persons, joints, 2 or 3], or without persons"
+        )
     if joints.shape[0] == 0 or joints.shape[1] == 0:
         raise InputError(where, f"joints of shape {joints.shape}", "at least one frame and one person")
     if joints.shape[2] != len(layout):
@@ -382,13 +433,10 @@ def _arrays(where: str, joints: Any, confidence: Any, layout: Any) -> tuple[np.n
         joints = np.where(missing[..., None], np.float32(0), joints)
     if not np.isfinite(joints).all():
         frame, person, joint = np.argwhere(~np.isfinite(joints))[0][:3]
-        raise InputError(
-            where,
-            f"a coordinate that is infinite or too large at frame {frame}, person {person}, "
-            f"joint {layout.joints[joint]}",
-            "numbers of at most 3.4e38",
-            "Mark missing joints with NaN or with confidence 0",
-        )
+        place = f"frame {frame}, person {person}, joint {layout.joints[joint]}"
+        hint = "Mark missing joints with NaN or with confidence 0"
+        found = f"a coordinate that is infinite or too large at {place}"
+        raise InputError(where, found, "numbers of at most 3.4e38", hint)
     return joints, confidence, gaps
 
 

@@ -22,7 +22,7 @@ from ..motion.layout import Layout
 from ..motion.normalise import describe
 from ..utils import registry, settings
 from ..utils.errors import InputError
-from ..utils.files import atomic_folder, sha256, write_json
+from ..utils.files import as_path, atomic_folder, sha256, write_json
 from . import checkpoint, pickled, recipe
 from . import run as runs
 from .published import Form, Shape, form_of, kinds
@@ -78,7 +78,7 @@ def import_weights(
             ...
         kineme.utils.errors.InputError: absent.tar: ...
     """
-    file, joints = Path(file), skeleton.layout(layout) if isinstance(layout, str) else layout
+    file, joints = as_path(file, "a checkpoint"), skeleton.layout(layout) if isinstance(layout, str) else layout
     out = Path(out) if out is not None else Path("runs") / f"{kind}-{file.name.split('.')[0]}"
     for name, word, known in (("kind", kind, tuple(kinds())), ("stream", stream, STREAMS)):
         if word not in known:

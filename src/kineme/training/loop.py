@@ -95,10 +95,9 @@ def pretrain(
         True
     """
     here, device = distributed.start(), hardware.device(device)
-    opened = [
-        s if isinstance(s, Store) else stores.open(s)
-        for s in ([store] if isinstance(store, (str, Path, Store)) else store)
-    ]
+    several = isinstance(store, Sequence) and not isinstance(store, (str, bytes))
+    given: Sequence[Any] = store if several else [store]  # type: ignore[assignment]
+    opened = [stores.opened(each) for each in given]
     names = "+".join(s.path.name for s in opened)
     run = Path(out) if out is not None else Path("runs") / f"{method}-{names}-{seed or 0}"
     length = {f"loop.{word}": value for word, value in (("epochs", epochs), ("steps", steps)) if value is not None}

@@ -108,6 +108,17 @@ def locked(folder: str | os.PathLike, busy: str, hint: str = "") -> Iterator[Pat
                 each.rmdir()
 
 
+def as_path(value: object, what: str) -> Path:
+    """A path from outside.
+
+    Raises:
+        InputError: no path; ``what`` says of what it should be one.
+    """
+    if isinstance(value, (str, os.PathLike)):
+        return Path(value)
+    raise InputError(what, f"a {type(value).__name__}", f"the path of {what}")
+
+
 def write_json(path: str | os.PathLike, value: Any) -> None:
     """Write JSON atomically, keys in their order, floats as they are."""
     with atomic(path) as temporary:

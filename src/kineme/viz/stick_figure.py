@@ -1,8 +1,9 @@
 """Stick figures: the joints of a motion as lines in a picture, whoever paints them.
 
-Left limbs are blue, right ones orange, the trunk is dark; a second person is paler; missing joints are not drawn.
-3-D motion is seen from one fixed camera, a little above and half from the front of the first person as it stands in
-the first frame (two people: from the side). 2-D motion is drawn as it is. All frames of a motion have one scale.
+Left limbs are blue, right ones orange, the trunk is dark; a second person is paler. A limb to a joint that is missing
+in a frame is grey, where the joint is seen shortly before or after; else it is not drawn. 3-D motion is seen from one
+fixed camera, a little above and half from the front of the first person, the median over the clip (two people: from
+the side). 2-D motion is drawn as it is. All frames of a motion have one scale.
 """
 
 from __future__ import annotations
@@ -20,6 +21,10 @@ from ..utils.errors import InputError
 # Of the camera: how far from the front of one person towards its left (of two people: from the side), how far above.
 ONE, TWO, ELEVATION = np.radians((32, 12, 14))
 LONGEST = 200  # frames, where all are wanted
+NEAR = 10  # frames within which a missing joint is taken from where it is seen
+STILL = 0.15  # of the mean movement: what a frame without any counts where frames are chosen by movement
+JUMP = 0.15  # heights of the body from one frame to the next, mean over the joints: more does not count
+TILT, BENT = np.radians((30, 15))  # a straight body that leans by less than the first stands before a tilted camera
 # in heights of the body: width of a limb, radius of the head, half the length of the shadow, room between figures
 LIMB, HEAD, SHADOW, GAP = 0.026, 0.062, 0.12, 0.12
 WIDEST, HIGHEST, LOWEST = 2.0, 1.8, -0.5  # stray joints farther out than this do not make the picture larger
@@ -42,6 +47,7 @@ BARE = (
 
 Colour = tuple[float, float, float]
 WHITE, PALE = (1.0, 1.0, 1.0), (0.862, 0.866, 0.882)
+UNSEEN: Colour = (0.72, 0.725, 0.745)
 INK: dict[str, Colour] = {"trunk": (0.204, 0.212, 0.247), "left": (0.169, 0.482, 0.729), "right": (0.878, 0.392, 0.173)}
 
 
@@ -58,11 +64,15 @@ class Figures:
 
     Args:
         motion: any motion.
-        frames: how many, evenly from the first to the last; None takes all, at most ``LONGEST``.
+        frames: how many, of those in which somebody is seen, chosen so that about as much movement lies between any
+            two; all where there are no more. None takes all, at most ``LONGEST``.
 
     Attributes:
         layout, fps: the motion's.
         at: int ``[F]``, frames of the motion.
+        lost: int ``[F + 1]``, frames in which nobody is seen before the first of ``at``, between each two, and behind
+            the last.
+        guessed: bool ``[F, M, V]``, joints that are missing here and drawn where they are seen shortly before or after.
         place: float64 ``[F, M, V, 2]``, joints in the picture; the people's middle is at x = 0.
         depth: float64 ``[F, M, V]``, towards the camera.
         below: float64 ``[F, M, 2]``, the place on the floor below each person; None in 2-D.
@@ -79,14 +89,15 @@ class Figures:
         if not motion.confidence.any():
             raise InputError(motion.source or "motion", "no joint is seen in any frame", "something to draw")
         self.layout, self.fps = motion.layout, motion.fps
-        last = len(motion) - 1
-        evenly = np.arange(min(last + 1, LONGEST)) if frames is None else np.linspace(0, last, frames)
-        self.at = np.unique(evenly.round().astype(int))
         place, depth, below = _pictured(motion)
         seen = motion.confidence > 0
         tall = [np.ptp(frame[there][:, 1]) for frame, there in zip(place, seen) if there.any()]
         unit = max(float(np.quantile(tall, 0.9)), 1e-9)
-        self.place, self.depth, self.seen = place[self.at] / unit, depth[self.at] / unit, seen[self.at]
+        self.at = np.arange(min(len(motion), LONGEST)) if frames is None else _chosen(place / unit, seen, frames)
+        empty: np.ndarray = ~np.any(seen, axis=(1, 2))
+        self.lost = np.array([part.sum() for part in np.split(empty, self.at)]) - [0, *empty[self.at]]
+        place, self.guessed = _filled(place, seen, self.at)
+        self.place, self.depth, self.seen = place / unit, depth[self.at] / unit, seen[self.at]
         self.below = None if below is None else below[self.at] / unit
         x, y = self.place[self.seen].T if self.seen.any() else np.zeros((2, 1))
         self.left, self.right = max(-WIDEST, min(x.min(), -HEAD)), min(WIDEST, max(x.max(), HEAD))
@@ -111,12 +122,25 @@ class Figures:
             below = self.below[frame, person] + shift  # type: ignore[index]
             yield Line(np.add(below, [(-SHADOW, 0), (SHADOW, 0)]), PALE, SHADOW / 2)
         for person in people:
-            yield from self._body(self.place[frame, person] + shift, depth[person], seen[person], int(person))
+            place, guessed = self.place[frame, person] + shift, self.guessed[frame, person]
+            yield from self._body(place, depth[person], seen[person], guessed, int(person))
 
-    def _body(self, place: np.ndarray, depth: np.ndarray, seen: np.ndarray, person: int) -> Iterator[Line]:
-        there = [limb for limb in limbs(self.layout) if seen[[*limb.end, *limb.start]].all()]
+    def sides(self) -> dict[str, Colour]:
+        """What the colours mean, of those that occur: word -> colour."""
+        there = {limb.side.split("_")[0] for limb in limbs(self.layout)}
+        said = {side: INK[side] for side in ("left", "right") if side in there}
+        return said | ({"not seen": UNSEEN} if self.guessed.any() else {})
+
+    def _body(
+        self, place: np.ndarray, depth: np.ndarray, seen: np.ndarray, guessed: np.ndarray, person: int
+    ) -> Iterator[Line]:
+        drawn = seen | guessed
+        there = [limb for limb in limbs(self.layout) if drawn[[*limb.end, *limb.start]].all()]
         for limb in sorted(there, key=lambda limb: depth[list(limb.end)].mean() + depth[list(limb.start)].mean()):
             end, start = place[list(limb.end)].mean(0), place[list(limb.start)].mean(0)
+            if not seen[[*limb.end, *limb.start]].all():
+                yield Line(np.stack([start, end]), UNSEEN, 0.6 * LIMB)
+                continue
             # first a white line, wider and ending before the joints, so that what is in front stands off
             short = (end - start) * min(0.5, 1.5 * LIMB / max(float(np.hypot(*(end - start))), 1e-9))
             yield Line(np.stack([start + short, end - short]), WHITE, 1.9 * LIMB)
@@ -183,6 +207,50 @@ def _head(layout: Layout, seen: np.ndarray) -> list[int]:
     return []
 
 
+# ------------------------------------------------------------------------------------------------ which frames
+
+
+def _chosen(place: np.ndarray, seen: np.ndarray, frames: int) -> np.ndarray:
+    """Frames in which somebody is seen, with about as much movement between each two: int ``[F]``, rising.
+
+    Args:
+        place, seen: ``[T, M, V, 2]``, ``[T, M, V]``.
+        frames: how many; all frames, whoever is seen, where there are no more.
+    """
+    if frames >= len(place):
+        return np.arange(len(place))
+    there = np.flatnonzero(seen.any((1, 2)))
+    frames = min(frames, len(there))
+    place, seen = place[there], seen[there]
+    both = seen[1:] & seen[:-1]
+    moved = (np.linalg.norm(np.diff(place, axis=0), axis=-1) * both).sum((1, 2)) / np.maximum(both.sum((1, 2)), 1)
+    moved = np.minimum(moved, JUMP)  # people who change places are not movement
+    moved = np.concatenate([[0], moved + STILL * moved.mean() + 1e-12])
+    wanted = np.linspace(0, moved.sum(), frames) if frames > 1 else [moved.sum() / 2]
+    at = np.interp(wanted, moved.cumsum(), np.arange(len(moved))).round().astype(int)
+    at = np.maximum.accumulate(at - np.arange(frames)) + np.arange(frames)  # each later than the one before
+    return there[np.minimum(at, len(there) - frames + np.arange(frames))]
+
+
+def _filled(place: np.ndarray, seen: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Joints of the frames ``at``, missing ones linear between the nearest frames where they are seen.
+
+    Returns:
+        ``[F, M, V, 2]``; which were filled, bool ``[F, M, V]``: of people who are seen in that frame, and where the
+        joint is seen within ``NEAR`` frames.
+    """
+    filled, guessed = place[at].copy(), np.zeros(seen[at].shape, bool)
+    gaps = ~seen[at] & seen[at].any(2, keepdims=True) & seen.any(0)
+    for person, joint in np.argwhere(gaps.any(0)):
+        frames = np.flatnonzero(seen[:, person, joint])
+        rows = np.flatnonzero(gaps[:, person, joint])
+        rows = rows[np.abs(at[rows][:, None] - frames).min(1) <= NEAR]
+        for axis in range(2):
+            filled[rows, person, joint, axis] = np.interp(at[rows], frames, place[frames, person, joint, axis])
+        guessed[rows, person, joint] = True
+    return filled, guessed
+
+
 # ------------------------------------------------------------------------------------------------ where things are
 
 
@@ -195,7 +263,7 @@ def _pictured(motion: Motion) -> tuple[np.ndarray, np.ndarray, np.ndarray | None
     centres = (joints * seen[..., None]).sum(2) / np.maximum(seen.sum(2), 1)[..., None]
     pinned = _pinned(joints[:, 0], seen[:, 0])
     if motion.coords == 3 and not pinned:
-        up = _straightened(up, centres, joints, seen)
+        up = _straightened(_upright(up, joints, seen, motion.layout), centres, joints, seen)
     heights = np.where(seen, joints @ up, np.inf).min((1, 2))
     frames = np.flatnonzero(np.isfinite(heights))
     lowest = np.interp(np.arange(len(heights)), frames, heights[frames])
@@ -271,12 +339,13 @@ def _camera(
     joints: np.ndarray, seen: np.ndarray, layout: Layout, up: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Unit vectors: to the right of the picture, up in it, towards the camera."""
-    together = [frame for frame in range(len(seen)) if seen[frame, :2].any(1).all()] if seen.shape[1] > 1 else []
-    if together:
-        first, second = (joints[together[0], person][seen[together[0], person]].mean(0) for person in (0, 1))
-        sideways, azimuth = [second - first], TWO
+    together = np.all(np.any(seen[:, :2], axis=2), axis=1) & (seen.shape[1] > 1)
+    if together.any():
+        known = seen[together, :2, :, None]
+        middles = (joints[together, :2] * known).sum(2) / known.sum(2)
+        sideways, azimuth = [_usual(middles[:, 1] - middles[:, 0], up)], TWO
     else:
-        sideways, azimuth = _shoulders(joints[:, 0], seen[:, 0], layout), ONE
+        sideways, azimuth = _across(joints[:, 0], seen[:, 0], layout, up), ONE
     vectors = np.array([*sideways, *np.eye(3)])
     flat = vectors - np.outer(vectors @ up, up)
     length = np.linalg.norm(flat, axis=1)
@@ -288,11 +357,48 @@ def _camera(
     return right, np.cross(towards, right), towards
 
 
-def _shoulders(joints: np.ndarray, seen: np.ndarray, layout: Layout) -> list[np.ndarray]:
-    """From right to left shoulder and from right to left hip, each where it is first seen; ``[T, V, 3]`` -> ``[3]``."""
+def _across(joints: np.ndarray, seen: np.ndarray, layout: Layout, up: np.ndarray) -> list[np.ndarray]:
+    """From right to left shoulder and from right to left hip, as usual in ``[T, V, 3]``."""
     found = []
     for word in ("shoulder", "hip"):
         left, right = layout.find(f"left_{word}"), layout.find(f"right_{word}")
         if left is not None and right is not None and (both := seen[:, left] & seen[:, right]).any():
-            found.append(joints[both.argmax(), left] - joints[both.argmax(), right])
+            found.append(_usual(joints[both, left] - joints[both, right], up))
     return found
+
+
+def _usual(vectors: np.ndarray, up: np.ndarray) -> np.ndarray:
+    """The median of ``[T, 3]`` on the floor; of a body that turns all the way round, how it stands first."""
+    flat = vectors - np.outer(vectors @ up, up)
+    middle, length = np.median(flat, axis=0), np.median(np.linalg.norm(flat, axis=1))
+    return middle if np.linalg.norm(middle) > 0.5 * length else vectors[0]
+
+
+def _upright(up: np.ndarray, joints: np.ndarray, seen: np.ndarray, layout: Layout) -> np.ndarray:
+    """``up``, turned to the body where it stands straight but leans: a sensor that looks down sees it so.
+
+    Nobody stands so that legs and trunk lean alike by ``TILT`` or less; who sits, bends or lies is left as he is.
+    """
+
+    def middle(*words: str) -> tuple[np.ndarray, np.ndarray]:
+        places = [place for word in words if (place := layout.find(word)) is not None]
+        if not places:
+            return joints[:, :, 0], np.zeros(seen.shape[:2], bool)
+        return joints[:, :, places].mean(2), np.all(seen[:, :, places], axis=2)
+
+    head = next((word for word in ("neck", "head", "chest", "nose") if layout.find(word) is not None), "head")
+    hips, feet, top = middle("left_hip", "right_hip"), middle("left_ankle", "right_ankle"), middle(head)
+    there = hips[1] & feet[1] & top[1]
+    if not there.any():
+        return up
+    lines = [(one[0] - other[0])[there] for one, other in ((top, hips), (hips, feet))]
+    trunk, legs = (
+        np.median(line / np.maximum(np.linalg.norm(line, axis=1, keepdims=True), 1e-9), axis=0) for line in lines
+    )
+    lengths = np.linalg.norm(trunk), np.linalg.norm(legs)
+    if min(lengths) < 0.5:
+        return up
+    trunk, legs = trunk / lengths[0], legs / lengths[1]
+    along = (trunk + legs) / max(float(np.linalg.norm(trunk + legs)), 1e-9)
+    straight = trunk @ legs > np.cos(BENT) and along @ up > np.cos(TILT)
+    return along if straight else up

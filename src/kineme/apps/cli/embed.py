@@ -3,43 +3,78 @@
 from __future__ import annotations
 
 import argparse
+import shutil
+from pathlib import Path
 
+from ...utils.errors import InputError
 from . import _shared
+
+TABLES, PICTURES = (".toml", ".json"), (".png", ".svg", ".pdf")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What the command takes."""
     parser.add_argument("run", metavar="RUN", help="a run, or a folder of imported weights")
     parser.add_argument(
-        "store", metavar="STORE|FILES", help="a store, or motion files: prepared as the run's data were"
+        "data",
+        metavar="STORE|FILES",
+        nargs="+",
+        help="a store, or files and folders of motion: prepared as the run's data were, joints mapped by name",
     )
     parser.add_argument("--out", metavar="FOLDER", required=True, help="folder to write")
-    parser.add_argument("--map", metavar="PICTURE", help="also draw a map of the vectors, its colours the labels")
+    parser.add_argument(
+        "--map",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="a picture (.png, .svg, .pdf): also draw a map of the vectors, its colours the labels; or, as in "
+        "`kineme prepare`, TOML or JSON: joint of the run -> joint of the files (may be given twice)",
+    )
+    parser.add_argument("--labels", metavar="FILE.csv|folder", help="of motion files, as in `kineme prepare`")
     parser.add_argument("--split", help="on the map, clips of the training part are pale")
 
 
 def run(args: argparse.Namespace) -> None:
     """Embed, write, and draw where asked to."""
     _shared.choose_threads()
-    import numpy as np
+    tables = [path for path in args.map if Path(path).suffix.lower() in TABLES]
+    pictures = [path for path in args.map if path not in tables]
+    wrong = next((path for path in pictures if Path(path).suffix.lower() not in PICTURES), None)
+    if wrong is not None or max(len(tables), len(pictures)) > 1:
+        expected = f"one picture ({', '.join(PICTURES)}), one table of joints ({', '.join(TABLES)}), or one of each"
+        raise InputError("--map", wrong or ", ".join(args.map), expected)
 
-    from ...data import splits, store
+    from ...data import report, store
     from ...inference import model as models
     from ...inference.embed import write
 
     model = models.load(args.run)
-    out = write(model, args.store, args.out, progress=True)
+    out = write(model, args.data, args.out, progress=True, labels=args.labels, table=tables[0] if tables else None)
+    made = store.open(out / "store") if (out / "store").exists() else None
+    if made is not None:
+        said = report.report(made)
+        print(*str(said).splitlines()[:2], *made.card.get("notes", ()), said.joints(), sep="\n")
     print(f"One vector of {model.dim} dimensions for each clip in {out}/Z.npy, in the order of {out}/clips.parquet")
     if (out / "codes.npy").exists():
         print(f"One code for each frame in {out}/codes.npy; each clip's first row is in {out}/offsets.npy")
-    if args.map:
-        from ...viz import plots
+    if pictures:
+        try:
+            _draw(made or store.open(args.data[0]), out, pictures[0], args.split, model.card["method"])
+        except BaseException:
+            shutil.rmtree(out)  # so that the same command can be given again
+            raise
+        print(f"Map drawn: {pictures[0]}")
 
-        clips = store.open(out / "store" if (out / "store").exists() else args.store)
-        part = splits.split(clips, args.split) if args.split else None
-        for note in part.notes if part else ():
-            print(note)
-        pale = np.isin(np.arange(len(clips)), part.train) if part else None
-        title = f"{model.card['method']}, {clips.path.name}" + (f"; pale: training part of {part.name}" if part else "")
-        plots.embedding_map(plots.tsne(np.load(out / "Z.npy")), clips.column("label").tolist(), args.map, title, pale)
-        print(f"Map drawn: {args.map}")
+
+def _draw(clips, out: Path, picture: str, split: str | None, method: str) -> None:  # type: ignore[no-untyped-def]
+    import numpy as np
+
+    from ...data import splits
+    from ...viz import plots
+
+    part = splits.split(clips, split) if split else None
+    for note in part.notes if part else ():
+        print(note)
+    pale = np.isin(np.arange(len(clips)), part.train) if part else None
+    title = f"{method}, {clips.path.name}" + (f"; pale: training part of {part.name}" if part else "")
+    plots.embedding_map(plots.tsne(np.load(out / "Z.npy")), clips.column("label").tolist(), picture, title, pale)
