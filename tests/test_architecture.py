@@ -76,12 +76,12 @@ ORDER = {
     ],
     "inference": ["cache", "rebuild", "model", "ensemble", "embed", "nearest"],
     "viz": ["stick_figure", "strips", "plots"],
-    "evaluation": ["task", "baselines", "protocols", "scores", "run", "reproduce"],
+    "evaluation": ["task", "hand_crafted", "baselines", "protocols", "scores", "groups", "run", "reproduce"],
     "apps": ["demo", "cli"],
 }
 INNER = {
     "data.synth": ["body", "performance", "actions", "stage", "sensor"],
-    "evaluation.protocols": ["_camera_pairs", "knn", "linear", "fusion", "sequence", "cross_view", "viewpoint"],
+    "evaluation.protocols": ["_camera_pairs", "knn", "linear", "svm", "fusion", "sequence", "cross_view", "viewpoint"],
 }
 LIGHT = ("numpy", "torch", "sklearn", "pyarrow", "scipy", "matplotlib", "rich")
 PLUGINS = {"io", "encoders", "methods", "evaluation.protocols", "apps.cli"}

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from kineme.evaluation import run, task
+from kineme.evaluation import groups, run, task
 from kineme.evaluation.protocols import knn
 from kineme.evaluation.scores import summary, table, verdicts
 from kineme.utils import registry
@@ -50,6 +50,11 @@ def row(score: float, features: str = "trained", **more) -> dict:
         "unlabelled": 0,
         "unseen": [],
     } | more
+
+
+def trainings(*scores: float, features: str = "trained", **more) -> list[dict]:
+    """A row of each of several distinct runs."""
+    return [row(score, features, run=f"runs/{k}", **more) for k, score in enumerate(scores)]
 
 
 # ------------------------------------------------------------------------------------------------------------ tasks
@@ -139,6 +144,8 @@ def test_rows(contest):
         ("hand-crafted", "knn", "knn", "1-NN", "hand-crafted"),
         ("hand-crafted", "knn", "knn", "3-NN", "hand-crafted"),
         ("hand-crafted", "linear", "logistic", "accuracy", "hand-crafted"),
+        ("hand-crafted", "svm", "RBF", "accuracy, C = 1", "hand-crafted"),
+        ("hand-crafted", "svm", "RBF", "accuracy, C = 10", "hand-crafted"),
     ]
     for r in rows:
         assert {name: r[name] for name in ("split", "seed", "train", "test", "classes", "unlabelled", "unseen")} == {
@@ -177,7 +184,13 @@ def test_runs_and_seeds(contest):
             assert count.pop((who, name, "linear", "hico", "accuracy")) == [0, 1, 2]
     assert count == {
         ("hand-crafted", "hand-crafted", *rest): [0]
-        for rest in (("knn", "knn", "1-NN"), ("knn", "knn", "5-NN"), ("linear", "logistic", "accuracy"))
+        for rest in (
+            ("knn", "knn", "1-NN"),
+            ("knn", "knn", "5-NN"),
+            ("linear", "logistic", "accuracy"),
+            ("svm", "RBF", "accuracy, C = 1"),
+            ("svm", "RBF", "accuracy, C = 10"),
+        )
     }
 
 
@@ -189,7 +202,7 @@ def test_nothing_beside(contest):
 def test_settings_as_an_object(contest):
     given = {"knn": knn.Settings(k=(2,))}
     rows = run.evaluate(contest.model(1.0), contest.store, ["knn"], contest.split, settings=given)
-    assert {r["metric"] for r in rows} == {"2-NN"}
+    assert {r["metric"] for r in rows if r["protocol"] == "knn"} == {"2-NN"}
 
 
 @pytest.mark.parametrize(
@@ -214,7 +227,7 @@ def test_arguments_that_cannot_be(contest, change, message):
 
 
 def test_summary():
-    rows = [row(0.5), row(0.6), row(0.7), row(0.4, "untrained"), row(0.9, metric="5-NN")]
+    rows = [*trainings(0.5, 0.6, 0.7), row(0.4, "untrained"), row(0.9, metric="5-NN")]
     first, second, third = summary(rows)
     assert [(m["features"], m["metric"], m["n"]) for m in (first, second, third)] == [
         ("trained", "1-NN", 3),
@@ -231,7 +244,7 @@ def test_summary():
         (
             [0.70, 0.72],
             [0.60, 0.61],
-            "beats the untrained encoder (0.605) by 0.105, more than the spread of 0.020 (2 scores",
+            "beats the untrained encoder (0.605) by 0.105, more than the spread of 0.020 (2 training runs each)",
         ),
         (
             [0.70, 0.72],
@@ -249,15 +262,139 @@ def test_summary():
             "does NOT beat the untrained encoder (0.050) by more than the spread: 0.100 against 0.100",
         ),
         ([0.60, 0.70], [0.70, 0.71], "does NOT beat the untrained encoder (0.705)"),
-        ([0.60], [0.60], "does NOT beat the untrained encoder (0.600)"),
-        ([0.70], [0.60], "is 0.100 above the untrained encoder (0.600); one score has no spread"),
-        ([0.70, 0.71], [0.60], "is 0.105 above the untrained encoder (0.600); one score has no spread"),
+        ([0.60], [0.60], "does NOT beat the untrained encoder (0.600); one run has no spread"),
+        ([0.70], [0.60], "is 0.100 above the untrained encoder (0.600); one run has no spread"),
+        ([0.70, 0.71], [0.60], "is 0.105 above the untrained encoder (0.600); one run has no spread"),
     ],
 )
 def test_verdict(trained, untrained, said):
-    rows = [row(score) for score in trained] + [row(score, "untrained") for score in untrained]
+    rows = [*trainings(*trained), *trainings(*untrained, features="untrained")]
     (sentence,) = verdicts(rows)
     assert sentence.startswith(f"knn 1-NN on xview: trained {np.mean(trained):.3f} {said}")
+
+
+def test_a_training_is_one_value():
+    """However many seeds its probe has, and however often it is named."""
+    rows = [row(score, seed=seed) for seed, score in enumerate((0.70, 0.71, 0.72))] * 2
+    rows += [row(score, "untrained", seed=seed) for seed, score in enumerate((0.60, 0.61, 0.62))] * 2
+    trained, untrained = summary(rows)
+    assert [(m["mean"], m["n"], m["spread"]) for m in (trained, untrained)] == [(0.71, 1, 0), (0.61, 1, 0)]
+    (sentence,) = verdicts(rows)
+    assert "one run has no spread" in sentence
+    assert "beats" not in sentence
+    copies = [row(0.7, run=f"runs/{k}", training="same weights") for k in range(3)]
+    assert summary(copies)[0]["n"] == 1
+
+
+def test_groups_are_never_averaged():
+    rows = [*trainings(0.70, 0.72, group="hico"), *trainings(0.50, 0.52, group="moco")]
+    rows += [*trainings(0.60, 0.60, features="untrained", group="hico"), row(0.9, "untrained", group="moco")]
+    assert [(m["group"], round(m["mean"], 3), m["n"]) for m in summary(rows) if m["features"] == "trained"] == [
+        ("hico", 0.71, 2),
+        ("moco", 0.51, 2),
+    ]
+    first, second = verdicts(rows)
+    assert first.startswith("knn 1-NN on xview: hico trained 0.710 beats the untrained encoder (0.600)")
+    assert second.startswith("knn 1-NN on xview: moco trained 0.510 does NOT beat the untrained encoder (0.900)")
+    text = printed(rows)
+    assert "runs" in text
+    assert "hico" in text
+    assert "moco" in text
+
+
+def card(method: str, seed: int, **more) -> dict:
+    recipe = {"method": {"stream": "joint", **more}, "loop": {"epochs": 2, "save_seconds": float(seed)}}
+    return {"method": method, "encoder": "recurrent", "recipe": recipe, "seed": seed, "split": "xview"}
+
+
+def test_two_methods_in_one_evaluation(contest):
+    """One group each, and a difference on the same clips."""
+    models = [contest.model(clear, f"runs/{k}", k) for k, clear in enumerate((6.0, 6.0, 0.3, 0.3, 0.3))]
+    for seed, (model, method) in enumerate(zip(models, ["moco", "moco", "hico", "hico", "hico"])):
+        model.card = card(method, seed)
+    rows = run.evaluate([*models, models[0]], contest.store, ["knn"], contest.split, baseline=False)
+    assert [(m["group"], m["n"]) for m in summary(rows) if (m["features"], m["metric"]) == ("trained", "1-NN")] == [
+        ("moco", 2),
+        ("hico", 3),
+    ]
+    apart = [row for row in rows if row["features"] == "difference"]
+    assert [(row["metric"], row["group"], row["other"], row["runs"]) for row in apart] == [
+        ("1-NN", "moco", "hico", [2, 3]),
+        ("5-NN", "moco", "hico", [2, 3]),
+    ]
+    assert 0.2 < apart[0]["low"] < apart[0]["score"] < apart[0]["high"] < 1
+    means = {m["group"]: m["mean"] for m in summary(rows) if (m["features"], m["metric"]) == ("trained", "1-NN")}
+    assert apart[0]["score"] == pytest.approx(means["moco"] - means["hico"], abs=1e-6)
+    said = [text for text in verdicts(rows) if "1-NN on halves: moco against hico" in text]
+    assert len(said) == 1
+    assert said[0].endswith("over 24 test clips, 2 runs and 3 runs: moco is ahead.")
+    json.dumps(rows)
+
+
+def test_which_runs_are_one_group():
+    moco = [SimpleNamespace(card=card("moco", seed)) for seed in range(2)]
+    motion = SimpleNamespace(card=card("moco", 0, stream="motion"))
+    hico = SimpleNamespace(card=card("hico", 0))
+    elsewhere = SimpleNamespace(card=card("hico", 0) | {"split": None})
+    both = SimpleNamespace(models=[moco[0], motion])
+    assert groups.labels(moco) == ["moco", "moco"]
+    assert groups.labels([*moco, hico]) == ["moco", "moco", "hico"]
+    assert groups.labels([moco[0], motion, hico]) == ["moco method.stream=joint", "moco method.stream=motion", "hico"]
+    assert groups.labels([hico, elsewhere]) == ["hico split=xview", "hico split=null"]
+    assert groups.labels([both, moco[0]]) == ["moco + moco", "moco"]
+    assert groups.labels([SimpleNamespace(), SimpleNamespace()]) == ["", ""]
+
+
+def test_intervals_of_a_difference():
+    """As wide as the theory says for one training; wider where trainings differ; and they hold the truth."""
+    gen = np.random.default_rng(0)
+    one, other = gen.random((1, 1000)) < 0.8, gen.random((1, 1000)) < 0.7
+    (apart,) = groups.differences({"a": {"x": one[0]}, "b": {"y": other[0]}})
+    expected = 1.96 * np.sqrt((0.8 * 0.2 + 0.7 * 0.3) / 1000)
+    assert (apart["high"] - apart["low"]) / 2 == pytest.approx(expected, rel=0.1)
+    assert apart["low"] < 0.1 < apart["high"]
+    (same,) = groups.differences({"a": {"x": one[0]}, "b": {"y": one[0]}})  # paired: the same clips
+    assert same["low"] == same["score"] == same["high"] == 0
+    spread = {str(k): gen.random(1000) < rate for k, rate in enumerate((0.6, 0.8, 1.0))}
+    (wide,) = groups.differences({"a": spread, "b": {"y": other[0]}})
+    assert wide["high"] - wide["low"] > 2 * (apart["high"] - apart["low"])
+
+
+def test_differences_that_decide_nothing():
+    base = row(0.1, "difference", group="a", other="b", low=-0.1, high=0.3, runs=[2, 2])
+    (said,) = verdicts([base])
+    assert said.endswith("-0.100 to +0.300 over 5 test clips, 2 runs and 2 runs: undecided.")
+    (said,) = verdicts([base | {"low": 0.05, "runs": [1, 3]}])
+    assert said.endswith("1 run and 3 runs: another seed may differ, no verdict.")
+    (said,) = verdicts([base | {"score": -0.2, "high": -0.05}])
+    assert said.endswith("b is ahead.")
+
+
+def test_what_a_rival_says():
+    rival = row(0.8, "hand-crafted", protocol="svm", rivals=["knn"], form="both", forms={"both": 0.8, "positions": 0.7})
+    said = verdicts([row(0.75), rival])
+    assert said[0] == "knn 1-NN on xview: trained 0.750 does NOT beat svm on hand-crafted features (0.800)."
+    assert said[1].startswith("xview: hand-crafted is the best of up to 2 forms, chosen on the test clips")
+    assert "svm 1-NN: both" in said[1]
+    assert len(verdicts([row(0.85), rival])) == 1
+    assert "svm" in printed([row(0.75), rival])
+
+
+def test_the_baseline_alone(contest):
+    rows = run.baseline(contest.store, contest.split)
+    assert {row["features"] for row in rows} == {"hand-crafted"}
+    assert [row["protocol"] for row in rows] == ["knn", "knn", "linear", "svm", "svm"]
+    for found in rows:
+        assert found["score"] == max(found["forms"].values()) == found["forms"][found["form"]]
+        assert len(found["forms"]) == (24 if found["protocol"] == "svm" else 36)
+    beside = run.evaluate(contest.model(1.0), contest.store, split=contest.split)
+    assert [row for row in beside if row["features"] == "hand-crafted"] == rows
+    assert json.loads(json.dumps(rows)) == rows
+    text = printed(rows)
+    assert "trained" not in text.split("hand-crafted is")[0].replace("training", "")
+    assert f"{rows[0]['score']:.3f}" in text
+    with pytest.raises(InputError, match="has a baseline"):
+        run.baseline(contest.store, contest.split, ["fusion"])
 
 
 def test_verdicts_on_floor_and_clips():
@@ -294,7 +431,8 @@ def printed(rows) -> str:
 
 
 def test_table():
-    text = printed([row(0.7), row(0.72), row(0.60, "untrained"), row(0.62, "untrained"), row(0.65, "hand-crafted")])
+    rows = [*trainings(0.7, 0.72), *trainings(0.60, 0.62, features="untrained"), row(0.65, "hand-crafted")]
+    text = printed(rows)
     assert "xview: 10 training clips, 5 test clips, 3 classes" in text
     assert "0.710 (spread 0.020, n = 2)" in text
     assert "0.610 (spread 0.020, n = 2)" in text

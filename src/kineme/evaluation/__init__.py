@@ -6,12 +6,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .run import baseline
     from .scores import summary, table, verdicts
 
-__all__ = ["summary", "table", "verdicts"]
+__all__ = ["baseline", "summary", "table", "verdicts"]
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(".scores", __name__), name)
+    return getattr(importlib.import_module(".run" if name == "baseline" else ".scores", __name__), name)

@@ -1,7 +1,8 @@
-"""Hand-crafted features: positions over time, the baseline that a learned representation must beat."""
+"""What a learned representation must beat: hand-crafted features in many forms, of which the best one counts."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
@@ -10,175 +11,183 @@ import numpy as np
 import torch
 
 from ..data.store import row_numbers
-from ..motion.motion import Motion
+from ..motion.motion import UNSURE, Motion
 from ..utils.errors import InputError
 from ..views import keypoints
 from ..views.source import Clips
+from .hand_crafted import BLOCK, FRAMES, HandCrafted
 
 if TYPE_CHECKING:
     from ..data.store import Store
+    from .task import Task
 
-FORMS = ("positions", "reduced", "keypoints")
-FRAMES = 32  # moments of a clip; the first and the last frame are among them
+BEST, BEST_TRAINED, BEST_REDUCED = "best", "best trained", "best reduced"
+FAMILIES = (BEST, BEST_TRAINED, BEST_REDUCED)
+FORMS = (*FAMILIES, "positions", "reduced", "keypoints")
 COMPONENTS = 100
-BLOCK = 1 << 16  # frames of the store in memory at a time
+FITTED = 4000  # training clips that give the principal components
+LARGE = 5 * 10**7  # numbers of positions of a set; beyond it there are no velocities
+PRODUCTS = 10**12  # of an unreduced search; beyond it only the first form is searched unreduced
+CELLS = 10**7  # numbers of training clips on which a classifier is trained unreduced
 
 
 def make(form: str, store: Store, train: np.ndarray) -> HandCrafted | Keypoints:
-    """The hand-crafted features of one form.
-
-    ``positions``, for neighbours by cosine. 3-D: relative to the root of the first body in the first frame, so that
-    the body's travel stays; turned so that the first frame's root-to-head is up and its shoulders lie along one axis.
-
-    ``reduced``, for linear classifiers. 3-D: the same, but turned about the store's up axis only, so that the
-    shoulders face the camera; then 100 principal components of the training rows.
-
-    ``keypoints``, for networks over time: the joints of each frame (:class:`kineme.evaluation.baselines.Keypoints`).
-
-    2-D, the first two forms: the mean of the clip's joints becomes the origin, their deviation the unit, nothing is
-    turned. Missing joints are interpolated in time; those that never appear in a clip lie at the origin.
+    """The hand-crafted features of a single form.
 
     Args:
+        form: ``positions``: unreduced, upright (:class:`kineme.evaluation.hand_crafted.HandCrafted`); ``reduced``:
+            turned about the store's up axis only, 100 principal components of the training rows; ``keypoints``: the
+            joints of each frame (:class:`kineme.evaluation.baselines.Keypoints`), for networks over time.
         train: int64 rows that give the principal components.
+
+    Raises:
+        InputError: no such form.
     """
-    if form not in FORMS:
-        raise InputError("hand-crafted features", f"form {form!r}", f"one of {', '.join(FORMS)}")
     if form == "keypoints":
         return Keypoints()
-    plain = HandCrafted(upright=form == "reduced")
     if form == "positions":
-        return plain
+        return HandCrafted()
+    if form != "reduced":
+        raise InputError("hand-crafted features", f"form {form!r}", f"one of {', '.join(FORMS)}")
+    plain = HandCrafted(upright=True)
+    mean, axes, _ = components(plain.embed(store, train))
+    return replace(plain, mean=mean, axes=axes)
+
+
+def components(features: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean ``[D]``, principal axes ``[K, D]`` and their variances ``[K]`` of training features ``[n, D]``, K <= 100."""
     from sklearn.decomposition import PCA
 
-    features = plain.embed(store, train)
-    found = PCA(min(COMPONENTS, *features.shape), random_state=0).fit(features)
+    drawn = features[np.linspace(0, len(features) - 1, min(FITTED, len(features))).round().astype(np.int64)]
+    found = PCA(min(COMPONENTS, *drawn.shape), random_state=0).fit(drawn)
     # few training rows span fewer directions; one without variance would be nothing but rounding, standardised
     strong = found.explained_variance_ > 1e-9 * found.explained_variance_[0]
-    return replace(plain, mean=found.mean_, axes=found.components_[strong])
+    return found.mean_, found.components_[strong], found.explained_variance_[strong]
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """One form of hand-crafted features under a task.
+
+    Attributes:
+        form: what they are, in words.
+        task: the task with these features.
+        reduced: to principal components.
+    """
+
+    form: str
+    task: Task
+    reduced: bool = False
+
+    def enters(self, form: str) -> bool:
+        """Whether it is one of ``best`` (all), ``best trained`` (without those that are too large to train a classifier
+        on), or ``best reduced``.
+        """
+        if self.reduced or form == BEST:
+            return True
+        return form == BEST_TRAINED and self.task.features(self.task.train).size <= CELLS
+
+
+def contestants(base: Task) -> Iterator[Contestant]:
+    """Hand-crafted features of clips in every form: placed in several ways; their positions, velocities, or both, of
+    equal variance; unreduced, reduced to principal components of the training clips, and half-whitened (each component
+    divided by the root of its deviation).
+
+    Forms that do not differ in this store (one that is turned upright already) come once.
+
+    Args:
+        base: the sides and labels; its model is not asked.
+    """
+    rows = np.union1d(base.train, base.test)
+    train = np.searchsorted(rows, base.train)
+    known: list[np.ndarray] = []
+    for name, placing in _placings(base.store, rows):
+        positions = placing.embed(base.store, rows)
+        if any(_same(positions, other) for other in known):
+            continue
+        large = positions.size > LARGE
+        for content, features in _contents(positions, train):
+            words = f"{content}, {name}"
+            if not known or len(base.train) * len(base.test) * features.shape[1] <= PRODUCTS:
+                yield Contestant(words, _given(base, rows, features))
+            mean, axes, variance = components(features[train])
+            found = (features - mean) @ axes.T
+            yield Contestant(f"{words}, reduced", _given(base, rows, found), True)
+            half = replace(_given(base, rows, found / variance**0.25), weighted=True)
+            yield Contestant(f"{words}, half-whitened", half, True)
+            if large:
+                break
+        known.append(positions[:256])
+
+
+def left_out(base: Task) -> str:
+    """What :func:`contestants` leaves out because the set is large, in words."""
+    width = FRAMES * int(np.prod(base.store.frames.shape[1:]))
+    said = []
+    if width * len(np.union1d(base.train, base.test)) > LARGE:
+        said.append("velocities")
+    if width * len(base.train) * len(base.test) > PRODUCTS:
+        said.append("unreduced forms but one")
+    return f"{' and '.join(said)} left out" if said else ""
+
+
+def _placings(store: Store, rows: np.ndarray) -> Iterator[tuple[str, HandCrafted]]:
+    """The ways to place a body, in words; with joints that nobody vouches for also as if these were missing."""
+    flat = store.frames.shape[-1] == 2
+    doubtful = bool(((store.confidence > 0) & (store.confidence <= UNSURE)).any())
+    turns = {"": True} if flat else {", upright": True, ", not turned": False}
+    for vouched in (True, False) if doubtful else (False,):
+        for each_frame in (False, True):
+            centre = (
+                ("centred per frame" if each_frame else "centred per clip")
+                if flat
+                else ("root per frame" if each_frame else "root of the first frame")
+            )
+            for turn, turned in turns.items():
+                doubt = ", doubtful joints filled" if vouched else ""
+                yield f"{centre}{turn}{doubt}", HandCrafted(False, each_frame, turned, vouched)
+
+
+def _contents(positions: np.ndarray, train: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    yield "positions", positions
+    frames = positions.reshape(len(positions), FRAMES, -1)
+    velocities = np.diff(frames, axis=1).reshape(len(positions), -1)
+    yield "velocities", velocities
+    scaled = [part / max(np.sqrt(part[train].var(0).sum()), 1e-9) for part in (positions, velocities)]
+    yield "both", np.concatenate(scaled, 1)
+
+
+def _same(positions: np.ndarray, known: np.ndarray) -> bool:
+    difference = np.abs(positions[: len(known)] - known)
+    return bool(difference.mean() < 1e-4 * max(float(np.abs(known).mean()), 1e-9))
+
+
+def _given(base: Task, rows: np.ndarray, features: np.ndarray) -> Task:
+    vectors = Vectors(rows, np.ascontiguousarray(features, np.float32))
+    return dataclasses.replace(base, model=vectors, name="hand-crafted", _known={"clips": (rows, vectors.vectors)})
 
 
 @dataclass(frozen=True, eq=False)
-class HandCrafted:
-    """Stands in the place of a model.
+class Vectors:
+    """Stands in the place of a model: vectors that were made before.
 
     Attributes:
-        upright: turn about the store's up axis only; else the first frame's root-to-head becomes up.
-        mean, axes: ``[D]``, ``[K, D]`` of the reduction, or None.
+        rows: int64 ``[n]`` of the store, ascending.
+        vectors: float32 ``[n, D]``.
     """
 
-    upright: bool
-    mean: np.ndarray | None = None
-    axes: np.ndarray | None = None
+    rows: np.ndarray
+    vectors: np.ndarray
 
     def embed(self, what: Store, rows: np.ndarray | None = None, *, crop: object = None) -> np.ndarray:
-        """float32 ``[n, 32 * M * V * C]``, or ``[n, K]`` if reduced, for rows of a store (default all).
+        """The vectors of ``rows``.
 
         Raises:
             InputError: random crops; these features are of whole clips.
         """
         if crop is not None:
             raise InputError("hand-crafted features", "random crops", "whole clips")
-        rows = row_numbers(rows, len(what.lengths))
-        flat = what.frames.shape[-1] == 2
-        parts = []
-        for block in _blocks(rows, what.lengths):
-            joints, there = _sampled(what, block)
-            placed = _scaled(joints, there) if flat else _turned(joints, there, what, self.upright)
-            features = (placed * there[:, None, :, :, None]).reshape(len(block), -1)
-            parts.append(features if self.axes is None else (features - self.mean) @ self.axes.T)
-        return np.concatenate(parts).astype(np.float32)
-
-
-def _turned(joints: np.ndarray, there: np.ndarray, store: Store, upright: bool) -> np.ndarray:
-    """3-D: centred and turned by the first frame. ``joints``: ``[n, T, M, V, 3]``; ``there``: bool ``[n, M, V]``."""
-    every, person = np.arange(len(joints)), there.any(2).argmax(1)  # the first person that appears at all
-    body, known = joints[every, 0, person], there[every, person][..., None]
-    root = body[:, list(store.layout.root)].mean(1)
-
-    def line(start: int | None, end: int | None) -> np.ndarray:
-        if start is None or end is None:
-            return np.zeros_like(root)
-        return (body[:, end] - body[:, start]) * (known[:, end] & known[:, start])
-
-    find = store.layout.find
-    across = line(find("right_shoulder", "right_hip"), find("left_shoulder", "left_hip"))
-    head = find("head", "nose", "neck", "chest")
-    up = np.zeros_like(root) if upright or head is None else (body[:, head] - root) * known[:, head]
-    turn = _turns(up, across, _axis(store.card["up"]))
-    return np.einsum("ntmvc,ndc->ntmvd", joints - root[:, None, None, None], turn)
-
-
-def _scaled(joints: np.ndarray, there: np.ndarray) -> np.ndarray:
-    """2-D: centred and scaled by the clip's joints. ``joints``: ``[n, T, M, V, 2]``; ``there``: bool ``[n, M, V]``."""
-    weight = there / np.maximum(there.sum((1, 2), keepdims=True) * joints.shape[1], 1)
-    centred = joints - np.einsum("ntmvc,nmv->nc", joints, weight)[:, None, None, None]
-    deviation = np.sqrt(np.einsum("ntmvc,nmv->n", centred**2, weight) / 2)
-    return centred / np.maximum(deviation, 1e-9)[:, None, None, None, None]
-
-
-def _turns(up: np.ndarray, across: np.ndarray, usual: np.ndarray) -> np.ndarray:
-    """Rotations ``[n, 3, 3]`` that bring ``up`` to the second axis and the part of ``across`` beside it to the first.
-
-    ``usual`` stands for ``up`` where that is zero, and some fixed direction for ``across`` where that has no such part.
-    """
-    up = _unit(up, usual)
-    spare = np.eye(3)[np.abs(up).argmin(-1)]
-    spare, across = (line - (line * up).sum(-1, keepdims=True) * up for line in (spare, across))
-    across = _unit(across, _unit(spare, usual))
-    return np.stack([across, up, np.cross(across, up)], axis=-2)
-
-
-def _unit(vectors: np.ndarray, spare: np.ndarray) -> np.ndarray:
-    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return np.where(length > 1e-6, vectors / np.maximum(length, 1e-6), spare)
-
-
-def _axis(up: str | None) -> np.ndarray:
-    """``"-y"`` -> (0, -1, 0); +y where the store does not say."""
-    up = up or "+y"
-    return np.where(np.arange(3) == "xyz".index(up[1]), 1.0 if up[0] == "+" else -1.0, 0.0)
-
-
-def _blocks(rows: np.ndarray, lengths: np.ndarray) -> Iterator[np.ndarray]:
-    """The rows in blocks of about ``BLOCK`` frames."""
-    number = np.cumsum(lengths[rows]) // BLOCK
-    yield from np.split(rows, np.flatnonzero(np.diff(number)) + 1)
-
-
-def _sampled(store: Store, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """``FRAMES`` moments of every clip, evenly from its first to its last frame, linear in between.
-
-    Returns:
-        float64 ``[n, FRAMES, M, V, C]``, and bool ``[n, M, V]``: the joints that appear at all in the clip.
-    """
-    lengths = store.lengths[rows]
-    first = np.cumsum(lengths) - lengths
-    frame = np.repeat(store.offsets[rows] - first, lengths) + np.arange(lengths.sum())
-    seen = store.confidence[frame] > 0
-    joints = store.frames[frame].astype(np.float64)
-    if not seen.all():
-        joints = _filled(joints, seen, np.repeat(first, lengths), np.repeat(first + lengths, lengths))
-    moment = first[:, None] + np.linspace(0, 1, FRAMES) * (lengths - 1)[:, None]
-    before = moment.astype(np.int64)
-    after = np.minimum(before + 1, (first + lengths - 1)[:, None])
-    part = (moment - before)[..., None, None, None]
-    return joints[before] * (1 - part) + joints[after] * part, np.logical_or.reduceat(seen, first)
-
-
-def _filled(joints: np.ndarray, seen: np.ndarray, first: np.ndarray, end: np.ndarray) -> np.ndarray:
-    """Joints ``[F, M, V, C]`` where they are missing: on the line between the last and the next seen place of the clip.
-
-    Before the first and after the last seen place the joint rests there. ``first``, ``end``: int ``[F]``, the bounds
-    of each frame's clip. Joints that never appear in a clip get some value of their own column; the caller drops them.
-    """
-    frame, first, end = (a[:, None, None] for a in (np.arange(len(joints)), first, end))
-    last = np.maximum.accumulate(np.where(seen, frame, -1))
-    coming = np.minimum.accumulate(np.where(seen, frame, len(joints))[::-1])[::-1]
-    before, after = np.where(last < first, coming, last), np.where(coming >= end, last, coming)
-    before, after = before.clip(first, end - 1), after.clip(first, end - 1)
-    part = ((frame - before) / np.maximum(after - before, 1))[..., None]
-    around = (np.take_along_axis(joints, place[..., None], 0) for place in (before, after))
-    return next(around) * (1 - part) + next(around) * part
+        return self.vectors if rows is None else self.vectors[np.searchsorted(self.rows, rows)]
 
 
 class Keypoints:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,45 +11,58 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 TRAINED, UNTRAINED, HAND_CRAFTED = "trained", "untrained", "hand-crafted"
+DIFFERENCE = "difference"  # between two groups of trained runs, on the same test clips
+SHOWN = ("group", "protocol", "probe", "metric", "split")
 
 
 Row = dict[str, Any]
 
 
 def summary(rows: Sequence[Row]) -> list[Row]:
-    """Mean and spread of the scores over runs and seeds.
+    """Mean and spread of the scores over trainings.
+
+    The seeds of a probe are averaged first: a training is one value, however often it was scored or named. Runs of
+    different methods or settings (``group``) are never averaged.
 
     Returns:
-        One row for each (protocol, probe, metric, split, features): ``mean``, ``spread`` (max - min), ``std``
-        (of the sample; 0 for a single score), ``n`` (number of scores), ``train``, ``test``, ``classes``,
-        ``higher_is_better``.
+        One row for each (group, protocol, probe, metric, split, features): ``mean``, ``spread`` (max - min), ``std``
+        (of the sample; 0 for a single training), ``n`` (number of distinct trainings), ``train``, ``test``,
+        ``classes``, ``higher_is_better``.
     """
-    names = ("protocol", "probe", "metric", "split", "features", "train", "test", "classes", "higher_is_better")
-    groups: dict[tuple, list[float]] = {}
+    names = (*SHOWN, "features", "train", "test", "classes", "higher_is_better")
+    groups: dict[tuple, dict[str, list[float]]] = {}
     for row in rows:
-        groups.setdefault(tuple({"higher_is_better": True, **row}[name] for name in names), []).append(row["score"])
-    return [
-        dict(zip(names, key))
-        | {
-            "mean": float(np.mean(scores)),
-            "spread": max(scores) - min(scores),
-            "std": float(np.std(scores, ddof=1)) if len(scores) > 1 else 0.0,
-            "n": len(scores),
-        }
-        for key, scores in groups.items()
-    ]
+        if row["features"] != DIFFERENCE:
+            key = tuple({"higher_is_better": True, "group": "", **row}[name] for name in names)
+            groups.setdefault(key, {}).setdefault(str(row.get("training", row["run"])), []).append(row["score"])
+    found = []
+    for key, trainings in groups.items():
+        scores = [float(np.mean(each)) for each in trainings.values()]
+        found.append(
+            dict(zip(names, key))
+            | {
+                "mean": float(np.mean(scores)),
+                "spread": max(scores) - min(scores),
+                "std": float(np.std(scores, ddof=1)) if len(scores) > 1 else 0.0,
+                "n": len(scores),
+            }
+        )
+    return found
 
 
 def verdicts(rows: Sequence[Row]) -> list[str]:
     """What was won and what was not, in sentences, and which clips are not what they seem.
 
     Trained features win against the untrained encoder only if the means differ by more than the larger of the two
-    spreads. Where lower is better, the figures are only named.
+    spreads over trainings; one training wins nothing. Where lower is better, the figures are only named.
     """
     means = summary(rows)
+    several = len(_groups(means)) > 1
+    rivals = [row for row in rows if row.get("rivals")]
     said = []
     for trained in (m for m in means if m["features"] == TRAINED and m["higher_is_better"] is not None):
-        figure = f"{trained['protocol']} {trained['metric']} on {trained['split']}: trained {trained['mean']:.3f}"
+        place = f"{trained['protocol']} {trained['metric']} on {trained['split']}"
+        figure = f"{place}: {trained['group'] + ' ' if several else ''}trained {trained['mean']:.3f}"
         if not trained["higher_is_better"]:
             others = {"untrained encoder": UNTRAINED, "hand-crafted features": HAND_CRAFTED}
             beside = [
@@ -61,6 +74,12 @@ def verdicts(rows: Sequence[Row]) -> list[str]:
             said.append(f"{figure} {_against(trained, rival)}.")
         if (hand := _beside(means, trained, HAND_CRAFTED)) and trained["mean"] <= hand["mean"]:
             said.append(f"{figure} does NOT beat the hand-crafted features ({hand['mean']:.3f}).")
+        near = [r for r in rivals if trained["protocol"] in r["rivals"] and r["split"] == trained["split"]]
+        if near and trained["mean"] <= (best := max(near, key=lambda row: row["score"]))["score"]:
+            name = f"{best['protocol']} on hand-crafted features"
+            said.append(f"{figure} does NOT beat {name} ({best['score']:.3f}).")
+    said += [_apart(row) for row in rows if row["features"] == DIFFERENCE]
+    said += _forms(rows)
     sides = dict.fromkeys((row["split"], row["unlabelled"], tuple(row["unseen"])) for row in rows)
     for split, missing, unseen in sides:
         if missing:
@@ -80,19 +99,32 @@ def table(rows: Sequence[Row]) -> Table:
         "{split}: {train} training clips, {test} test clips, {classes} classes".format(**mean) for mean in means
     )
     result = Table(title="\n".join(sides), caption="\n".join(verdicts(rows)), caption_justify="left")
-    for heading in ("protocol", "probe", "metric", "split"):
+    names = SHOWN if len(_groups(means)) > 1 else SHOWN[1:]
+    for heading in ("runs", *names[1:]) if names is SHOWN else names:
         result.add_column(heading)
-    for heading in (TRAINED, UNTRAINED, HAND_CRAFTED):
+    trained = [mean for mean in means if mean["features"] == TRAINED]
+    kinds = (TRAINED, UNTRAINED, HAND_CRAFTED) if trained else (HAND_CRAFTED,)
+    for heading in kinds:
         result.add_column(heading, justify="right")
-    for mean in (mean for mean in means if mean["features"] == TRAINED):
+    for mean in trained:
         scores = (mean, _beside(means, mean, UNTRAINED), _beside(means, mean, HAND_CRAFTED))
-        result.add_row(*(mean[name] for name in ("protocol", "probe", "metric", "split")), *map(_cell, scores))
+        result.add_row(*(mean[name] for name in names), *map(_cell, scores))
+    for mean in means:  # what nothing trained stands beside
+        if mean["features"] == HAND_CRAFTED and all(_beside([mean], each, HAND_CRAFTED) is None for each in trained):
+            result.add_row(*(mean[name] for name in names), *["-"] * (len(kinds) - 1), _cell(mean))
     return result
 
 
+def _groups(means: Sequence[Row]) -> list[str]:
+    return list(dict.fromkeys(mean["group"] for mean in means if mean["features"] == TRAINED))
+
+
 def _beside(means: Sequence[Row], trained: Row, kind: str) -> Row | None:
-    """The figure reported with a trained one: same protocol, metric and split; the baseline has its own probe."""
-    keys = ("protocol", "metric", "split") if kind == HAND_CRAFTED else ("protocol", "metric", "split", "probe")
+    """The figure reported with a trained one: same protocol, metric and split; the baseline has its own probe, and is
+    of no group.
+    """
+    keys: tuple[str, ...] = ("protocol", "metric", "split")
+    keys += () if kind == HAND_CRAFTED else ("probe", "group")
     return next(
         (mean for mean in means if mean["features"] == kind and all(mean[key] == trained[key] for key in keys)), None
     )
@@ -101,13 +133,42 @@ def _beside(means: Sequence[Row], trained: Row, kind: str) -> Row | None:
 def _against(trained: Row, rival: Row) -> str:
     gain, spread = trained["mean"] - rival["mean"], max(trained["spread"], rival["spread"])
     other, n = f"the untrained encoder ({rival['mean']:.3f})", min(trained["n"], rival["n"])
+    alone = "; one run has no spread: only more runs can tell whether that is chance" if n == 1 else ""
     if gain <= 0:
-        return f"does NOT beat {other}"
-    if n == 1:
-        return f"is {gain:.3f} above {other}; one score has no spread: only more runs can tell whether that is chance"
+        return f"does NOT beat {other}{alone}"
+    if alone:
+        return f"is {gain:.3f} above {other}{alone}"
     if gain <= spread + 1e-9:  # equal but for rounding
         return f"does NOT beat {other} by more than the spread: {gain:.3f} against {spread:.3f}"
-    return f"beats {other} by {gain:.3f}, more than the spread of {spread:.3f} ({n} scores each)"
+    return f"beats {other} by {gain:.3f}, more than the spread of {spread:.3f} ({n} training runs each)"
+
+
+def _apart(row: Row) -> str:
+    """What a paired difference of two groups says."""
+    ones = [f"{count} run{'s' if count > 1 else ''}" for count in row["runs"]]
+    figure = (
+        f"{row['protocol']} {row['metric']} on {row['split']}: {row['group']} against {row['other']}: "
+        f"{row['score']:+.3f}, 95 % interval {row['low']:+.3f} to {row['high']:+.3f} over {row['test']} test clips"
+    )
+    if min(row["runs"]) == 1:
+        return f"{figure}, {' and '.join(ones)}: another seed may differ, no verdict."
+    if row["low"] <= 0 <= row["high"]:
+        return f"{figure}, {' and '.join(ones)}: undecided."
+    return f"{figure}, {' and '.join(ones)}: {row['group'] if row['score'] > 0 else row['other']} is ahead."
+
+
+def _forms(rows: Sequence[Row]) -> Iterator[str]:
+    """Which form of the hand-crafted features the figures are of."""
+    found = [
+        row for row in rows if len(row.get("forms", ())) > 1 and row.get("higher_is_better", True) and row["seed"] == 0
+    ]
+    for split in dict.fromkeys(row["split"] for row in found):
+        here = [row for row in found if row["split"] == split]
+        many = max(len(row["forms"]) for row in here)
+        best = "; ".join(f"{row['protocol']} {row['metric']}: {row['form']}" for row in here)
+        yield (
+            f"{split}: hand-crafted is the best of up to {many} forms, chosen on the test clips in its favour ({best})."
+        )
 
 
 def _cell(mean: Row | None) -> str:

@@ -51,10 +51,11 @@ class Task:
         unlabelled: clips that were left out of the two sides because they have no label.
         name: of the model, for messages.
         notes: what one should know of the split.
+        weighted: the scales of the features' columns mean something, and a classifier should leave them.
     """
 
     store: Store
-    model: ClipModel
+    model: ClipModel | Any
     labels: np.ndarray
     classes: list[str]
     train: np.ndarray
@@ -63,6 +64,7 @@ class Task:
     unlabelled: int = 0
     name: str = "the model"
     notes: tuple[str, ...] = ()
+    weighted: bool = False
     _known: dict[str, Any] = field(default_factory=dict, repr=False)  # features, shared by one model's protocols
 
     @property
@@ -144,8 +146,9 @@ class Task:
         return features
 
 
-def make_task(model: ClipModel, store: Store, split: str | Split, name: str = "the model") -> Task:
-    """The task of a model on a split (its name, or an object with ``name``, ``train`` and ``test``).
+def make_task(model: ClipModel | None, store: Store, split: str | Split, name: str = "the model") -> Task:
+    """The task of a model on a split (its name, or an object with ``name``, ``train`` and ``test``); without a model it
+    has the two sides only.
 
     Raises:
         InputError: no labels, or a side without a labelled clip.

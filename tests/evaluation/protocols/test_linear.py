@@ -209,7 +209,7 @@ def test_learning_rate_of_ones_own(given):
 def test_seeds_and_floor():
     assert not linear.is_stochastic(Settings())
     assert linear.is_stochastic(Settings(probe="halp"))
-    assert linear.baseline(Settings(probe="cmd", C=3.0)) == ("reduced", Settings(probe="logistic", C=0.05))
+    assert linear.baseline(Settings(probe="cmd", C=3.0)) == ("best trained", Settings(max_iter=300))
 
 
 @pytest.mark.parametrize("values", [{"C": 0}, {"C": -1}, {"C": float("nan")}, {"lr": 0}, {"epochs": 0}, {"views": 0}])

@@ -106,6 +106,31 @@ def test_drawn_cameras(solid):
     assert viewpoint.score(dataclasses.replace(raw, seed=1), how) != found
 
 
+def test_poses_and_cameras_of_the_two_sides_are_others(solid, monkeypatch):
+    """A code that knows pictures by heart, and nothing else, tells no camera of a picture that it has not seen."""
+    split = SimpleNamespace(name="halves", train=np.arange(0, 32, 2), test=np.arange(1, 32, 2))
+    how = Settings(poses=300)
+    asked, shown = [], []
+    plain = viewpoint._camera_pairs.draw
+
+    def draw(store, rows, n, cameras, gen):
+        asked.append((tuple(rows), gen.initial_seed()))
+        return plain(store, rows, n, cameras, gen)
+
+    def by_heart(motion, part):
+        shown.append({frame.tobytes() for frame in motion.joints})
+        return np.stack([np.random.default_rng(list(frame.tobytes())).normal(size=400) for frame in motion.joints])
+
+    monkeypatch.setattr(viewpoint._camera_pairs, "draw", draw)
+    task = make_task(FrameModel(np.zeros((1, 1)), see=by_heart), solid, split)
+    for seed in (0, 1):
+        found = viewpoint.score(dataclasses.replace(task, seed=seed), how)
+        assert found["pose code"] < found["chance"] + 0.15
+    assert [rows for rows, _ in asked] == [tuple(split.train), tuple(split.test)] * 2
+    assert len({seed for _, seed in asked}) == 4
+    assert not set.intersection(shown[0], shown[2])  # view and pose code of either side
+
+
 def test_the_store_decides(flat, solid):
     tasks = [make_task(FrameModel(np.zeros((1, 1))), store, "random") for store in (flat, solid)]
     kinds = [viewpoint.resolve(Settings(), task) for task in tasks]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 from ...utils import registry
 from ...utils.errors import InputError
@@ -12,13 +13,14 @@ from . import _shared
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What the command takes."""
     parser.add_argument(
-        "runs", metavar="RUN", nargs="+", help="a run, or several joined by commas, scored as an ensemble"
+        "runs", metavar="RUN", nargs="*", help="a run, or several joined by commas, scored as an ensemble"
     )
     parser.add_argument("store", metavar="STORE", help="labelled clips, prepared as those of the runs")
     parser.add_argument("--protocols", default="knn,linear", help="comma-separated (default: %(default)s)")
     parser.add_argument("--split", required=True, help="see `kineme info STORE`")
     parser.add_argument("--seeds", type=int, default=1, help="seeds of the probe (default: %(default)s)")
     parser.add_argument("--probe", metavar="NAME", help="classifier of the protocols that train one")
+    parser.add_argument("--baseline", action="store_true", help="hand-crafted features alone, without any run")
     _shared.add_set(parser, "PROTOCOL.NAME=VALUE", "knn.k=1,5 or linear.C=0.1")
     parser.add_argument("--json", metavar="FILE", help="write every row")
 
@@ -28,7 +30,7 @@ def run(args: argparse.Namespace) -> None:
     _shared.choose_threads()
     from ...data import store
     from ...evaluation import scores
-    from ...evaluation.run import evaluate
+    from ...evaluation.run import baseline, evaluate
     from ...inference import ensemble
     from ...utils import settings
     from ...utils.files import write_json
@@ -39,15 +41,19 @@ def run(args: argparse.Namespace) -> None:
     ]
     if args.probe and not probed:
         raise InputError("--probe", "no protocol that trains a classifier", "one, for example --protocols linear")
-    rows = evaluate(
-        [ensemble.load_any(each) for each in args.runs],
-        store.open(args.store),
-        protocols,
-        args.split,
-        seeds=args.seeds,
-        settings=settings.override({}, args.set + [f"{name}.probe={args.probe}" for name in probed]),
-        progress=True,
-    )
+    how: Any = {
+        "split": args.split,
+        "protocols": protocols,
+        "seeds": args.seeds,
+        "settings": settings.override({}, args.set + [f"{name}.probe={args.probe}" for name in probed]),
+        "progress": True,
+    }
+    if args.baseline == bool(args.runs):
+        found = "--baseline with runs" if args.runs else f"no run, but {args.store}"
+        words = "kineme evaluate RUN... STORE, or kineme evaluate --baseline STORE"
+        raise InputError("kineme evaluate", found, words, "Every run is scored beside the baseline anyway")
+    clips = store.open(args.store)
+    rows = baseline(clips, **how) if args.baseline else evaluate(list(map(ensemble.load_any, args.runs)), clips, **how)
     _shared.print_table(scores.table(rows))
     if args.json:
         write_json(args.json, rows)

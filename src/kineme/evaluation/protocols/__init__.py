@@ -9,8 +9,12 @@ and, where they apply,
 
 * ``is_stochastic(settings) -> bool``: whether the seed changes anything. Where it does not, a single seed is run,
   because a repeat is no measurement;
-* ``baseline(settings) -> (form, settings)``: the form of hand-crafted features (``baselines.FORMS``) reported with
-  the score, and the settings for it. Without this function the protocol has no baseline;
+* ``baseline(settings) -> (form, settings)``: the form of hand-crafted features (``baselines.FORMS``; ``best``: the best
+  of all) reported with the score, and the settings for it. Without this function the protocol has no baseline;
+* ``rivals``: names of protocols by which hand-crafted features are scored beside this one, though nobody asked for it
+  (``refuses(task) -> str`` says why one has to be left out);
+* ``correct(task, settings) -> {metric: bool [m]}``: which test clips are right, whose share is the score; then two
+  groups of runs are compared clip by clip;
 * ``resolve(settings, task) -> settings``: puts in what follows from the kind of run and store, before scoring;
 * ``higher_is_better(metric) -> bool | None``: True by default; None for a figure that is only reported.
 """

@@ -97,7 +97,7 @@ def is_stochastic(settings: Settings) -> bool:
 
 def baseline(settings: Settings) -> tuple[str, Settings]:
     """The hand-crafted features that suit the classifier, under the same one."""
-    form = {"linear": "reduced", "knn": "positions"}.get(settings.classifier, "keypoints")
+    form = {"linear": "best reduced", "knn": "best"}.get(settings.classifier, "keypoints")
     return form, dataclasses.replace(settings, part="pose")
 
 
@@ -135,7 +135,7 @@ def _by_clip(task: Task, shots: Iterable[np.ndarray], how: Settings) -> Iterator
         if how.classifier == "knn":
             yield knn.predict(train[chosen], labels, test, (1,))[1]
         else:
-            yield linear.logistic(train[chosen], labels, test, how.C).argmax(1)
+            yield linear.logistic(train[chosen], labels, test, how.C, each=not task.weighted).argmax(1)
 
 
 def _natural(name: str) -> tuple[bool, float, str]:

@@ -1,0 +1,117 @@
+"""Which runs may be averaged: one group for each method with its settings; and how far two groups are apart."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..utils import settings
+
+DRAWS = 2000  # of the bootstrap
+BLOCK = 1 << 22  # numbers drawn at a time
+KEYS = ("method", "encoder", "recipe", "split", "stores", "clips", "layout", "coords", "persons", "normalise", "crop")
+IDLE = ("recipe.preset", "recipe.loop.save_seconds")  # they change no weight
+
+
+def training(model: Any) -> str:
+    """What tells one training from another: the hash of its weights, else its folder."""
+    parts = getattr(model, "models", None)
+    if parts:
+        return "+".join(map(training, parts))
+    return str(getattr(model, "hash", None) or getattr(model, "path", None) or id(model))
+
+
+def labels(models: Sequence[Any]) -> list[str]:
+    """The group of each model: runs that differ in nothing but the seed (and where they were trained) are one group.
+
+    Returns:
+        The method's name, with settings in which groups of one method differ (three at most, then a number).
+    """
+    facts = [_facts(model) for model in models]
+    keys = [json.dumps(each, sort_keys=True, default=str) for each in facts]
+    distinct = dict.fromkeys(keys)
+    of_key = dict(zip(keys, facts))
+    differ = [name for name in dict.fromkeys(n for f in of_key.values() for n in f) if _values(of_key, name) > 1]
+    shown = [name for name in differ if name not in ("method", "encoder")] if len(distinct) > 1 else []
+    named: dict[str, str] = {}
+    for key in distinct:
+        own = [name for name in shown if name in of_key[key]]
+        same_method = [f for f in of_key.values() if f.get("method") == of_key[key].get("method")]
+        own = [name for name in own if len({json.dumps(f.get(name), default=str) for f in same_method}) > 1]
+        words = [f"{name.removeprefix('recipe.')}={_short(of_key[key][name])}" for name in own[:3]]
+        label = " ".join([str(of_key[key].get("method", "")), *words]).strip()
+        taken = list(named.values())
+        named[key] = label if label not in taken else f"{label} ({len(taken) + 1})"
+    return [named[key] for key in keys]
+
+
+def differences(hits: Mapping[str, Mapping[str, np.ndarray]]) -> Iterator[dict[str, Any]]:
+    """How far every two groups are apart on the same test clips, with a 95 % interval.
+
+    The interval is a bootstrap over test clips and, where a group has several trainings, over these as well: it holds
+    for other clips of this kind and, only then, for other seeds.
+
+    Args:
+        hits: group -> training -> which test clips were right, ``[m]``.
+
+    Yields:
+        ``group``, ``other``, ``score`` (the difference of the means), ``low``, ``high``, ``runs`` (of either).
+    """
+    names = list(hits)
+    for i, one in enumerate(names):
+        for other in names[i + 1 :]:
+            sides = [np.stack(list(hits[name].values())).astype(np.float32) for name in (one, other)]
+            low, high = _interval(*sides)
+            yield {
+                "group": one,
+                "other": other,
+                "score": float(sides[0].mean() - sides[1].mean()),
+                "low": low,
+                "high": high,
+                "runs": [len(side) for side in sides],
+            }
+
+
+def _interval(one: np.ndarray, other: np.ndarray) -> tuple[float, float]:
+    """Percentiles 2.5 and 97.5 of the difference, ``[a, m]`` against ``[b, m]``."""
+    gen, clips = np.random.default_rng(0), one.shape[1]
+    found = []
+    block = max(1, BLOCK // clips)
+    for first in range(0, DRAWS, block):
+        draws = min(block, DRAWS - first)
+        drawn = gen.multinomial(clips, np.full(clips, 1 / clips), draws).astype(np.float32)  # [draws, m]
+        parts = []
+        for side in (one, other):
+            weights = gen.multinomial(len(side), np.full(len(side), 1 / len(side)), draws)  # [draws, a]
+            parts.append((drawn @ side.T * weights).sum(1) / (clips * len(side)))
+        found.append(parts[0] - parts[1])
+    low, high = np.percentile(np.concatenate(found), [2.5, 97.5])
+    return float(low), float(high)
+
+
+def _facts(model: Any) -> dict[str, Any]:
+    """What decides how a run came about, but for its seed, flat."""
+    parts = getattr(model, "models", None)
+    if parts:
+        each = [_facts(part) for part in parts]
+        return {"method": " + ".join(str(f.get("method", "")) for f in each), "parts": each}
+    card = getattr(model, "card", None) or {}
+    begun = card.get("init") or {}
+    facts = {name: card[name] for name in KEYS if name in card} | {"init": begun.get("epochs")}
+    if "stores" in facts:
+        facts["stores"] = [store.get("hash") for store in facts["stores"] if isinstance(store, Mapping)]
+    if isinstance(facts.get("layout"), Mapping):
+        facts["layout"] = facts["layout"].get("joints")
+    return {name: value for name, value in settings.flat(facts).items() if name not in IDLE}
+
+
+def _values(facts: Mapping[str, Mapping[str, Any]], name: str) -> int:
+    return len({json.dumps(each.get(name), default=str) for each in facts.values()})
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, default=str)
+    return text if len(text) <= 24 else f"{text[:21]}..."
