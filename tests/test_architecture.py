@@ -64,6 +64,7 @@ ORDER = {
     "training": [
         "recipe",
         "card",
+        "trained_on",
         "run",
         "checkpoint",
         "optim",

@@ -6,12 +6,14 @@ import dataclasses
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..data import store as stores
+from ..training import trained_on
 from ..utils import registry
 from ..utils import settings as plain
 from ..utils.errors import InputError
@@ -58,7 +60,8 @@ def evaluate(
         ``test`` (labelled clips), ``classes`` (in these clips), ``unlabelled`` (clips left out), ``unseen`` (classes of
         the test side that training does not have), ``notes`` (on the split). Those of hand-crafted features have
         ``form``, the best one, and ``forms``, the scores of all. With several groups there are rows with the
-        ``features`` *difference* (see :func:`kineme.evaluation.groups.differences`).
+        ``features`` *difference* (see :func:`kineme.evaluation.groups.differences`). Those of trained runs have
+        ``seen``, how many test clips the run, or one that it began with, was trained on, and ``seen_is_known``.
 
     Raises:
         InputError: an unknown protocol, setting or split; an empty side; what a protocol refuses.
@@ -88,6 +91,7 @@ def evaluate(
         for model, group in zip(models, groups):
             name = str(getattr(model, "path", None) or getattr(model, "hash", "the model"))
             who = {"group": group, "training": training(model)}
+            known = _seen(model, base)
             for features in (TRAINED, UNTRAINED) if untrained else (TRAINED,):
                 scored = model if features == TRAINED else model.untrained()
                 given = dataclasses.replace(base, model=scored, name=name, _known={})
@@ -96,7 +100,10 @@ def evaluate(
                     right = hits.setdefault(entry.name, {}).setdefault(group, {}).setdefault(who["training"], {})
                     kept = right if features == TRAINED else None
                     rows += [
-                        entry.row(metric, score, seed, features, name) | who | common
+                        entry.row(metric, score, seed, features, name)
+                        | who
+                        | common
+                        | (known if features == TRAINED else {})
                         for seed in entry.seeds(seeds)
                         for metric, score in entry.score(replace(given, seed=seed), kept)
                     ]
@@ -257,6 +264,16 @@ def _common(base: Task, split: str | Split) -> Row:
         "unseen": base.unseen,
         "notes": list(base.notes),
     }
+
+
+def _seen(model: Any, base: Task) -> Row:
+    """How many test clips a run was trained on, and whether it is known of all of them."""
+    runs = [each.path for each in getattr(model, "models", [model]) if isinstance(getattr(each, "path", None), Path)]
+    looks = [trained_on.seen(run, base.store, base.test) for run in runs]
+    if not looks:
+        return {}
+    count = int(np.logical_or.reduce([found for found, _ in looks]).sum())
+    return {"seen": count, "seen_is_known": all(complete for _, complete in looks)}
 
 
 def _hand_crafted(

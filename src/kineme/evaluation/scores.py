@@ -59,7 +59,7 @@ def verdicts(rows: Sequence[Row]) -> list[str]:
     means = summary(rows)
     several = len(_groups(means)) > 1
     rivals = [row for row in rows if row.get("rivals")]
-    said = []
+    said = list(_not_unseen(rows))
     for trained in (m for m in means if m["features"] == TRAINED and m["higher_is_better"] is not None):
         place = f"{trained['protocol']} {trained['metric']} on {trained['split']}"
         figure = f"{place}: {trained['group'] + ' ' if several else ''}trained {trained['mean']:.3f}"
@@ -141,6 +141,23 @@ def _against(trained: Row, rival: Row) -> str:
     if gain <= spread + 1e-9:  # equal but for rounding
         return f"does NOT beat {other} by more than the spread: {gain:.3f} against {spread:.3f}"
     return f"beats {other} by {gain:.3f}, more than the spread of {spread:.3f} ({n} training runs each)"
+
+
+def _not_unseen(rows: Sequence[Row]) -> Iterator[str]:
+    """Which runs know the clips that they are tested on."""
+    runs = dict.fromkeys(
+        (row["split"], row["run"], row["seen"], row["test"], row["seen_is_known"])
+        for row in rows
+        if row.get("seen") is not None
+    )
+    for split, run, seen, test, known in runs:
+        if seen:
+            yield (
+                f"{split}: {run}, or a run that it began with, was TRAINED ON {seen} of the {test} test clips: its "
+                "scores are not those of a test."
+            )
+        elif not known:
+            yield f"{split}: which clips {run} was trained on is not recorded: they may be among the test clips."
 
 
 def _apart(row: Row) -> str:

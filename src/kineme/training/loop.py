@@ -28,7 +28,7 @@ from ..utils.errors import InputError
 from ..utils.files import sha256, write_json
 from ..utils.progress import Bar, duration, interruptible
 from ..views.source import ClipLoader
-from . import checkpoint
+from . import checkpoint, trained_on
 from . import recipe as recipes
 from . import run as runs
 from .log import EpochLog
@@ -84,7 +84,8 @@ def pretrain(
 
     Returns:
         The folder of the run: ``card.json``, ``model.safetensors``, ``initial.safetensors`` (the encoder before
-        training), ``log.jsonl``, ``resume/``.
+        training), ``trained_on.npy`` (marks of its clips, by which evaluation tells test clips that it has seen),
+        ``log.jsonl``, ``resume/``.
 
     Raises:
         InputError: anything that does not fit; KeyboardInterrupt: after Ctrl-C, with a resumable state on disk.
@@ -159,6 +160,8 @@ def _prepared(
         raise
     if here.rank == 0:
         write_json(run / "card.json", card)
+        if not (run / trained_on.FILE).exists():
+            trained_on.write(run, data, rows.numpy(), training.begun.path if training.begun else None)
     return training
 
 
