@@ -185,8 +185,20 @@ def test_evaluate_prints_a_table_and_writes_rows(store, run, tmp_path):
     assert "random" in done.stdout
     rows = json.loads((tmp_path / "rows.json").read_text())
     assert {row["features"] for row in rows} == {"trained", "untrained", "hand-crafted"}
-    assert {row["protocol"] for row in rows} == {"knn", "linear"}
+    assert {row["protocol"] for row in rows} == {"knn", "linear", "svm"}
     assert all(0 <= row["score"] <= 1 for row in rows)
+
+
+def test_evaluate_the_baseline_without_any_run(store, run, tmp_path):
+    done = kineme("evaluate", "--baseline", store.path, "--split", "xsub", "--json", tmp_path / "rows.json")
+    assert "hand-crafted is the best of up to 36 forms, chosen on the test clips in its favour" in " ".join(
+        done.stdout.split()
+    )
+    rows = json.loads((tmp_path / "rows.json").read_text())
+    assert {row["features"] for row in rows} == {"hand-crafted"}
+    assert all(len(row["forms"]) >= 24 for row in rows)
+    failed = kineme("evaluate", run, store.path, "--baseline", store.path, "--split", "xsub", check=False)
+    one_paragraph(failed, "--baseline", "runs beside it")
 
 
 def test_embed_takes_motion_files_as_they_are(run, tmp_path):

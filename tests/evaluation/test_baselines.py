@@ -91,6 +91,7 @@ def test_large_sets_have_fewer_forms(monkeypatch):
     found = list(baselines.contestants(base))
     assert [each.enters("best trained") for each in found] == [each.reduced for each in found]
     assert all(each.enters("best") for each in found)
+    assert baselines.left_out(base) == "the largest unreduced forms under a classifier left out"
     assert [each.enters("best reduced") for each in found] == [each.reduced for each in found]
     monkeypatch.setattr(baselines, "LARGE", 1000)
     monkeypatch.setattr(baselines, "PRODUCTS", 1000)

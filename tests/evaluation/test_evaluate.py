@@ -144,8 +144,8 @@ def test_rows(contest):
         ("hand-crafted", "knn", "knn", "1-NN", "hand-crafted"),
         ("hand-crafted", "knn", "knn", "3-NN", "hand-crafted"),
         ("hand-crafted", "linear", "logistic", "accuracy", "hand-crafted"),
-        ("hand-crafted", "svm", "RBF", "accuracy, C = 1", "hand-crafted"),
-        ("hand-crafted", "svm", "RBF", "accuracy, C = 10", "hand-crafted"),
+        ("hand-crafted", "svm", "svm", "accuracy, C = 1", "hand-crafted"),
+        ("hand-crafted", "svm", "svm", "accuracy, C = 10", "hand-crafted"),
     ]
     for r in rows:
         assert {name: r[name] for name in ("split", "seed", "train", "test", "classes", "unlabelled", "unseen")} == {
@@ -188,8 +188,8 @@ def test_runs_and_seeds(contest):
             ("knn", "knn", "1-NN"),
             ("knn", "knn", "5-NN"),
             ("linear", "logistic", "accuracy"),
-            ("svm", "RBF", "accuracy, C = 1"),
-            ("svm", "RBF", "accuracy, C = 10"),
+            ("svm", "svm", "accuracy, C = 1"),
+            ("svm", "svm", "accuracy, C = 10"),
         )
     }
 

@@ -28,7 +28,7 @@ COMPONENTS = 100
 FITTED = 4000  # training clips that give the principal components
 LARGE = 5 * 10**7  # numbers of positions of a set; beyond it there are no velocities
 PRODUCTS = 10**12  # of an unreduced search; beyond it only the first form is searched unreduced
-CELLS = 10**7  # numbers of training clips on which a classifier is trained unreduced
+CELLS = 2 * 10**7  # numbers of training clips on which a classifier is trained unreduced
 
 
 def make(form: str, store: Store, train: np.ndarray) -> HandCrafted | Keypoints:
@@ -128,6 +128,8 @@ def left_out(base: Task) -> str:
         said.append("velocities")
     if width * len(base.train) * len(base.test) > PRODUCTS:
         said.append("unreduced forms but one")
+    elif 2 * width * len(base.train) > CELLS:
+        said.append("the largest unreduced forms under a classifier")
     return f"{' and '.join(said)} left out" if said else ""
 
 

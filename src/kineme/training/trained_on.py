@@ -28,8 +28,8 @@ def marks(store: Store, rows: np.ndarray) -> np.ndarray:
     for i, row in enumerate(rows.tolist()):
         part = slice(store.offsets[row], store.offsets[row + 1])
         name = re.sub(r"~[0-9]+$", "", store.ids[row])  # joined stores number what comes again
-        content = hashlib.blake2b(np.ascontiguousarray(store.frames[part]), digest_size=8)
-        content.update(np.ascontiguousarray(store.confidence[part]))
+        content = hashlib.blake2b(store.frames[part].tobytes(), digest_size=8)
+        content.update(store.confidence[part].tobytes())
         called = hashlib.blake2b(f"{name}\n{store.lengths[row]}".encode("utf-8", "backslashreplace"), digest_size=8)
         found[i] = [int.from_bytes(each.digest(), "little") for each in (content, called)]
     return found

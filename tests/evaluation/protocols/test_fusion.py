@@ -236,8 +236,8 @@ def test_rows_and_table(contest):
     metrics = [f"{name} {what}" for what in ("accuracy", "1-NN") for name in (*NAMES, "fused")]
     for who in ("trained", "untrained"):
         assert [row["metric"] for row in rows if row["protocol"] == "fusion" and row["features"] == who] == metrics
-    assert {row["protocol"] for row in rows if row["features"] == "hand-crafted"} == {"knn"}
-    assert {row["probe"] for row in rows} == {"logistic", "knn"}
+    assert {row["protocol"] for row in rows if row["features"] == "hand-crafted"} == {"knn", "svm"}
+    assert {row["probe"] for row in rows} == {"logistic", "knn", "svm"}
     text = printed(rows)
     for metric in metrics:
         assert f"│ {metric} " in text
@@ -387,7 +387,8 @@ def test_separate_runs_and_one_of_three_streams(store, runs, tmp_path):
             told = [row["metric"] for row in found if row["run"] == run and row["features"] == who]
             assert told == [f"{name} {what}" for what in ("accuracy", "1-NN") for name in (*NAMES, "fused")]
     assert "fused accuracy" in done.stdout
-    assert "(spread " in done.stdout  # of two models
+    assert "(spread " not in done.stdout  # two ways to three streams are never averaged
+    assert "moco + moco + moco" in done.stdout
 
     models = [ensemble.load_any(separate), embed.load(runs["cmd"])]
     assert list(models[0].streams) == list(models[1].streams) == list(NAMES)

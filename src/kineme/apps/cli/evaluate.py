@@ -13,16 +13,27 @@ from . import _shared
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What the command takes."""
     parser.add_argument(
-        "runs", metavar="RUN", nargs="*", help="a run, or several joined by commas, scored as an ensemble"
+        "runs", metavar="RUN", nargs="+", help="a run, or several joined by commas, scored as an ensemble"
     )
     parser.add_argument("store", metavar="STORE", help="labelled clips, prepared as those of the runs")
     parser.add_argument("--protocols", default="knn,linear", help="comma-separated (default: %(default)s)")
     parser.add_argument("--split", required=True, help="see `kineme info STORE`")
     parser.add_argument("--seeds", type=int, default=1, help="seeds of the probe (default: %(default)s)")
     parser.add_argument("--probe", metavar="NAME", help="classifier of the protocols that train one")
-    parser.add_argument("--baseline", action="store_true", help="hand-crafted features alone, without any run")
+    parser.add_argument(
+        "--baseline", action=_Alone, metavar="STORE", help="score hand-crafted features alone, without any run"
+    )
     _shared.add_set(parser, "PROTOCOL.NAME=VALUE", "knn.k=1,5 or linear.C=0.1")
     parser.add_argument("--json", metavar="FILE", help="write every row")
+
+
+class _Alone(argparse.Action):
+    """``--baseline STORE``: then no run has to be given."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+        setattr(namespace, self.dest, values)
+        for action in parser._actions:
+            action.required &= action.dest not in ("runs", "store")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -48,11 +59,11 @@ def run(args: argparse.Namespace) -> None:
         "settings": settings.override({}, args.set + [f"{name}.probe={args.probe}" for name in probed]),
         "progress": True,
     }
-    if args.baseline == bool(args.runs):
-        found = "--baseline with runs" if args.runs else f"no run, but {args.store}"
-        words = "kineme evaluate RUN... STORE, or kineme evaluate --baseline STORE"
-        raise InputError("kineme evaluate", found, words, "Every run is scored beside the baseline anyway")
-    clips = store.open(args.store)
+    if args.baseline and args.runs:
+        raise InputError(
+            "--baseline", "runs beside it", "the store alone", "Runs are scored beside the baseline anyway"
+        )
+    clips = store.open(args.baseline or args.store)
     rows = baseline(clips, **how) if args.baseline else evaluate(list(map(ensemble.load_any, args.runs)), clips, **how)
     _shared.print_table(scores.table(rows))
     if args.json:

@@ -19,7 +19,6 @@ class Settings:
     """``C``: inverse strength of the penalty; one figure for each number."""
 
     C: tuple[float, ...] = (1.0, 10.0)
-    probe: str = "RBF"
 
 
 def score(task: Task, settings: Settings) -> dict[str, float]:
