@@ -164,6 +164,26 @@ def test_what_follows_training_can_be_done(labels, split, step, tmp_path):
     assert ("train with a split, such as --split random" in line) == (bool(labels) and not split)
 
 
+def test_embed_takes_the_words_of_prepare(tmp_path):
+    place = put(tmp_path / "store", [8] * 8)
+    run = tmp_path / "run"
+    kineme("pretrain", "moco", place, "--steps", 1, "--set", "loop.batch=2", "--set", "encoder.hidden=8", "--out", run)
+    synth.write(tmp_path / "raw", 2, cameras=0, format="bvh")
+    for k, path in enumerate(sorted((tmp_path / "raw").glob("*.bvh"))):
+        path.rename(path.with_name(f"S{k}_wave.bvh"))
+    frames(tmp_path / "raw" / "take")
+    words = ("--labels", "S{subject}_{label}", "--only", "bvh", "--layout", "kinect20")
+    said = kineme("embed", run, "--data", tmp_path / "raw", "--out", tmp_path / "vectors", *words).stdout
+    assert "subject 1, label wave" in said
+    made = store.open(tmp_path / "vectors" / "store")
+    assert (made.column("label").tolist(), made.column("subject").tolist()) == (["wave"] * 2, [0, 1])
+    for faulty, fault in (("--layout pose13", "takes kinect20"), ("--labels folder", "prepared already")):
+        files = place if "labels" in faulty else tmp_path / "raw"
+        done = kineme("embed", run, files, "--out", tmp_path / "refused", *faulty.split(), check=False)
+        one_paragraph(done, fault)
+        assert not (tmp_path / "refused").exists()
+
+
 def test_a_store_is_no_motion_to_prepare(tmp_path):
     prepare(synth.write(tmp_path / "raw", 2), tmp_path / "store")
     one_paragraph(kineme("prepare", tmp_path / "store", tmp_path / "again", check=False), "prepared already")

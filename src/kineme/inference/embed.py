@@ -28,8 +28,9 @@ def write(
     out: str | os.PathLike,
     progress: bool = False,
     *,
-    labels: str | os.PathLike | None = None,
-    table: Mapping[str, Any] | str | os.PathLike | None = None,
+    layout: str | None = None,
+    only: str | None = None,
+    **asked: Any,
 ) -> Path:
     """Embed a store into a folder: ``Z.npy`` float32 ``[N, D]`` (memory-mappable), ``clips.parquet`` with the ids in
     the same order, ``card.json``; of runs whose method looks at single frames also ``codes.npy`` float32 ``[F, D]``,
@@ -44,7 +45,10 @@ def write(
             there. :func:`kineme.data.report.report` says what was mapped and what is missing.
         out: the folder, which does not exist yet.
         progress: show a bar.
-        labels, table: of raw motion, as :func:`kineme.data.prepare.prepare` takes them.
+        layout: of raw motion: the run's own, to which it is mapped anyway; another is refused.
+        only: of raw motion: which kind to take; by default what has as many coordinates as the run.
+        asked: what else :func:`kineme.data.prepare.prepare` takes of raw motion: ``labels``, ``table``, ``format``,
+            ``unit``, ``up``, ``reading``.
 
     Raises:
         InputError: the folder exists; nothing readable; clips that the run cannot take. Nothing is left behind then.
@@ -52,11 +56,17 @@ def write(
     out, model = Path(out), model if isinstance(model, Model) else load(model)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(out, "the folder exists", "a new folder", "Name another with --out")
+    if layout not in (None, model.layout.name):
+        found = f"{layout}, but the run takes {model.layout.name} ({len(model.layout)} joints)"
+        raise InputError("--layout", found, f"{model.layout.name}, or no --layout: joints are mapped by name")
     several = [data] if isinstance(data, (str, os.PathLike, Store)) else list(data)
     if not several:
         raise InputError("what to embed", "nothing", "a store, motion files, or several of these")
+    if any(value is not None for value in (only, *asked.values())) and all(map(_is_store, several)):
+        said = ", ".join(f"{name}={value!r}" for name, value in (("only", only), *asked.items()) if value is not None)
+        raise InputError(said, "said of a store, which is prepared already", "motion files")
     with atomic_folder(out) as folder:
-        store = _one(model, several, folder, labels, table)
+        store = _one(model, several, folder, {**asked, "only": only})
         np.save(folder / "Z.npy", model.embed(store, progress=progress))
         if model.card["unit"] == "frame":
             codes, offsets = model.frames(store)
@@ -76,11 +86,11 @@ def write(
     return out
 
 
-def _one(model: Model, several: Sequence[Source], folder: Path, labels: Any, table: Any) -> Store:
+def _one(model: Model, several: Sequence[Source], folder: Path, asked: Mapping[str, Any]) -> Store:
     """All that is to be embedded as one store, in ``folder/store`` unless it is a store already."""
     if len(several) == 1:
-        return _opened(model, several[0], folder / "store", labels, table)
-    parts = [_opened(model, each, folder / f"part-{k}", labels, table) for k, each in enumerate(several)]
+        return _opened(model, several[0], folder / "store", asked)
+    parts = [_opened(model, each, folder / f"part-{k}", asked) for k, each in enumerate(several)]
     said = [report(part) for part in parts if part.path.parent == folder]
     notes = [note for each in said for note in each.notes]
     notes += [f"{file} was skipped: {reason}" for each in said for file, reason in each.skipped]
@@ -93,11 +103,15 @@ def _one(model: Model, several: Sequence[Source], folder: Path, labels: Any, tab
     return joined
 
 
-def _opened(model: Model, data: Source, dest: Path, labels: Any, table: Any) -> Store:
+def _opened(model: Model, data: Source, dest: Path, asked: Mapping[str, Any]) -> Store:
     """A store as it is; motion files prepared as the run's own data were."""
-    if isinstance(data, Store) or (Path(data) / "card.json").exists():
+    if isinstance(data, Store) or _is_store(data):
         return stores.opened(data)
     how = model.card["normalise"]["how"]
-    only = None if how == "image" else f"{model.card['coords']}d"  # a camera sees both
+    only = asked["only"] or (None if how == "image" else f"{model.card['coords']}d")  # a camera sees both
     unsure = model.card["normalise"].get("unsure", "keep")
-    return prepare(data, dest, normalise=how, labels=labels, layout=model.layout, table=table, only=only, unsure=unsure)
+    return prepare(data, dest, normalise=how, layout=model.layout, **{**asked, "only": only, "unsure": unsure})
+
+
+def _is_store(data: Source) -> bool:
+    return isinstance(data, Store) or (Path(data) / "card.json").exists()

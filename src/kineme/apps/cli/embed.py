@@ -16,9 +16,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """What the command takes."""
     parser.add_argument("run", metavar="RUN", help="a run, or a folder of imported weights")
     parser.add_argument(
-        "data",
+        "files",
         metavar="STORE|FILES",
-        nargs="+",
+        nargs="*",
         help="a store, or files and folders of motion: prepared as the run's data were, joints mapped by name",
     )
     parser.add_argument("--out", metavar="FOLDER", required=True, help="folder to write")
@@ -30,7 +30,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="a picture (.png, .svg, .pdf): also draw a map of the vectors, its colours the labels; or, as in "
         "`kineme prepare`, TOML or JSON: joint of the run -> joint of the files (may be given twice)",
     )
-    parser.add_argument("--labels", metavar="FILE.csv|folder", help="of motion files, as in `kineme prepare`")
+    _shared.add_preparation(parser)
     parser.add_argument("--split", help="on the map, clips of the training part are pale")
 
 
@@ -48,18 +48,19 @@ def run(args: argparse.Namespace) -> None:
     from ...inference import model as models
     from ...inference.embed import write
 
+    data = [*args.files, *([] if args.data is None else [args.data])]
     model = models.load(args.run)
-    out = write(model, args.data, args.out, progress=True, labels=args.labels, table=tables[0] if tables else None)
+    out = write(model, data, args.out, progress=True, table=tables[0] if tables else None, **_shared.preparation(args))
     made = store.open(out / "store") if (out / "store").exists() else None
     if made is not None:
         said = report.report(made)
-        print(*str(said).splitlines()[:2], *made.card.get("notes", ()), said.joints(), sep="\n")
+        print(*str(said).splitlines()[:-1], said.joints(), sep="\n")
     print(f"One vector of {model.dim} dimensions for each clip in {out}/Z.npy, in the order of {out}/clips.parquet")
     if (out / "codes.npy").exists():
         print(f"One code for each frame in {out}/codes.npy; each clip's first row is in {out}/offsets.npy")
     if pictures:
         try:
-            _draw(made or store.open(args.data[0]), out, pictures[0], args.split, model.card["method"])
+            _draw(made or store.open(data[0]), out, pictures[0], args.split, model.card["method"])
         except BaseException:
             shutil.rmtree(out)  # so that the same command can be given again
             raise
