@@ -86,7 +86,7 @@ def test_videos_beside_motion_are_skipped_with_the_reason(tmp_path):
     package.synth.write(tmp_path / "mixed", 2, format="bvh", cameras=0)
     (tmp_path / "mixed" / "film.mp4").write_bytes(VIDEOS["take.mp4"])
     done = kineme("prepare", tmp_path / "mixed", tmp_path / "s", "--jobs", 1)
-    assert "film.mp4: a video" in done.stdout
+    assert "film.mp4 (a video" in done.stdout
 
 
 def test_real_videos(data_dir):
