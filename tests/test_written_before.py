@@ -58,7 +58,8 @@ def test_former_names_of_settings_are_read_from_cards_and_refused_elsewhere(old)
 def test_a_run_goes_on_from_an_old_state(old):
     """Weights, queue and optimiser of 0.1.0 under the names of today; the log of the first epoch stays."""
     words = ["pretrain", "moco", old / "store", "--init-from", old / "moco", "--out", old / "more", "--epochs", 2]
-    for name in ("encoder.hidden=4", "encoder.layers=1", "method.views.frames=8", "method.queue=8", "method.dim=4"):
+    settings = ("encoder.hidden=4", "encoder.layers=1", "method.views.frames=8", "method.queue=8", "method.dim=4")
+    for name in (*settings, "method.stream=joint", "encoder.read=last"):  # which were defaults then
         words += ["--set", name]
     cli(*words, "--set", "loop.batch=4")
     assert kineme.load(old / "more", "cpu").embed(kineme.open(old / "store")).shape[0] == 8

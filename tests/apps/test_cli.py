@@ -117,7 +117,9 @@ def test_unknown_options_are_refused_by_the_nearest_one(words, said, capsys):
 def test_choices_are_listed_by_the_function_that_checks_them(store, run, tmp_path):
     evaluate = ["evaluate", run, store.path, "--split", "random", "--protocols", "linear"]
     one_paragraph(kineme(*evaluate, "--probe", "guess", check=False), "guess", "logistic")
-    one_paragraph(kineme("prepare", store.path, tmp_path / "x", "--normalise", "nut", check=False), "'nut'", "'ntu'")
+    synth.write(tmp_path / "raw", list(synth.generate(2, subjects=1)))
+    prepare = kineme("prepare", tmp_path / "raw", tmp_path / "x", "--normalise", "nut", check=False)
+    one_paragraph(prepare, "'nut'", "'ntu'")
     weights = tmp_path / "weights.pth.tar"
     weights.write_bytes(b"none")
     one_paragraph(kineme("import-weights", weights, "--as", "telepathy", check=False), "telepathy", "hico")
@@ -137,7 +139,7 @@ def test_commands_that_can_be_resumed_say_how(capsys, monkeypatch, tmp_path):
 
     for name in ("training.loop.pretrain", "data.prepare.prepare", "evaluation.reproduce.reproduce"):
         monkeypatch.setattr(f"kineme.{name}", interrupted)
-    words = ["kineme", "pretrain", "moco", "a b", "--out", "runs/moco-a b-0", "--seed", "0", "--resume"]
+    words = ["kineme", "pretrain", "moco", "a b", "--out", "runs/moco-a b-0", "--resume"]
     assert shlex.split(hint("pretrain", "moco", "a b", "--epochs", 3)) == words
     assert hint("prepare", "raw", "made", "--faithful", "--layout", "ntu25", "--jobs", 2) == (
         "kineme prepare raw made --layout ntu25 --jobs 2 --faithful"

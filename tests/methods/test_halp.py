@@ -270,7 +270,7 @@ def test_what_cannot_begin_a_run(store, baseline, tmp_path, changed, epochs, wor
 
 def test_the_command_line_says_what_is_no_run(store, tmp_path):
     words = ("pretrain", "halp", store.path, "--out", tmp_path / "no", "--init-from", store.path, "--epochs", 5)
-    one_paragraph(kineme(*words, check=False), "swing", "a finished run")
+    one_paragraph(kineme(*words, check=False), "swing", "a 'store'", "Expected a run")
 
 
 def test_a_clip_is_its_own_nearest_neighbour(store, baseline):

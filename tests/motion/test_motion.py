@@ -133,7 +133,7 @@ def test_nan_means_missing(confidence):
 
 
 @pytest.mark.parametrize(("change", "found", "expected"), [
-    ({"joints": np.ones((2, 3, 3))}, "(2, 3, 3)", "frames, persons, joints"),
+    ({"joints": np.ones((3, 3))}, "(3, 3)", "frames, persons, joints"),
     ({"joints": np.ones((2, 1, 3, 4))}, "(2, 1, 3, 4)", "2 or 3"),
     ({"joints": np.ones((0, 1, 3, 3))}, "(0, 1, 3, 3)", "at least one frame"),
     ({"joints": np.ones((2, 0, 3, 3))}, "(2, 0, 3, 3)", "one person"),
@@ -144,7 +144,7 @@ def test_nan_means_missing(confidence):
     ({"joints": np.full((2, 1, 3, 3), "x")}, "<U1", "real numbers"),
     ({"joints": np.full((2, 1, 3, 3), None)}, "object", "real numbers"),
     ({"joints": np.ones((2, 1, 3, 3), complex)}, "complex", "real numbers"),
-    ({"layout": "ntu25"}, "type str", "a Layout"),
+    ({"layout": 25}, "type int", "a Layout"),
     ({"confidence": np.ones((2, 1, 4))}, "(2, 1, 4)", "(2, 1, 3)"),
     ({"confidence": np.full((2, 1, 3), 1.5)}, "1.5", "0 for missing"),
     ({"confidence": np.full((2, 1, 3), -0.5)}, "-0.5", "0 for missing"),

@@ -44,8 +44,8 @@ class Recurrent(Encoder):
         cell: Literal["gru", "lstm"] = "gru"
         hidden: int = 1024
         layers: int = 3
-        read: Read = "last"
         persons: int | None = None
+        read: Read = "last"
 
         def __post_init__(self) -> None:
             positive(self, "encoder", "hidden", "layers")

@@ -99,8 +99,9 @@ class ClipLoader:
         self._joints, self._seen = (_table(array, home, self.resident) for array in (store.frames, store.confidence))
         self.faithful = faithful
         # Where a gap begins or ends there is something to restore; a map is not read through to know it.
-        self._edges = torch.from_numpy(_edges(store.confidence)).to(home) if self.resident else None
-        self._gaps = self._edges is None or bool(self._edges.any())
+        edges = _edges(store.confidence) if self.resident else None
+        self._gaps = edges is None or bool(edges.any())
+        self._edges = None if edges is None else torch.from_numpy(edges).to(home)
         self._memory = BufferPool()
 
     def __len__(self) -> int:

@@ -188,6 +188,9 @@ def limbs(layout: Layout) -> tuple[Limb, ...]:
         top = layout.find("nose")
     if top is not None and middle["shoulder"]:
         found.append(Limb((top,), middle["shoulder"], "trunk"))
+    neck, nose = layout.find("neck"), layout.find("nose")
+    if layout.find("head") is None and top is not None and top == neck and nose is not None:
+        found.append(Limb((nose,), (neck,), "trunk"))
     return tuple(found)
 
 
