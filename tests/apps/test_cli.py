@@ -137,7 +137,7 @@ def test_commands_that_can_be_resumed_say_how(capsys, monkeypatch, tmp_path):
         assert said.startswith("Interrupted. Finished work is kept")
         return said.partition("; resume with: ")[2]
 
-    for name in ("training.loop.pretrain", "data.prepare.prepare", "evaluation.reproduce.reproduce"):
+    for name in ("training.loop.pretrain", "data.prepare.prepare_each", "evaluation.reproduce.reproduce"):
         monkeypatch.setattr(f"kineme.{name}", interrupted)
     words = ["kineme", "pretrain", "moco", "a b", "--out", "runs/moco-a b-0", "--resume"]
     assert shlex.split(hint("pretrain", "moco", "a b", "--epochs", 3)) == words

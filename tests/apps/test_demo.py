@@ -258,6 +258,7 @@ def row(who: str, score: float, seed: int) -> dict:
         "features": who,
         "score": score,
         "seed": seed,
+        "run": f"run-{seed}",
         "train": 9,
         "test": 9,
         "classes": 3,

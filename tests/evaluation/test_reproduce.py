@@ -313,7 +313,7 @@ def test_a_recipe_says_where_its_store_lies_and_how_it_is_normalised(tmp_path, m
     plan = reproduce.read(str(toy), tmp_path, 0)
     asked = {}
     monkeypatch.setattr(reproduce.prepare, "prepare", lambda raw, folder, **how: asked.update(how, folder=folder))
-    with pytest.raises(AttributeError):  # the stand-in is no store: preparing is as far as this goes
+    with pytest.raises(InputError, match="a NoneType"):  # the stand-in is no store: preparing is as far as this goes
         reproduce.reproduce(str(toy), tmp_path / "raw", tmp_path / "out")
     assert (asked["folder"], asked["normalise"]) == (tmp_path / "out" / "toys", "general")
     assert plan.settings.normalise == "general"
