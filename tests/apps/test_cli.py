@@ -142,7 +142,7 @@ def test_commands_that_can_be_resumed_say_how(capsys, monkeypatch, tmp_path):
     words = ["kineme", "pretrain", "moco", "a b", "--out", "runs/moco-a b-0", "--resume"]
     assert shlex.split(hint("pretrain", "moco", "a b", "--epochs", 3)) == words
     assert hint("prepare", "raw", "made", "--faithful", "--layout", "ntu25", "--jobs", 2) == (
-        "kineme prepare raw made --layout ntu25 --jobs 2 --faithful"
+        "kineme prepare raw made --jobs 2 --layout ntu25 --faithful"
     )
     (plugin := tmp_path / "none_at_all.py").write_text("suffixes = ()\ndef sniff(a, b): ...\ndef read(a, b): ...\n")
     monkeypatch.setattr(registry, "_plugins", {name: dict(known) for name, known in registry._plugins.items()})
