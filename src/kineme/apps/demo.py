@@ -40,10 +40,10 @@ DEFAULT = "kineme-demo"
 
 # What is made: 16 actions of SUBJECTS in front of CAMERAS. Half of the subjects and all cameras but one train.
 CLIPS, SUBJECTS, CAMERAS = 1536, 16, 3
-SENSOR: dict[str, Any] = {"noise": 1.0, "dropout": 0.02, "occlusion": 0.3}  # without it they would be too easy
+SENSOR: dict[str, Any] = {"noise": 2.0, "dropout": 0.05, "occlusion": 0.5}  # with less, untrained encoders get nearly all
 
 METHOD = "moco"
-BATCH, STEPS = 64, 300  # of one training run, however many clips there are; all else is what `pretrain` does by itself
+BATCH, STEPS = 64, 600  # of one training run, however many clips there are; all else is what `pretrain` does by itself
 QUICK = ("encoder.hidden=16", "encoder.layers=1", "method.views.frames=8", "method.views.min_frames=8")
 QUICK_CLIPS, QUICK_SUBJECTS, QUICK_STEPS = 96, 2, 4
 
