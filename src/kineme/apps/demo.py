@@ -40,7 +40,7 @@ DEFAULT = "kineme-demo"
 
 # What is made: 16 actions of SUBJECTS in front of CAMERAS. Half of the subjects and all cameras but one train.
 CLIPS, SUBJECTS, CAMERAS = 1536, 16, 3
-SENSOR: dict[str, Any] = {"noise": 2.0, "dropout": 0.05, "occlusion": 0.5}  # with less, hardly anything is left to learn
+SENSOR: dict[str, Any] = {"noise": 2.0, "dropout": 0.05, "occlusion": 0.5}  # with less, little is left to learn
 
 METHOD = "moco"
 BATCH, STEPS = 64, 600  # of one training run, however many clips there are; all else is what `pretrain` does by itself
