@@ -408,3 +408,30 @@ def test_splits_that_nobody_understands(said, tmp_path):
     path.with_suffix(".json").write_text(json.dumps(about))
     with pytest.raises(InputError, match=r"set\.json, split 'mine'"):
         readers.carried_splits(path)
+
+
+@pytest.mark.parametrize(
+    ("subjects", "cameras", "labels"),
+    [
+        ((None, None, None), (None, None, None), (None, None, None)),
+        ((7, None, 3), (1, 2, None), ("walk", None, "kick")),
+        (("anna", "bert", None), ("left", "right", "left"), ("walk", "walk", "None")),
+        ((40000, 1, 2), (0, 1, 2), ("a", "b", "c")),
+    ],
+    ids=["nothing known", "some unknown", "names", "large numbers"],
+)
+def test_written_sets_come_back_with_what_is_known(subjects, cameras, labels, tmp_path):
+    joints = np.random.default_rng(0).normal(size=(5, 1, 25, 3)).astype(np.float32)
+    clips = [
+        Motion(joints, "ntu25", subject=s, camera=c, label=a, source=f"clip {k}", fps=30, up="+y")
+        for k, (s, c, a) in enumerate(zip(subjects, cameras, labels))
+    ]
+    arrays_reader.write(tmp_path, clips, name="set")
+    back = list(readers.read_all(tmp_path / "set.npz"))
+    assert [(m.subject, m.camera, m.label, m.source) for m in back] == [
+        (m.subject, m.camera, m.label, m.source) for m in clips
+    ]
+    assert all(np.array_equal(a.joints, b.joints) for a, b in zip(clips, back))
+    for rule in arrays_reader.splits(tmp_path / "set.npz").values():
+        known = {each for each in (*subjects, *cameras) if each is not None}
+        assert set(rule["train"]["in"]) | set(rule["test"]["in"]) <= known

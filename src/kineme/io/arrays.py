@@ -96,8 +96,8 @@ def read(path: Path, options: Options) -> Iterator[Motion | InputError]:
     told = {} if order is None else {f"sets whose joints are those of {layout.name} in another order, put in order": 1}
     names = [str(name) for name in _per_clip(path, arrays, "names", [f"{path.name}#{k}" for k in range(clips)])]
     labels = _labels(path, about, _per_clip(path, arrays, "labels", [-1] * clips))
-    subjects = [subject or None for subject in _per_clip(path, arrays, "subjects", [None] * clips)]
-    cameras = _cameras(about, _per_clip(path, arrays, "views", [None] * clips))
+    subjects = [subject or None for subject in _whole(_per_clip(path, arrays, "subjects", [None] * clips))]
+    cameras = _cameras(about, _whole(_per_clip(path, arrays, "views", [None] * clips)))
     columns = _columns(path, arrays, about, clips)
     fps, up, unit = _said(path, about)
     for k, (start, end) in enumerate(itertools.pairwise(offsets)):
@@ -317,7 +317,7 @@ def _cameras(about: dict[str, Any], views: list[Any]) -> list[Any]:
 
 def _columns(path: Path, arrays: dict[str, np.ndarray], about: dict[str, Any], clips: int) -> dict[str, list[Any]]:
     """Values per clip of what becomes a column of the clip table."""
-    columns = {"repetition": _per_clip(path, arrays, "reps", [None] * clips)}
+    columns = {"repetition": _whole(_per_clip(path, arrays, "reps", [None] * clips))}
     for key in sorted(arrays.keys() - KNOWN):
         values = arrays[key]
         if values.ndim not in (1, 2) or len(values) != clips or values.dtype.kind not in "iufbU":
@@ -335,6 +335,12 @@ def _columns(path: Path, arrays: dict[str, np.ndarray], about: dict[str, Any], c
 def _plain(values: np.ndarray) -> list[Any]:
     """Python values of an array; NaN becomes None."""
     return [None if value != value else value for value in values.tolist()]
+
+
+def _whole(values: list[Any]) -> list[Any]:
+    """Whole numbers as such (floats have room for NaN), an empty text as None."""
+    plain = [int(value) if isinstance(value, float) and value.is_integer() else value for value in values]
+    return [None if value == "" else value for value in plain]
 
 
 def _performance(name: str) -> str | None:
@@ -380,18 +386,22 @@ def write(folder: str | Path, motions: Iterable[Motion], name: str = "synth") ->
     seen = np.zeros(joints.shape[:3], np.float32)
     for clip, start, end in zip(clips, offsets[:-1], offsets[1:]):
         joints[start:end, : clip.persons], seen[start:end, : clip.persons] = clip.joints, clip.confidence
-    columns = {key: [clip.extra.get(key) for clip in clips] for key in ("repetition", "style")}
-    names = {"class": sorted({str(clip.label) for clip in clips}), "style": sorted(map(str, {*columns["style"]}))}
+    styles = [clip.extra.get("style") for clip in clips]
+    names = {"class": _known([clip.label for clip in clips]), "style": _known(styles)}
     arrays = {
         "joints": joints if persons > 1 else joints[:, 0],
         "offsets": offsets,
-        "labels": np.array([names["class"].index(str(clip.label)) for clip in clips], np.int16),
-        "subjects": np.array([clip.subject for clip in clips], np.int16),
-        "views": np.array([clip.camera or 0 for clip in clips], np.int16),
-        "reps": np.array(columns["repetition"], np.int16),
-        "names": np.array([clip.source for clip in clips]),
-        "style": np.array([names["style"].index(str(style)) for style in columns["style"]], np.int16),
+        "labels": _indices(names["class"], [clip.label for clip in clips]),
+        "names": np.array([str(clip.source or f"clip {k}") for k, clip in enumerate(clips)]),
     }
+    told = {
+        "subjects": [clip.subject for clip in clips],
+        "views": [clip.camera for clip in clips],
+        "reps": [clip.extra.get("repetition") for clip in clips],
+    }
+    arrays |= {key: _numbers_or_names(values) for key, values in told.items() if any(v is not None for v in values)}
+    if names["style"]:
+        arrays["style"] = _indices(names["style"], styles)
     if seen.min() < 1:
         arrays["confidence"] = seen if persons > 1 else seen[:, 0]
     if first.image_size:
@@ -403,9 +413,34 @@ def write(folder: str | Path, motions: Iterable[Motion], name: str = "synth") ->
     return folder
 
 
+def _known(values: list[Any]) -> list[str]:
+    """Names that occur, sorted."""
+    return sorted({str(value) for value in values if value is not None})
+
+
+def _indices(names: list[str], values: list[Any]) -> np.ndarray:
+    """Where each value stands among the names, -1 for None."""
+    return np.array([-1 if value is None else names.index(str(value)) for value in values], np.int16)
+
+
+def _numbers_or_names(values: list[Any]) -> np.ndarray:
+    """Whole numbers where all are, else text; what is not known is NaN or an empty text."""
+    if all(isinstance(value, int) for value in values):
+        return np.array(values, np.int16 if max(map(abs, values)) < 1 << 15 else np.int64)
+    if all(value is None or isinstance(value, (int, float)) for value in values):
+        return np.array([np.nan if value is None else value for value in values])
+    return np.array(["" if value is None else str(value) for value in values])
+
+
 def _description(name: str, clips: list[Motion], names: dict[str, list[str]], shape: tuple[int, ...]) -> dict:
-    first, count = clips[0], Counter(str(clip.label) for clip in clips)
-    subjects, views = (sorted({getattr(clip, what) or 0 for clip in clips}) for what in ("subject", "camera"))
+    first, count = clips[0], Counter(str(clip.label) for clip in clips if clip.label is not None)
+    subjects, views = (
+        sorted(
+            {each for clip in clips if (each := getattr(clip, what)) is not None},
+            key=lambda each: (isinstance(each, str), each),
+        )
+        for what in ("subject", "camera")
+    )
     splits = {}
     if len(subjects) > 1:
         splits["xsub"] = {"train": _rule_of("subjects", subjects[::2]), "test": _rule_of("subjects", subjects[1::2])}
@@ -434,5 +469,8 @@ def _description(name: str, clips: list[Motion], names: dict[str, list[str]], sh
     }
 
 
-def _rule_of(word: str, numbers: list[int]) -> str:
-    return f"{word} {', '.join(map(str, numbers))}"
+def _rule_of(word: str, values: list[Any]) -> str | dict[str, Any]:
+    """In words as published sets have it; names, and numbers that words would not keep, as a rule."""
+    if all(isinstance(value, int) and value >= 0 for value in values):
+        return f"{word} {', '.join(map(str, values))}"
+    return {"column": "subject" if word == "subjects" else "camera", "in": values}

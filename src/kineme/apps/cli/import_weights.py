@@ -44,4 +44,4 @@ def run(args: argparse.Namespace) -> None:
         normalise=args.normalise,
     )
     print(import_weights.report(out))
-    print(f"Run written to {out}. Next: kineme evaluate {out} STORE --split NAME")
+    print(f"Run written to {out}. Next: kineme evaluate {out} STORE (kineme info STORE lists its splits)")
