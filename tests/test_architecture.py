@@ -17,6 +17,7 @@ ORDER = {
     "io": ["_text", "_detections", "_frame_names", "_bodies", "_following", "_tracking", "_landmarks", "_video"],
     "data": [
         "array_file",
+        "pictures",
         "clip_table",
         "store",
         "conform",

@@ -1,4 +1,4 @@
-"""Large float32 arrays on disk: written as a ``.npy`` file that grows, read as a memory map."""
+"""Large arrays on disk: written as a ``.npy`` file that grows (float32), read as a memory map."""
 
 from __future__ import annotations
 
@@ -60,14 +60,14 @@ class Growing:
 
     def finish(self, shape: tuple[int, ...]) -> None:
         self._file.seek(0)
-        self._file.write(_header(shape))
+        self._file.write(header(shape))
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
 
 
-def mapped(path: Path, shape: tuple[int, ...]) -> np.ndarray:
-    """Read-only memory map of a file that :class:`Growing` wrote.
+def mapped(path: Path, shape: tuple[int, ...], dtype: str = "<f4") -> np.ndarray:
+    """Read-only memory map of a file that :class:`Growing` wrote, or another that begins with :func:`header`.
 
     Raises:
         InputError: missing, cut short, or of another shape.
@@ -75,17 +75,19 @@ def mapped(path: Path, shape: tuple[int, ...]) -> np.ndarray:
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
-            header = file.read(HEADER)
+            begin = file.read(HEADER)
     except FileNotFoundError:
         raise InputError(path, "no such file", "the frames of a store", AGAIN) from None
     except OSError as error:
         raise InputError(path, f"not readable ({error.strerror})", "the frames of a store", AGAIN) from None
-    expected = HEADER + 4 * int(np.prod(shape, dtype=object))
+    expected = HEADER + np.dtype(dtype).itemsize * int(np.prod(shape, dtype=object))
     if size != expected:
         raise InputError(path, f"{size} bytes", f"{expected} bytes for an array of shape {shape}", AGAIN)
-    if header != _header(shape):
-        raise InputError(path, "a header that does not fit the card", f"float32 numbers of shape {shape}", AGAIN)
-    return np.memmap(path, "<f4", "r", HEADER, shape)
+    if begin != header(shape, dtype):
+        raise InputError(
+            path, "a header that does not fit the card", f"{np.dtype(dtype)} numbers of shape {shape}", AGAIN
+        )
+    return np.memmap(path, dtype, "r", HEADER, shape)
 
 
 def widen(array: np.ndarray, persons: int) -> np.ndarray:
@@ -94,6 +96,7 @@ def widen(array: np.ndarray, persons: int) -> np.ndarray:
     return np.pad(array, [(0, 0), (0, missing)] + [(0, 0)] * (array.ndim - 2)) if missing else array
 
 
-def _header(shape: tuple[int, ...]) -> bytes:
-    text = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}"
+def header(shape: tuple[int, ...], dtype: str = "<f4") -> bytes:
+    """The first bytes of a ``.npy`` file, ``HEADER`` of them whatever the shape."""
+    text = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {shape}, }}"
     return b"\x93NUMPY\x01\x00" + (HEADER - 10).to_bytes(2, "little") + text.ljust(HEADER - 11).encode() + b"\n"

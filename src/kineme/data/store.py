@@ -21,7 +21,9 @@ from ..utils import files
 from ..utils.errors import InputError
 from ..utils.registry import did_you_mean
 from . import clip_table
+from . import pictures as picture_file
 from .array_file import AGAIN, HEADER, mapped
+from .pictures import Pictures
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -42,6 +44,7 @@ class Store:
         confidence: float32 ``[F, M, V]``, read-only memory map; 0 = missing, an absent person is all 0.
         lengths: int64 ``[N]``, frames of every clip.
         offsets: int64 ``[N + 1]``.
+        has_pictures: whether there is a picture for every frame (see :meth:`pictures`).
 
     Raises:
         InputError: a file is missing, cut short, or not of this kind. Changed bytes are found by :meth:`verify` only.
@@ -74,6 +77,8 @@ class Store:
         self.confidence = mapped(self.path / confidence_file(self.card["files"]), (frames, persons, len(self.layout)))
         self.lengths = self._read(["length"])["length"].to_numpy()
         self.offsets = np.concatenate([[0], np.cumsum(self.lengths)]).astype(np.int64)
+        self.has_pictures = picture_file.IMAGES in self.card["files"]
+        self.picture_file = Pictures(self.path, frames) if self.has_pictures else None
         if len(self) != self.card["clips"] or self.lengths.min() < 1 or self.offsets[-1] != frames:
             raise InputError(
                 self.path / "clips.parquet",
@@ -128,7 +133,7 @@ class Store:
 
     @property
     def hash(self) -> str:
-        """Hex SHA-256 of the content: layout, axes, frames, confidence, clip table; not of how it was prepared."""
+        """Hex SHA-256 of the content: layout, axes, frames, confidence, pictures, clip table; not of its making."""
         return self.card["hash"]
 
     @property
@@ -237,6 +242,28 @@ class Store:
             {name: value for name, value in row.items() if name not in clip_table.COLUMNS or name in FROM_EXTRA},
         )
 
+    def pictures(self, rows: Any) -> list[np.ndarray]:
+        """Pictures by the numbers of their frames.
+
+        Args:
+            rows: rows of ``frames``; frame t of clip i is row ``offsets[i] + t``.
+
+        Returns:
+            uint8 ``[H, W, 3]`` (red, green, blue) each, scaled down when the store was written: the clip table's
+            ``width`` and ``height`` stay those that coordinates in the image refer to.
+
+        Raises:
+            InputError: a store without pictures; rows that it does not have; damaged bytes.
+
+        Examples:
+            >>> filmed.pictures(range(2))[0].shape  # doctest: +SKIP
+            (144, 191, 3)
+        """
+        if self.picture_file is None:
+            raise no_pictures(self.path)
+        numbers = row_numbers(rows, len(self.frames), f"frames of {self.path}")
+        return [self.picture_file[int(number)] for number in numbers]
+
     def verify(self) -> None:
         """Read every byte and compare with the digests in the card.
 
@@ -337,6 +364,16 @@ def row_numbers(rows: Any, clips: int, what: str = "rows") -> np.ndarray:
     return given.astype(np.int64)
 
 
+def no_pictures(where: str | os.PathLike) -> InputError:
+    """What is wrong with a store without pictures, where they are needed."""
+    return InputError(
+        where,
+        "a store without pictures",
+        "a store of videos with their poses",
+        "Prepare one with: kineme prepare VIDEOS STORE --poses FOLDER",
+    )
+
+
 def confidence_file(files: Container[str]) -> str:
     """Name of the file of confidences: stores of Kineme 0.1.0 called it ``seen.npy``."""
     return "seen.npy" if "seen.npy" in files else "confidence.npy"
@@ -407,11 +444,12 @@ def _file_digest(path: Path) -> str:
 
 
 def _content(card: Mapping[str, Any], digests: Mapping[str, str], clips: pa.Table) -> str:
-    """The content hash: what the frames mean, the frames, the confidence, the clip table; not how it came about."""
+    """The content hash: what frames mean, frames, confidence, pictures, clip table; not how it came about."""
     meaning = {name: card[name] for name in ("format", "layout", "persons", "coords", "up", "unit", "clips", "frames")}
     return files.sha256(
         json.dumps(meaning, sort_keys=True).encode(),
         digests["frames.npy"].encode(),
         digests[confidence_file(digests)].encode(),
+        *(digests[name].encode() for name in (picture_file.IMAGES, picture_file.PLACES) if name in digests),
         clip_table.digest(clips),
     )

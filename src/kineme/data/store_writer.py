@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from ..utils import files
 from ..utils.errors import InputError
 from . import clip_table, conform
 from .array_file import BLOCK, Growing, widen
+from .pictures import SIDE, PictureWriter
 from .store import FORMAT, Store, _check, _content, _dump, _file_digest, datasets, opened
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class Writer:
         normalise: what was done to the motions (:func:`kineme.motion.normalise.describe`), for the card.
         splits: carried protocols ``{name: {"train": rule, "test": rule}}``; see :mod:`kineme.data.splits` for rules.
         card: further entries of the card.
+        picture_side: pixels of the short side to which larger pictures are scaled down.
 
     Raises:
         InputError: the folder exists or cannot be written (no room, no permission).
@@ -57,9 +59,12 @@ class Writer:
         normalise: Mapping[str, Any] | None = None,
         splits: Mapping[str, Any] | None = None,
         card: Mapping[str, Any] | None = None,
+        picture_side: int = SIDE,
     ):
         self.path, self.layout, self.persons, self.coords = Path(path), layout, persons, coords
         self.normalise, self.splits, self.card = dict(normalise or {}), dict(splits or {}), dict(card or {})
+        self.picture_side = picture_side
+        self._pictures: PictureWriter | None = None
         self._rows: dict[str, list] = {}
         self._tables: list[pa.Table] = []
         self._held = self._clips = 0
@@ -84,7 +89,12 @@ class Writer:
         else:
             self._stack.__exit__(*exception)
 
-    def add(self, motion: Motion, source: str | None = None) -> None:
+    def add(
+        self,
+        motion: Motion,
+        source: str | None = None,
+        pictures: np.ndarray | Iterable[np.ndarray] | None = None,
+    ) -> None:
         """Append one clip.
 
         Its id is ``motion.source`` (``~2``, ``~3`` ... is added where one comes again).
@@ -92,9 +102,12 @@ class Writer:
         Args:
             motion: of the writer's layout.
             source: the file it came from; by default ``motion.source``.
+            pictures: uint8 ``[T, H, W, 3]``, or an iterator of ``[H, W, 3]``: one for each frame of the motion, red,
+                green, blue. A store has pictures for all clips or for none.
 
         Raises:
-            InputError: another layout, number of coordinates or too many persons; the disk is full.
+            InputError: another layout, number of coordinates or too many persons; pictures missing, too many, or not
+                of one size; the disk is full. The store is then as it was before.
         """
         where = motion.source or f"clip {self._clips}"
         if motion.layout != self.layout:
@@ -107,6 +120,9 @@ class Writer:
             raise InputError(where, f"{motion.persons} persons", f"at most {self.persons}")
         self._same_coords(where, motion.coords)
         row = _row(motion, where, source or where)
+        with self._picturing(where, pictures is not None) as writer:
+            if writer is not None and pictures is not None:
+                writer.add(where, pictures, len(motion))
         self._ups.add(motion.up)
         self._units.add(motion.unit)
         self._append(motion.joints, motion.confidence)
@@ -142,6 +158,9 @@ class Writer:
         if layout != self.layout:
             raise InputError(store.path, f"layout {layout.name}", f"layout {self.layout.name}", "Give a map")
         self._same_coords(str(store.path), store.coords)
+        with self._picturing(str(store.path), store.has_pictures) as writer:
+            if writer is not None and store.picture_file is not None:
+                writer.copy(store.picture_file)
         self._flush()
         self._ups.add(up or store.card["up"])
         self._units.add(unit or store.card["unit"])
@@ -183,12 +202,27 @@ class Writer:
             self._stack.__exit__(*sys.exc_info())
             raise
 
+    @property
+    def _pictured(self) -> bool:
+        return self._pictures is not None and self._pictures.count > 0
+
     def _same_coords(self, where: str, coords: int) -> None:
-        self.coords = self.coords or coords
-        if coords != self.coords:
+        if self.coords not in (None, coords):
             raise InputError(where, f"{coords} coordinates", f"{self.coords} as in the rest of the store")
 
+    @contextlib.contextmanager
+    def _picturing(self, where: str, given: bool) -> Iterator[PictureWriter | None]:
+        """What writes pictures, if there are any."""
+        if self._clips and given != self._pictured:
+            found, others = ("pictures", "none") if given else ("no pictures", "pictures")
+            raise InputError(where, f"{found}, where the clips before have {others}", "pictures for all clips or none")
+        with writing(self.path):
+            if given and self._pictures is None:
+                self._pictures = self._stack.enter_context(PictureWriter(self._folder, self.picture_side))
+            yield self._pictures
+
     def _append(self, joints: np.ndarray, seen: np.ndarray) -> None:
+        self.coords = joints.shape[3]
         before = self._segments[-1][0] if self._segments else 0
         persons = self.persons or max(before, joints.shape[1])
         if persons != before:
@@ -226,6 +260,7 @@ class Writer:
         digests = {
             "frames.npy": self._frames.digest.hexdigest(),
             "confidence.npy": self._seen.digest.hexdigest(),
+            **(self._pictures.finish() if self._pictures is not None else {}),
             **{name: _file_digest(self._folder / name) for name in names},
         }
         card: dict[str, Any] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
@@ -40,6 +40,7 @@ class Encoder(nn.Module):
     class Settings:
         """No settings."""
 
+    pictures: ClassVar[bool] = False  # whether `forward` reads `Batch.frames`
     dim: int
     layout: Layout | None = None  # set by `build`
 

@@ -17,7 +17,8 @@ class Batch:
         joints: float32 ``[B, T, M, V, C]``: clip, frame, person, joint, coordinate; 0 where a joint is missing.
         confidence: float32 ``[B, T, M, V]``; 0 = missing; an absent person is all 0.
         index: int64 ``[B]`` rows of the clip table.
-        frames: uint8 ``[B, T, 3, H, W]``, stores with video only.
+        frames: pictures, of stores that have them: uint8 ``[B, T, 3, H, W]`` as they were read, float32 once they are
+            augmented and normalised (:mod:`kineme.views.video_clips`), which is what encoders take.
     """
 
     joints: Tensor

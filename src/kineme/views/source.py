@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Protocol
 
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 
-from ..data.store import row_numbers
+from ..data.store import no_pictures, row_numbers
 from ..motion.layout import Layout
 from ..utils import files
 from ..utils.buffers import BufferPool
@@ -139,6 +140,46 @@ class ClipLoader:
         if self._gaps:
             self._restore(joints, pairs, weights)
         return Batch(joints, seen, index)
+
+    def pictures(self, index: Tensor, start: Tensor, frames: int, step: int = 1) -> tuple[Tensor, Tensor]:
+        """Pictures of frames ``start, start + step, ...`` of some clips, on the device.
+
+        They are decoded by as many threads as the process has for torch.
+
+        Args:
+            index: int64 ``[B]`` rows of the clip table, of any clip of the store, on the CPU.
+            start: int64 ``[B]`` first frame, on the CPU.
+            frames: T, how many.
+            step: one in so many frames.
+
+        Returns:
+            uint8 ``[B, T, 3, H, W]``, and int64 ``[B, 2]``, height and width of each clip's own: smaller pictures stand
+            in the upper left corner, with zeros below and right of them.
+
+        Raises:
+            InputError: a store without pictures; frames that leave their clip.
+
+        Examples:
+            >>> ClipLoader(filmed).pictures(torch.tensor([0, 3]), torch.tensor([0, 5]), 32)[0].shape  # doctest: +SKIP
+            torch.Size([2, 32, 3, 144, 191])
+        """
+        kept = getattr(self.store, "picture_file", None)
+        if kept is None:
+            raise no_pictures(getattr(self.store, "path", "the clips"))
+        self._check(index, start, torch.full_like(start, (frames - 1) * step + 1))
+        begin = (torch.from_numpy(np.array(self.store.offsets[:-1], np.int64))[index] + start).tolist()
+        sizes = torch.tensor([kept.image(first).size[::-1] for first in begin]).view(-1, 2)
+        height, width = (int(side) for side in (sizes.amax(0) if len(sizes) else (0, 0)))
+        pixels = np.zeros((len(begin), frames, height, width, 3), np.uint8)
+
+        def read(clip: int) -> None:
+            rows, columns = sizes[clip].tolist()
+            for t in range(frames):
+                pixels[clip, t, :rows, :columns] = kept[begin[clip] + t * step]
+
+        with ThreadPoolExecutor(max(1, min(torch.get_num_threads(), len(begin)))) as threads:
+            list(threads.map(read, range(len(begin))))  # Pillow decodes without holding the interpreter
+        return torch.from_numpy(pixels).to(self.device).permute(0, 1, 4, 2, 3), sizes.to(self.device)
 
     def frame_numbers(self, rows: Tensor) -> Tensor:
         """Where the frames of some clips stand in the table of all frames, int64 ``[sum of lengths]`` on the CPU.
