@@ -160,9 +160,9 @@ class Pictures:
         except OSError:
             raise self._damaged(number) from None
 
-    def blocks(self, size: int = 1 << 22) -> Iterable[np.ndarray]:
+    def blocks(self, size: int = 1 << 22) -> Iterable[bytes]:
         """All bytes, some at a time."""
-        return (self._bytes[begin : begin + size] for begin in range(0, len(self._bytes), size))
+        return (self._bytes[begin : begin + size].tobytes() for begin in range(0, len(self._bytes), size))
 
     def _damaged(self, number: int) -> InputError:
         return InputError(self.path, f"picture {number} is damaged", "a JPEG image", AGAIN)
