@@ -69,6 +69,7 @@ ORDER = {
         "run",
         "checkpoint",
         "optim",
+        "finetune",
         "log",
         "watch",
         "loop",

@@ -68,7 +68,7 @@ def split(store: Store | str | os.PathLike, name: str, seed: int = 0) -> Split:
     inner = re.fullmatch(r"(.+)\+val([1-5]?)", name)
     train, test, notes = _masks(store, inner[1] if inner else name, seed)
     if inner:
-        test = train & _held_out(store, train, int(inner[2]) - 1 if inner[2] else None)
+        test = train & held_out(store, train, int(inner[2]) - 1 if inner[2] else None)
         train = train & ~test
     for part, mask in (("training", train), ("test", test)):
         if not mask.any():
@@ -331,10 +331,16 @@ def _of_no_clip(
     return (f"{len(unknown)} of {count} names in {path.name} are no clips of this store: {first}",)
 
 
-def _held_out(store: Store, train: np.ndarray, fold: int | None) -> np.ndarray:
+def held_out(store: Store, train: np.ndarray, fold: int | None = None) -> np.ndarray:
     """Every fifth subject of the training part; performances or clips where no two subjects are known.
 
-    Fold 0 begins with the first, 4 with the fifth; None is the last of these that holds anything.
+    Args:
+        store: with its clip table.
+        train: bool ``[N]``, the training part.
+        fold: 0 begins with the first, 4 with the fifth; None is the last of these that holds anything.
+
+    Returns:
+        bool ``[N]``.
     """
     dataset = _codes(store.column("dataset")) if datasets(store) else np.zeros(len(store), np.int64)
     for name in ("subject", "performance"):

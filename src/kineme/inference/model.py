@@ -210,6 +210,21 @@ class Model:
             raise InputError("part", repr(part), f"one of {', '.join(parts)}")
         return parts[part][:, 0].float().cpu().numpy()
 
+    def loader(self, what: Clips) -> ClipLoader:
+        """The clips for the encoder, as :meth:`embed` gives them to it.
+
+        Args:
+            what: as in :meth:`embed`.
+
+        Raises:
+            InputError: as :meth:`embed`.
+
+        Examples:
+            >>> model.loader(store).lengths.shape[0] == len(store)
+            True
+        """
+        return self._loader(self._clips(what))
+
     def fitted(self, motion: Motion | np.ndarray | str | os.PathLike) -> Motion:
         """A motion in the run's layout, with the run's normalisation, its body of the size that the run's are.
 
