@@ -42,6 +42,7 @@ ORDER = {
         "keypoints",
         "random_cameras",
         "pose_pairs",
+        "motion_image",
     ],
     "nn": [
         "init",
@@ -59,6 +60,9 @@ ORDER = {
         "hallucination",
         "spherical_kmeans",
         "prototypes",
+        "sinkhorn",
+        "swapped",
+        "finch",
     ],
     "encoders": ["_multi_stream", "recurrent", "bidirectional", "hierarchical", "temporal", "pose_mlp"],
     "methods": ["moco", "cmd", "halp", "hico", "_cv_mim_variants", "cv_mim"],
