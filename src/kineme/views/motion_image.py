@@ -197,11 +197,10 @@ def _tour(parents: tuple[int, ...]) -> Iterator[int]:
         path = [(root, iter(children[root]))]  # no recursion: a chain may be long
         yield root
         while path:
-            _, rest = path[-1]
-            joint = next(rest, None)
-            if joint is not None:
-                yield joint
-                path.append((joint, iter(children[joint])))
+            below = next(path[-1][1], None)
+            if below is not None:
+                yield below
+                path.append((below, iter(children[below])))
             else:
                 path.pop()
                 if path:
