@@ -38,6 +38,7 @@ ORDER = {
         "batch",
         "source",
         "augment",
+        "video_clips",
         "streams",
         "keypoints",
         "random_cameras",

@@ -142,7 +142,7 @@ class ClipLoader:
         return Batch(joints, seen, index)
 
     def pictures(self, index: Tensor, start: Tensor, frames: int, step: int = 1) -> tuple[Tensor, Tensor]:
-        """Pictures of frames ``start, start + step, ...`` of some clips, on the device.
+        """Pictures of the frames ``start, start + step, ...`` of some clips, on the device.
 
         They are decoded by as many threads as the process has for torch.
 
@@ -150,7 +150,8 @@ class ClipLoader:
             index: int64 ``[B]`` rows of the clip table, of any clip of the store, on the CPU.
             start: int64 ``[B]`` first frame, on the CPU.
             frames: T, how many.
-            step: one in so many frames.
+            step: one in so many frames. Clips in which so many do not fit are shown from their first to their last
+                frame, some of them several times.
 
         Returns:
             uint8 ``[B, T, 3, H, W]``, and int64 ``[B, 2]``, height and width of each clip's own: smaller pictures stand
@@ -166,19 +167,25 @@ class ClipLoader:
         kept = getattr(self.store, "picture_file", None)
         if kept is None:
             raise no_pictures(getattr(self.store, "path", "the clips"))
-        self._check(index, start, torch.full_like(start, (frames - 1) * step + 1))
-        begin = (torch.from_numpy(np.array(self.store.offsets[:-1], np.int64))[index] + start).tolist()
-        sizes = torch.tensor([kept.image(first).size[::-1] for first in begin]).view(-1, 2)
+        length = self.lengths[index]
+        shown = length.clamp(max=(frames - 1) * step + 1)
+        self._check(index, start, shown)
+        begin = torch.from_numpy(np.array(self.store.offsets[:-1], np.int64))[index] + start
+        times = torch.arange(frames)
+        stretched = (2 * times + 1) * length[:, None] // (2 * frames)
+        fits = (shown == (frames - 1) * step + 1)[:, None]
+        numbers = (begin[:, None] + torch.where(fits, times * step, stretched)).tolist()
+        sizes = torch.tensor([kept.image(first).size[::-1] for first in begin.tolist()]).view(-1, 2)
         height, width = (int(side) for side in (sizes.amax(0) if len(sizes) else (0, 0)))
-        pixels = np.zeros((len(begin), frames, height, width, 3), np.uint8)
+        pixels = np.zeros((len(numbers), frames, height, width, 3), np.uint8)
 
         def read(clip: int) -> None:
             rows, columns = sizes[clip].tolist()
-            for t in range(frames):
-                pixels[clip, t, :rows, :columns] = kept[begin[clip] + t * step]
+            for t, number in enumerate(numbers[clip]):
+                pixels[clip, t, :rows, :columns] = kept[number]
 
-        with ThreadPoolExecutor(max(1, min(torch.get_num_threads(), len(begin)))) as threads:
-            list(threads.map(read, range(len(begin))))  # Pillow decodes without holding the interpreter
+        with ThreadPoolExecutor(max(1, min(torch.get_num_threads(), len(numbers)))) as threads:
+            list(threads.map(read, range(len(numbers))))  # Pillow decodes without holding the interpreter
         return torch.from_numpy(pixels).to(self.device).permute(0, 1, 4, 2, 3), sizes.to(self.device)
 
     def frame_numbers(self, rows: Tensor) -> Tensor:
