@@ -84,7 +84,18 @@ ORDER = {
     ],
     "inference": ["cache", "rebuild", "model", "ensemble", "embed", "nearest"],
     "viz": ["stick_figure", "strips", "plots"],
-    "evaluation": ["task", "hand_crafted", "baselines", "protocols", "scores", "groups", "run", "reproduce"],
+    "evaluation": [
+        "task",
+        "hand_crafted",
+        "baselines",
+        "sealed",
+        "marginals",
+        "protocols",
+        "scores",
+        "groups",
+        "run",
+        "reproduce",
+    ],
     "apps": ["demo", "cli"],
 }
 INNER = {

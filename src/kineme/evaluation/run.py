@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -96,7 +97,8 @@ def evaluate(
                 scored = model if features == TRAINED else model.untrained()
                 given = dataclasses.replace(base, model=scored, name=name, _known={})
                 for entry in plan.values():
-                    bar.update(done, f"{entry.name}: {features}")
+                    tell = functools.partial(_tell, bar, done, f"{entry.name}: {features}")
+                    tell()
                     right = hits.setdefault(entry.name, {}).setdefault(group, {}).setdefault(who["training"], {})
                     kept = right if features == TRAINED else None
                     rows += [
@@ -104,8 +106,9 @@ def evaluate(
                         | who
                         | common
                         | (known if features == TRAINED else {})
+                        | more
                         for seed in entry.seeds(seeds)
-                        for metric, score in entry.score(replace(given, seed=seed), kept)
+                        for metric, score, more in entry.score(replace(given, seed=seed, tell=tell), kept)
                     ]
                     done += 1
         rows += _paired(hits, plan, common)
@@ -184,14 +187,18 @@ class _Entry:
         """Whether a higher figure is better."""
         return getattr(self.module, "higher_is_better", lambda _: True)(metric)
 
-    def score(self, task: Task, hits: dict[str, list[np.ndarray]] | None = None) -> Iterator[tuple[str, float]]:
-        """Every metric with its score; also adds to ``hits`` which clips were right, where the protocol tells."""
+    def score(self, task: Task, hits: dict[str, list[np.ndarray]] | None = None) -> Iterator[tuple[str, float, Row]]:
+        """Every metric with its score and what else its row is to say; also adds to ``hits`` which clips were right,
+        where the protocol tells.
+        """
         if hits is None or not hasattr(self.module, "correct"):
-            yield from self.module.score(task, self.config).items()
+            found = self.module.score(task, self.config)
+            more = getattr(found, "more", {})
+            yield from ((metric, score, more.get(metric, {})) for metric, score in found.items())
             return
         for metric, right in self.module.correct(task, self.config).items():
             hits.setdefault(metric, []).append(right)
-            yield metric, float(np.mean(right))
+            yield metric, float(np.mean(right)), {}
 
     def row(self, metric: str, score: float, seed: int, features: str, run: str) -> Row:
         """One score."""
@@ -205,6 +212,10 @@ class _Entry:
             "run": run,
             "higher_is_better": self.higher(metric),
         }
+
+
+def _tell(bar: Bar, done: int, what: str, note: str = "") -> None:
+    bar.update(done, f"{what}, {note}" if note else what)
 
 
 Hits = dict[str, dict[str, dict[str, dict[str, list[np.ndarray]]]]]
@@ -283,12 +294,14 @@ def _hand_crafted(
     notes = [f"{name} {why}" for name, entry in beside.items() if (why := _refusal(entry, base))]
     beside = {name: entry for name, entry in beside.items() if not (_refusal(entry, base))}
     found: dict[tuple[str, str], dict[str, list[float]]] = {}  # (protocol, metric) -> form -> score of each seed
+    said: dict[tuple[str, str], Row] = {}  # (protocol, metric) -> what else its rows say
 
     def enter(given: Task, form: str, entries: Iterable[_Entry]) -> None:
         for entry in entries:
             for seed in entry.seeds(seeds):
-                for metric, score in entry.module.score(replace(given, seed=seed), entry.config).items():
+                for metric, score, more in entry.score(replace(given, seed=seed)):
                     found.setdefault((entry.name, metric), {}).setdefault(form, []).append(float(score))
+                    said[entry.name, metric] = more
 
     families = {name: entry for name, entry in beside.items() if entry.form in baselines.FAMILIES}
     for form in dict.fromkeys(entry.form for name, entry in beside.items() if name not in families):
@@ -308,12 +321,13 @@ def _hand_crafted(
                 continue
             means = {form: float(np.mean(scores)) for form, scores in forms.items()}
             best = (min if entry.higher(metric) is False else max)(means, key=lambda form: means[form])
+            own = common | said[protocol, metric]
             more = {"form": best, "forms": means} | ({"rivals": list(entry.rivals)} if entry.rivals else {})
             rows += [
                 entry.row(metric, score, seed, HAND_CRAFTED, HAND_CRAFTED)
-                | common
+                | own
                 | more
-                | {"notes": [*common["notes"], *notes]}
+                | {"notes": [*own["notes"], *notes]}
                 for seed, score in enumerate(forms[best])
             ]
     return rows

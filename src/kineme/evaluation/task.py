@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -37,6 +38,22 @@ class FrameModel(Protocol):
         """
 
 
+class Scores(dict[str, float]):
+    """Scores by metric, some with more to be said in their rows (a confusion matrix, what they were trained on).
+
+    Attributes:
+        more: metric -> entries of its row, in place of those of the same name.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.more: dict[str, dict[str, Any]] = {}
+
+    def add(self, metric: str, score: float, more: Mapping[str, Any]) -> None:
+        """Enter a score."""
+        self[metric], self.more[metric] = score, dict(more)
+
+
 @dataclass
 class Task:
     """One contestant on one split: what a protocol scores.
@@ -52,6 +69,7 @@ class Task:
         name: of the model, for messages.
         notes: what one should know of the split.
         weighted: the scales of the features' columns mean something, and a classifier should leave them.
+        tell: shows a note beside the bar, for protocols that take long.
     """
 
     store: Store
@@ -65,6 +83,7 @@ class Task:
     name: str = "the model"
     notes: tuple[str, ...] = ()
     weighted: bool = False
+    tell: Callable[[str], None] | None = None
     _known: dict[str, Any] = field(default_factory=dict, repr=False)  # features, shared by one model's protocols
 
     @property

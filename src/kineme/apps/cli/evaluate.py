@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import json
+from collections.abc import Sequence
 from typing import Any
 
 from ...utils import registry
 from ...utils.errors import InputError
 from . import _shared
+
+PROTOCOLS = "evaluation.protocols"
+OPTIONS = ("probe", "source", "adapt")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,6 +26,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", required=True, help="see `kineme info STORE`")
     parser.add_argument("--seeds", type=int, default=1, help="seeds of the probe (default: %(default)s)")
     parser.add_argument("--probe", metavar="NAME", help="classifier of the protocols that train one")
+    parser.add_argument("--source", metavar="STORE", help="labelled clips to learn from, of protocols across domains")
+    parser.add_argument(
+        "--adapt",
+        choices=("none", "true", "uniform", "estimated"),
+        help="adapt to the unlabelled training side of STORE with such proportions of its classes",
+    )
     parser.add_argument(
         "--baseline", action=_Alone, metavar="STORE", help="score hand-crafted features alone, without any run"
     )
@@ -36,6 +48,28 @@ class _Alone(argparse.Action):
             action.required &= action.dest not in ("runs", "store")
 
 
+def _given(protocols: Sequence[str], name: str, value: str | None) -> list[str]:
+    """An option as settings of the protocols that have one of its name.
+
+    Raises:
+        InputError: none has.
+    """
+    if value is None:
+        return []
+    having = [each for each in protocols if _has(each, name)]
+    if not having:
+        found = f"no protocol that has it: {', '.join(protocols)}"
+        raise InputError(
+            f"--{name}", found, f"one of {', '.join(p for p in registry.names(PROTOCOLS) if _has(p, name))}"
+        )
+    return [f"{each}.{name}={json.dumps(value)}" for each in having]
+
+
+def _has(protocol: str, name: str) -> bool:
+    settings = registry.load(PROTOCOLS, protocol).Settings
+    return name in {field.name for field in dataclasses.fields(settings)}
+
+
 def run(args: argparse.Namespace) -> None:
     """Score, print the table, write the rows."""
     _shared.choose_threads()
@@ -47,16 +81,12 @@ def run(args: argparse.Namespace) -> None:
     from ...utils.files import write_json
 
     protocols = [p.strip() for p in args.protocols.split(",") if p.strip()]
-    probed = [
-        p for p in protocols if args.probe and hasattr(registry.load("evaluation.protocols", p).Settings, "probe")
-    ]
-    if args.probe and not probed:
-        raise InputError("--probe", "no protocol that trains a classifier", "one, for example --protocols linear")
+    given = [word for name in OPTIONS for word in _given(protocols, name, getattr(args, name))]
     how: Any = {
         "split": args.split,
         "protocols": protocols,
         "seeds": args.seeds,
-        "settings": settings.override({}, args.set + [f"{name}.probe={args.probe}" for name in probed]),
+        "settings": settings.override({}, args.set + given),
         "progress": True,
     }
     if args.baseline and args.runs:
