@@ -83,7 +83,7 @@ ORDER = {
         "import_weights",
     ],
     "inference": ["cache", "rebuild", "model", "ensemble", "embed", "nearest"],
-    "viz": ["stick_figure", "strips", "plots"],
+    "viz": ["stick_figure", "strips", "plots", "videos"],
     "evaluation": [
         "task",
         "hand_crafted",
@@ -99,7 +99,20 @@ ORDER = {
     "apps": ["demo", "cli"],
 }
 INNER = {
-    "data.synth": ["body", "performance", "actions", "stage", "sensor"],
+    "data.synth": [
+        "body",
+        "performance",
+        "actions",
+        "stage",
+        "sensor",
+        "figure",
+        "raster",
+        "scene",
+        "looks",
+        "shot",
+        "detector",
+        "render",
+    ],
     "evaluation.protocols": ["_camera_pairs", "knn", "linear", "svm", "fusion", "sequence", "cross_view", "viewpoint"],
 }
 LIGHT = ("numpy", "torch", "sklearn", "pyarrow", "scipy", "matplotlib", "rich")

@@ -10,6 +10,7 @@ if TYPE_CHECKING:  # what an editor sees; at run time names are resolved on firs
     from .data.from_memory import store
     from .data.prepare import prepare
     from .data.store import Store, open
+    from .data.synth.render import render
     from .evaluation.reproduce import reproduce
     from .evaluation.run import evaluate
     from .inference.model import Model, load
@@ -34,6 +35,7 @@ _PUBLIC = {
     "store": ("data.from_memory", "store"),
     "Store": ("data.store", "Store"),
     "synth": ("data.synth", None),
+    "render": ("data.synth.render", "render"),
     "pretrain": ("training.loop", "pretrain"),
     "load": ("inference.model", "load"),
     "Model": ("inference.model", "Model"),
@@ -63,6 +65,7 @@ __all__ = [
     "pretrain",
     "read",
     "read_all",
+    "render",
     "reproduce",
     "store",
     "synth",

@@ -313,7 +313,7 @@ def _run(plan: Plan, jobs: int) -> Generator[int, None, None]:
             yield i
         return
     workers, plugins = min(jobs, len(todo)), registry.plugins("io")
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _worker, (plugins,))
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), worker, (plugins,))
     try:
         futures = {pool.submit(shard, plan.shards[i], plan.options, plan.folder(i)): i for i in todo}
         for future in as_completed(futures):
@@ -341,7 +341,7 @@ def _usable(folder: Path) -> bool:
     return False
 
 
-def _worker(plugins: Sequence[str]) -> None:
+def worker(plugins: Sequence[str]) -> None:
     """A process of the pool: Ctrl-C is its parent's business, it does not outlive its parent, and it knows the plug-ins
     of its parent.
     """

@@ -1,7 +1,9 @@
 """Synthetic motions of synthetic subjects before synthetic cameras: the built-in data of the demo and of the tests.
 
 ``body`` holds proportions and kinematics, ``performance`` and ``actions`` what people do, ``stage`` who does it when,
-``sensor`` which camera sees it and what is lost; ``io`` writes it to disk. Everything follows from the seed, and a clip
+``sensor`` which camera sees it and what is lost; ``io`` writes it to disk. ``render`` draws motion as video: ``figure``
+is the body in it, ``scene`` what stands around, ``raster`` draws, ``looks`` says how both domains look, ``shot`` makes
+the pictures of a clip, ``detector`` the poses that are found in them. Everything follows from the seed, and a clip
 does not depend on how many clips are generated.
 
 Examples:
