@@ -59,6 +59,9 @@ from ..motion.motion import UPS, Motion
 from ..utils import files, registry
 from ..utils.errors import InputError
 from . import _video
+from ._video import Video as Video
+from ._video import is_video as is_video
+from ._video import open_video as open_video
 
 Masks = dict[str, tuple[np.ndarray, np.ndarray]]  # name -> training clips, test clips; bool [N] each
 HEAD = 8192  # bytes that a reader may look at to recognise its files
