@@ -12,10 +12,17 @@ import torch
 from helpers.training import make_store
 
 import kineme
+from kineme.data.store import Store
+from kineme.data.store_writer import Writer
+from kineme.encoders import Encoder, Features
+from kineme.motion import layout as skeleton
+from kineme.motion.motion import Motion
 from kineme.training.finetune import Classifier, Labelled, Settings, Trainer, finetune, joined, quality
 from kineme.utils.errors import InputError
 from kineme.views.augment import ViewSettings
 from kineme.views.batch import Batch
+from kineme.views.source import ClipLoader
+from kineme.views.video_clips import VideoViewSettings
 
 SMALL = ["encoder.hidden=8", "encoder.layers=1", "method.views.frames=8", "method.queue=20", "loop.batch=8"]
 QUICK = Settings(lr=0.02, epochs=12, batch=8, milestones=(), views=ViewSettings(crop_low=0.8, shear=0, joint_jitter=0))
@@ -163,6 +170,62 @@ def test_joined_batches():
     assert both.joints.shape == (4, 3, 2, 4, 3)
     assert (both.confidence[:2, :, 1] == 0).all()
     assert both.confidence[2:].all()
+
+
+class Seeing(Encoder):
+    """Reads pictures: their mean colour; one part for the pictures, one for the poses."""
+
+    pictures = True
+    dim = 3
+
+    def __init__(self):
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.ones(3))
+        self.met = []
+
+    def forward(self, batch):
+        self.met.append(batch)
+        colour = batch.frames.mean((1, 3, 4)) * self.scale
+        return Features(colour, parts={"video": colour, "pose": batch.joints.mean((1, 2, 3))})
+
+
+@pytest.fixture
+def filmed(tmp_path):
+    """Grey rooms, of which one kind of clip is red and one blue; the poses tell nothing."""
+    layout = skeleton.layout("kinect20")
+    rng = np.random.default_rng(0)
+    with Writer(tmp_path / "filmed", layout, picture_side=16) as writer:
+        for i in range(16):
+            frames = int(rng.integers(5, 12))
+            pictures = rng.integers(80, 120, (frames, 16, 20, 3), np.uint8)
+            pictures[..., 2 * (i % 2)] += 100
+            motion = Motion(np.ones((frames, 1, 20, 2), np.float32), layout, label="rb"[i % 2], source=f"clip{i}")
+            writer.add(motion, pictures=pictures)
+    store = Store(writer.path)
+    views = {"frames": 4, "step": 2, "size": 8}
+    card = {"crop": {"frames": 4, "ratio": 0.95}, "recipe": {"method": {"views": views}}}
+    return store, SimpleNamespace(encoder=Seeing(), card=card, device=torch.device("cpu"), loader=ClipLoader)
+
+
+@pytest.mark.parametrize(("parts", "rate", "right"), [((), 1.0, 1), (("video",), 0.0, 1), (("pose",), 1.0, 0.5)])
+def test_pictures(filmed, parts, rate, right):
+    """Encoders that read pictures get windows of the run's frames and size, ten of each clip when they are tested."""
+    store, model = filmed
+    labels = np.arange(16) % 2
+    video = VideoViewSettings(saturation=0, hue=0, grey=0)
+    settings = replace(QUICK, parts=parts, backbone_rate=rate, lr=0.1, epochs=15, dropout=0, video=video)
+    trained = finetune(model, store, np.arange(12), labels[:12], settings, gen())
+    met = trained.encoder.met
+    assert {tuple(batch.frames.shape[1:]) for batch in met} == {(4, 3, 8, 8)}
+    assert {batch.joints.shape[1] for batch in met} == {8}  # poses of all frames of the window
+    met.clear()
+    found = trained.log_probabilities(store, np.arange(12, 16))
+    assert (found.argmax(1) == labels[12:]).mean() == right
+    assert len(met) == 10
+    met.clear()
+    trained.log_probabilities(store, np.arange(12, 16), 1)
+    assert len(met) == 1
+    np.testing.assert_array_equal(found, trained.log_probabilities(store, np.arange(12, 16)))
 
 
 def test_bad_input(model, store):

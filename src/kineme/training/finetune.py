@@ -18,10 +18,11 @@ from ..encoders import Encoder
 from ..nn.dropout import dropout
 from ..utils.errors import InputError
 from ..utils.settings import positive
-from ..views import augment
+from ..views import augment, video_clips
 from ..views.augment import ViewSettings
 from ..views.batch import Batch
 from ..views.source import ClipLoader
+from ..views.video_clips import VideoViewSettings
 
 AT_ONCE = 256  # clips that are tested at a time
 TINY = 1e-30  # of a probability before its logarithm
@@ -67,7 +68,8 @@ class Settings:
             are averaged (``average``).
         looks: random views of each clip that a frozen encoder embeds once and for all.
         clips: evenly spaced pieces of a video that are tested; their probabilities are averaged.
-        views: how training clips are varied; T is the run's. Encoders that read pictures have their own.
+        views: how training clips are varied; T is the run's.
+        video: the same where the encoder reads pictures; frames, step and size are the run's.
     """
 
     lr: float = 1e-3
@@ -85,6 +87,7 @@ class Settings:
     looks: int = 4
     clips: int = 10
     views: ViewSettings = field(default_factory=lambda: ViewSettings(crop_low=0.5, shear=0.5, joint_jitter=0.0))
+    video: VideoViewSettings = field(default_factory=VideoViewSettings)
 
     def __post_init__(self) -> None:
         positive(self, "finetune", "lr", "epochs", "batch", "looks", "clips")
@@ -144,6 +147,16 @@ class Classifier:
         """Whether the encoder stays as it was."""
         return self.settings.backbone_rate == 0
 
+    @property
+    def sees(self) -> bool:
+        """Whether the encoder reads pictures."""
+        return bool(getattr(self.encoder, "pictures", False))
+
+    @property
+    def at_once(self) -> int:
+        """Clips that are encoded at a time where nothing is trained; pictures take much memory."""
+        return self.settings.batch if self.sees else AT_ONCE
+
     def copy(self) -> Classifier:
         """Another with the same weights; clips that are loaded are shared."""
         other = copy.copy(self)
@@ -171,7 +184,7 @@ class Classifier:
             float64 ``[n, K]``.
         """
         found = []
-        for part in np.array_split(rows, max(1, -(-len(rows) // AT_ONCE))) if len(rows) else []:
+        for part in np.array_split(rows, -(-len(rows) // self.at_once)) if len(rows) else []:
             sums = [self.head(self.encode(batch)).double().softmax(1) for batch in self._pieces(store, part, clips)]
             found.append((torch.stack(sums).mean(0) + TINY).log().cpu().numpy())
         return np.concatenate(found) if found else np.zeros((0, self.classes))
@@ -184,15 +197,28 @@ class Classifier:
 
     def view(self, store: Store, rows: Tensor, gen: Generator) -> Batch:
         """One random view of each clip, int64 ``rows`` ``[B]``."""
+        if self.sees:
+            return video_clips.video_views(self.loader(store), rows, self._video(), gen)[0]
         frames = self.model.card["crop"]["frames"]
         views = replace(self.settings.views, frames=frames, min_frames=frames)
         return augment.view(self.loader(store), rows, views, gen)
 
     def _pieces(self, store: Store, rows: np.ndarray, clips: int | None = None) -> Iterator[Batch]:
-        """What is tested of each clip: its middle, resized in time."""
+        """What is tested of each clip: evenly spaced windows of a video, else its middle, resized in time."""
         loader, crop, index = self.loader(store), self.model.card["crop"], torch.from_numpy(rows)
+        if self.sees:
+            video = self._video()
+            starts = video_clips.test_clips(loader.lengths[index], video.span, clips or self.settings.clips)
+            yield from (video_clips.middle_view(loader, index, start, video) for start in starts.unbind(1))
+            return
         cut = augment.centre_crop(loader.lengths[index], crop["ratio"])
         yield loader.gather(index, cut.start, cut.length, crop["frames"])
+
+    def _video(self) -> VideoViewSettings:
+        """Views of videos, of the frames and the size that the run was trained with."""
+        trained = self.model.card["recipe"]["method"].get("views", {})
+        own = {name: trained[name] for name in ("frames", "step", "size") if name in trained}
+        return replace(self.settings.video, views=1, **own)
 
     def _parts(self, batch: Batch) -> list[Tensor]:
         features = self.encoder(batch)
@@ -355,7 +381,7 @@ class Trainer:
         known = self._tables.get(id(clips.store))
         if known is not None and np.array_equal(known[0], clips.rows):
             return known[1]
-        parts = torch.from_numpy(clips.rows).split(AT_ONCE)
+        parts = torch.from_numpy(clips.rows).split(self.classifier.at_once)
         encoded = [
             torch.cat([self.classifier.encode(self.classifier.view(clips.store, part, self.gen)) for part in parts])
             for _ in range(self.classifier.settings.looks)
