@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+from dataclasses import replace
 
 import pytest
 import torch
@@ -21,6 +22,7 @@ from kineme.views.source import ClipLoader
 # settings that make a thing small enough for a test; fields that a class does not have are left out
 SMALL = {"hidden": 8, "layers": 2, "dim": 8, "queue": 12, "width": 8}
 SMALL |= {"recent": 12, "prototypes": 4, "positives": 5, "every": 2}
+SMALL |= {"multiplier": 0.05}
 SIZES = [("kinect20", 1, 3, 12), ("ntu25", 2, 3, 16), ("coco17", 1, 2, 9)]  # layout, persons, coordinates, frames
 
 
@@ -38,10 +40,9 @@ def encoder_for(name, joints, coords, persons, seed=0):
 
 
 def batch_for(joints, coords, persons, frames, rows=5, seed=0):
-    shape = (rows, frames, persons, len(layout(joints)), coords)
-    return Batch(
-        torch.randn(shape, generator=torch.Generator().manual_seed(seed)), torch.ones(shape[:-1]), torch.arange(rows)
-    )
+    shape, gen = (rows, frames, persons, len(layout(joints)), coords), torch.Generator().manual_seed(seed)
+    pictures = torch.randn(rows, 8, 3, 32, 32, generator=gen)
+    return Batch(torch.randn(shape, generator=gen), torch.ones(shape[:-1]), torch.arange(rows), pictures)
 
 
 each_encoder = pytest.mark.parametrize(("name", "size"), list(itertools.product(registry.names("encoders"), SIZES)))
@@ -64,11 +65,13 @@ def test_encoder_does_not_see_missing_joints(name, size):
     encoder = encoder_for(name, joints, coords, persons).eval()
     batch = batch_for(joints, coords, persons, frames)
     batch.confidence[:, :, 0, 3] = 0
-    other = Batch(batch.joints.clone(), batch.confidence, batch.index)
+    other = replace(batch, joints=batch.joints.clone(), frames=batch.frames.clone())
     other.joints[:, :, 0, 3] = 99.0
     torch.testing.assert_close(encoder(batch).clip, encoder(other).clip)
     others = torch.arange(len(layout(joints))) != 3  # not every encoder looks at every joint
     other.joints[:, :, 0, others] += torch.randn(other.joints[:, :, 0, others].shape)
+    if encoder.pictures:
+        other.frames.add_(torch.randn(other.frames.shape))
     assert not torch.allclose(encoder(batch).clip, encoder(other).clip)
 
 
@@ -88,6 +91,7 @@ def test_encoder_fills_up_absent_persons(name):
         torch.cat([one.joints, torch.zeros_like(one.joints)], 2),
         torch.cat([one.confidence, torch.zeros_like(one.confidence)], 2),
         one.index,
+        one.frames,
     )
     torch.testing.assert_close(encoder(one).clip, encoder(two).clip)
 

@@ -80,6 +80,26 @@ class BatchNorm(nn.Module):
             self.running_var.lerp_(spread, share)
 
 
+class BatchNormNd(BatchNorm):
+    """:class:`BatchNorm` of pictures or video ``[B, C, ...]``, over all axes but C.
+
+    Examples:
+        >>> BatchNormNd(8)(torch.randn(2, 8, 4, 6, 6)).shape
+        torch.Size([2, 8, 4, 6, 6])
+    """
+
+    def forward(self, x: Tensor, apart: bool = False) -> Tensor:
+        """Normalise ``x [B, C, ...]``; ``apart`` has no meaning here."""
+        if self.training and current().size > 1:
+            return super().forward(x.movedim(1, -1)).movedim(-1, 1)
+        share = 0.0
+        if self.training:
+            self.num_batches_tracked += 1
+            share = 1.0 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+        kept, weights = (self.running_mean, self.running_var), (self.weight, self.bias)
+        return F.batch_norm(x, *kept, *weights, self.training, share, self.eps)
+
+
 @torch.no_grad()
 def update_statistics(encoder: nn.Module, batches: Iterable[Any]) -> None:
     """Set batch-norm statistics from one pass over batches (:meth:`Method.look`), as for the untrained encoder."""

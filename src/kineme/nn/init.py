@@ -27,3 +27,12 @@ def xavier_uniform(module: nn.Module, *, zero_bias: bool = False) -> None:
             nn.init.xavier_uniform_(layer.weight)
             if zero_bias:
                 nn.init.zeros_(layer.bias)
+
+
+def orthogonal(module: nn.Module) -> None:
+    """Weights of all convolutions and linear layers in it orthogonal (Saxe et al. 2014), biases 0."""
+    for layer in module.modules():
+        if isinstance(layer, (nn.Linear, nn.modules.conv._ConvNd)):
+            nn.init.orthogonal_(layer.weight)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)

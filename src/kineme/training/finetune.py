@@ -408,9 +408,12 @@ def joined(batches: Sequence[Batch]) -> Batch:
     persons = max(batch.joints.shape[2] for batch in batches)
     joints = [pad(b.joints, (0, 0, 0, 0, 0, persons - b.joints.shape[2])) for b in batches]
     confidence = [pad(b.confidence, (0, 0, 0, persons - b.confidence.shape[2])) for b in batches]
-    pictures = [b.frames for b in batches if b.frames is not None]
+    pictures, sizes = (
+        torch.cat(some) if (some := [x for b in batches if (x := getattr(b, name)) is not None]) else None
+        for name in ("frames", "sizes")
+    )
     index = torch.cat([b.index for b in batches])
-    return Batch(torch.cat(joints), torch.cat(confidence), index, torch.cat(pictures) if pictures else None)
+    return Batch(torch.cat(joints), torch.cat(confidence), index, pictures, sizes)
 
 
 def quality(classifier: Classifier, clips: Labelled) -> tuple[float, float]:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from ..data import splits, store_writer
 from ..data import store as stores
 from ..data.store import Store
+from ..encoders import Encoder
 from ..methods import StepContext, generator
 from ..nn import matmul
 from ..nn.batch_norm import update_statistics
@@ -28,7 +29,7 @@ from ..utils.errors import InputError
 from ..utils.files import sha256, write_json
 from ..utils.progress import Bar, duration, interruptible
 from ..views.source import ClipLoader
-from . import checkpoint, trained_on
+from . import checkpoint, public_weights, trained_on
 from . import recipe as recipes
 from . import run as runs
 from .log import EpochLog
@@ -55,6 +56,7 @@ def pretrain(
     settings: plain.Changes = (),
     layout: str | None = None,
     init_from: str | Path | None = None,
+    init_video: str | Path | None = None,
     resume: bool = False,
     device: str | None = None,
     tensorboard: bool = False,
@@ -76,6 +78,8 @@ def pretrain(
         layout: layout that several stores are mapped to.
         init_from: a finished run: weights, queues and optimisers are taken over where the names are the same,
             and epochs are counted from its beginning (HaLP begins with MoCo: Shah et al. 2023).
+        init_video: file of published weights with which the encoder begins, such as those that torchvision
+            distributes for ``s3d`` (:mod:`kineme.training.public_weights`); not beside ``init_from``.
         resume: resume a run that was interrupted; the result equals that of an uninterrupted run. What is not given
             is taken from the run, anything else than it has is refused.
         device: ``"cpu"``, ``"cuda"``; by default CUDA where there is one.
@@ -110,6 +114,7 @@ def pretrain(
         plain.assignments(settings) | length,
         layout,
         init_from,
+        init_video,
     )
     with runs.held(run, here):
         training = _prepared(run, words, opened, resume, device, here, tensorboard, progress)
@@ -152,8 +157,13 @@ def _prepared(
             card = runs.card(chosen, data, opened, words.split, len(rows), words.seed or 0, device)
             card["given"] = words.given()
             if words.init_from is not None:
+                if words.init_video is not None:
+                    raise InputError("init-video", "also init-from", "one of them: a run has weights already")
                 card["init"] = runs.start(words.init_from, chosen).recorded()
-        training = Training(run, card, chosen, data, rows, device, here, tensorboard=tensorboard, progress=progress)
+        public = words.init_video or (card.get("init_video") or {}).get("path")
+        training = Training(
+            run, card, chosen, data, rows, device, here, public, tensorboard=tensorboard, progress=progress
+        )
     except BaseException:  # what cannot be trained leaves nothing behind
         if here.rank == 0 and not (run / "card.json").exists():
             shutil.rmtree(run / "joined", ignore_errors=True)
@@ -176,11 +186,12 @@ class Training:
         rows: int64 ``[n]``, its training clips.
         device: where to train.
         here: the processes that train together.
+        public: file of published weights with which its encoders begin.
         tensorboard: also write TensorBoard files.
         progress: show progress on standard error.
 
     Raises:
-        InputError: a batch larger than the set, or not divisible by the processes.
+        InputError: weights that do not fit, a batch larger than the set, or not divisible by the processes.
     """
 
     _clock: float  # when the epoch under way began
@@ -196,13 +207,20 @@ class Training:
         rows: Tensor,
         device: str,
         here: ProcessGroup,
+        public: str | Path | None = None,
         *,
         tensorboard: bool = False,
         progress: bool = False,
     ):
         self.run, self.card, self.loop, self.seed = run, card, chosen.loop, card["seed"]
         self.device, self.here, self.rows = torch.device(device), here, rows
-        self.method = build_method(chosen, data.layout, data.coords, data.persons, self.seed).to(self.device)
+        self.state = run / "resume" / "state.safetensors"
+
+        def begin(encoder: Encoder) -> None:
+            if public is not None and not self.state.exists():
+                card["init_video"] = public_weights.load(encoder, public)
+
+        self.method = build_method(chosen, data.layout, data.coords, data.persons, self.seed, begin).to(self.device)
         self.source = ClipLoader(data, self.device, rows, faithful=bool(chosen.method.get("faithful")))
         self.items = self.method.items(self.source, rows)
         self._check_batch()
@@ -217,7 +235,6 @@ class Training:
         self.progress = progress and here.rank == 0
         self.watch = Watch(here)
         self.filling = False  # a queue was not full when the epoch under way began
-        self.state = run / "resume" / "state.safetensors"
         self.begun = runs.Start.of(card["init"]) if card.get("init") else None
         if self.begun:
             self.first = round(self.begun.epochs * self.per_epoch)

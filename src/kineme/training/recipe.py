@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import tomllib
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,6 +16,7 @@ from ..utils import settings as plain
 from ..utils.errors import InputError
 
 if TYPE_CHECKING:
+    from ..encoders import Encoder
     from ..methods import Method
     from ..motion.layout import Layout
 
@@ -255,9 +257,19 @@ def from_card(card: dict[str, Any]) -> Recipe:
     return Recipe(**{**values, "loop": plain.make(Loop, values["loop"], "loop", recorded=True)})
 
 
-def build_method(chosen: Recipe, layout: Layout, coords: int, persons: int, seed: int) -> Method:
+def build_method(
+    chosen: Recipe,
+    layout: Layout,
+    coords: int,
+    persons: int,
+    seed: int,
+    begin: Callable[[Encoder], object] | None = None,
+) -> Method:
     """Build a method with freshly initialised weights; the same seed gives the same weights, and torch's own stream
     is left as it was.
+
+    Args:
+        begin: is given every encoder as it is made, to put other weights into it; momentum encoders copy these.
     """
     import torch  # only here: recipes are listed without it
 
@@ -266,9 +278,13 @@ def build_method(chosen: Recipe, layout: Layout, coords: int, persons: int, seed
     cls = registry.entry("methods", chosen.method_name)
     encoder_settings = plain.make(registry.entry("encoders", chosen.encoder_name).Settings, chosen.encoder, "encoder")
     layout, coords, _ = cls.sees(layout, coords, {})
+
+    def new_encoder() -> Encoder:
+        made = encoders.build(chosen.encoder_name, encoder_settings, layout, coords, persons)
+        if begin is not None:
+            begin(made)
+        return made
+
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return cls(
-            plain.make(cls.Settings, chosen.method, "method"),
-            lambda: encoders.build(chosen.encoder_name, encoder_settings, layout, coords, persons),
-        )
+        return cls(plain.make(cls.Settings, chosen.method, "method"), new_encoder)

@@ -124,6 +124,7 @@ class Words:
     settings: Mapping[str, Any]
     layout: str | None
     init_from: str | Path | None
+    init_video: str | Path | None = None
 
     def given(self) -> dict[str, Any]:
         """What a card keeps of them beside what came of them."""
@@ -157,6 +158,9 @@ def check_resumed(
     init = words.init_from and str(words.init_from)
     if init and (state := Start(Path(init), 0).state).exists() and sha256(state) == begun.get("hash"):
         init = begun["run"]  # the same under another path
+    public = words.init_video and str(words.init_video)
+    if public and Path(public).is_file():
+        public = sha256(Path(public))
     different = {  # what is asked for, and what the run has
         name: (asked, before)
         for name, asked, before in (
@@ -165,6 +169,7 @@ def check_resumed(
             ("split", words.split, card.get("split")),
             ("layout", words.layout, data.layout.name),
             ("init-from", init, begun.get("run")),
+            ("init-video", public, (card.get("init_video") or {}).get("sha256")),
         )
         if asked is not None and asked != before
     }

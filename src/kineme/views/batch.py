@@ -19,12 +19,15 @@ class Batch:
         index: int64 ``[B]`` rows of the clip table.
         frames: pictures, of stores that have them: uint8 ``[B, T, 3, H, W]`` as they were read, float32 once they are
             augmented and normalised (:mod:`kineme.views.video_clips`), which is what encoders take.
+        sizes: float32 ``[B, 2]``, width and height of the image in whose pixels 2-D joints lie; NaN where they are not
+            known, None where joints are no pixels.
     """
 
     joints: Tensor
     confidence: Tensor
     index: Tensor
     frames: Tensor | None = None
+    sizes: Tensor | None = None
 
     def __len__(self) -> int:
         return self.joints.shape[0]
@@ -39,5 +42,5 @@ class Batch:
         return self._each(lambda tensor: tensor.to(device))
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
-        frames = None if self.frames is None else change(self.frames)
-        return Batch(change(self.joints), change(self.confidence), change(self.index), frames)
+        frames, sizes = (None if each is None else change(each) for each in (self.frames, self.sizes))
+        return Batch(change(self.joints), change(self.confidence), change(self.index), frames, sizes)

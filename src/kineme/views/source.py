@@ -21,6 +21,7 @@ from ..utils.errors import InputError
 from .batch import Batch
 
 TINY = 1e-12
+IN_PIXELS = ("none", "image")  # normalisations that leave coordinates in an image as they are
 RESIDENT_SHARE = 4  # a store may take one part in four of the device's free memory
 
 
@@ -103,6 +104,7 @@ class ClipLoader:
         edges = _edges(store.confidence) if self.resident else None
         self._gaps = edges is None or bool(edges.any())
         self._edges = None if edges is None else torch.from_numpy(edges).to(home)
+        self._sizes = _image_sizes(store, home) if self.coords == 2 else None
         self._memory = BufferPool()
 
     def __len__(self) -> int:
@@ -133,13 +135,14 @@ class ClipLoader:
         weights = torch.stack([1 - share, share], -1).view(-1, 2).to(self.device, non_blocking=True)
         shape = (len(index), frames, self.persons, len(self.layout))
         joints = self._blend(self._joints, pairs, weights).view(*shape, self.coords)
+        sizes = None if self._sizes is None else self._sizes[index.to(self._sizes.device)].to(self.device)
         index = index.to(self.device, non_blocking=True)
         if self.faithful:
-            return Batch(joints, torch.ones(shape, device=self.device), index)
+            return Batch(joints, torch.ones(shape, device=self.device), index, sizes=sizes)
         seen = self._blend(self._seen, pairs, weights).view(shape)
         if self._gaps:
             self._restore(joints, pairs, weights)
-        return Batch(joints, seen, index)
+        return Batch(joints, seen, index, sizes=sizes)
 
     def pictures(self, index: Tensor, start: Tensor, frames: int, step: int = 1) -> tuple[Tensor, Tensor]:
         """Pictures of the frames ``start, start + step, ...`` of some clips, on the device.
@@ -302,6 +305,15 @@ def _table(array: np.ndarray, device: torch.device, copy: bool) -> Tensor:
         warnings.filterwarnings("ignore", message=".*not writable.*")  # a map is opened for reading, and only read
         rows = torch.from_numpy(np.asarray(array)).flatten(1)
     return rows.to(device, copy=True) if copy else rows
+
+
+def _image_sizes(store: Clips, device: torch.device) -> Tensor | None:
+    """Width and height ``[N, 2]`` of the images in whose pixels the clips of a store lie; None where they do not."""
+    how = getattr(store, "card", {}).get("normalise", {}).get("how", "none")
+    if how not in IN_PIXELS or not hasattr(store, "numbers"):
+        return None
+    sides = np.stack([store.numbers(name) for name in ("width", "height")], 1)
+    return torch.from_numpy(sides).float().to(device)
 
 
 def _free_memory(device: torch.device) -> int:

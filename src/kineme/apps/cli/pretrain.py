@@ -32,6 +32,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="RUN",
         help="initialise weights, queues and optimisers from a finished run; its epochs count",
     )
+    parser.add_argument(
+        "--init-video",
+        metavar="FILE",
+        help="published weights with which a video encoder begins (torchvision's s3d, r2plus1d_18)",
+    )
     parser.add_argument("--resume", action="store_true", help="resume an interrupted run, bit for bit")
     parser.add_argument("--tensorboard", action="store_true", help="also write TensorBoard files")
     _shared.add_renamed(parser, "--init", "--init-from")
@@ -54,6 +59,7 @@ def run(args: argparse.Namespace) -> None:
         settings=args.set,
         layout=args.layout,
         init_from=args.init_from,
+        init_video=args.init_video,
         resume=args.resume,
         device=args.device,
         tensorboard=args.tensorboard,
