@@ -114,6 +114,7 @@ INNER = {
         "shot",
         "detector",
         "render",
+        "two_domains",
     ],
     "evaluation.protocols": ["_camera_pairs", "knn", "linear", "svm", "fusion", "sequence", "cross_view", "viewpoint"],
 }

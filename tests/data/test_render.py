@@ -172,6 +172,28 @@ def test_any_layout_with_limbs_can_be_drawn(layout):
     assert pictures.shape == (2, 32, 32, 3)
 
 
+def test_a_detector_may_find_other_joints():
+    motion = made(frames=4)
+    own, _ = draw(motion, "game", SIZE, 0)
+    found, _ = draw(motion, "game", SIZE, 0, layout=kineme.layout("openpose18"))
+    assert found.layout.name == "openpose18"
+    here, there = (each.canonical_names.index("left_knee") for each in (own.layout, found.layout))
+    assert np.abs(own.joints[:, 0, here] - found.joints[:, 0, there]).max() < 4
+    assert not found.confidence[:, 0, found.layout.canonical_names.index("left_ear")].any()  # ntu25 has none
+
+
+def test_who_runs_far_is_drawn_where_he_can_be_seen():
+    """A long way, towards the camera and past it: nothing fails, and what is outside the picture is missing."""
+    motion = made("walk", frames=20)
+    far = motion.joints + np.linspace(0, 14, 20)[:, None, None, None] * np.array((0.0, 0.0, 1.0))
+    for domain in DOMAINS:
+        seen, pictures = draw(motion.with_(joints=far), domain, SIZE, 0)
+        there = seen.confidence > 0
+        assert 0.1 < there.any(2).mean() < 1
+        assert pictures.shape == (20, SIZE, SIZE, 3)
+        assert np.isfinite(seen.joints).all()
+
+
 def test_gaps_are_filled_and_other_axes_turned():
     motion = made(frames=10)
     confidence = motion.confidence.copy()

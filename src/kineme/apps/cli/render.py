@@ -15,6 +15,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", metavar="OUT", help="store of pictures and 2-D poses to write")
     parser.add_argument("--domain", required=True, metavar="game|real", help="how bodies, rooms and cameras look")
     parser.add_argument("--size", type=int, default=128, help="pixels of a picture's side (default: %(default)s)")
+    parser.add_argument("--layout", help="joints that are found, e.g. openpose18 (default: those of the motion)")
     parser.add_argument("--fps", type=float, help="frames per second (default: those of the motion, at most 30)")
     parser.add_argument("--seed", type=int, default=0, help="of all that is drawn (default: %(default)s)")
     parser.add_argument("--split", help="draw a part of the clips only, such as subject=1,2,3 or label=walk")
@@ -46,7 +47,7 @@ def run(args: argparse.Namespace) -> None:
             bar.update(done, note, total)
 
         made = render.render(
-            data, args.out, args.domain, args.size, args.seed, rows, args.fps, _shared.jobs(args), report
+            data, args.out, args.domain, args.size, args.seed, rows, args.fps, _shared.jobs(args), report, args.layout
         )
     left = f"; {made.card['skipped']} clips left out, see {args.out}/skipped.jsonl" if made.card["skipped"] else ""
     print(

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ...motion import size
-from ...motion.joint_map import joint_map
+from ...motion.joint_map import JointMap, joint_map
 from ...motion.layout import PARTS, Layout
 from ...motion.motion import Motion
 from ...utils.errors import InputError
@@ -120,6 +120,13 @@ def figure(motion: Motion, sizes: Mapping[str, float] | None = None) -> Figure:
     torso = np.linalg.norm(points[:, :, INDEX["neck"]] - points[:, :, INDEX["pelvis"]], axis=-1)
     scale = np.clip(np.median(torso, 0) / TORSO, 0.3, 1.5)
     return Figure(joints.astype(np.float32), known, points.astype(np.float32), present, np.nan_to_num(scale, nan=1.0))
+
+
+def mapped(made: Figure, mapping: JointMap) -> Figure:
+    """The figure with the joints of another layout."""
+    weights = mapping.weights
+    known = ((weights > 0) <= made.known[:, None]).all(2) & weights.any(1)
+    return made._replace(joints=np.einsum("uv,tmvc->tmuc", weights, made.joints), known=np.asarray(known))
 
 
 def require_limbs(layout: Layout) -> None:

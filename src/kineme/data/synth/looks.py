@@ -86,6 +86,7 @@ DOMAINS = {
     ),
 }
 
+LEAST = 0.8  # metres that people keep from a camera before which something stands
 WALL, FLOOR, PLANK = (0.72, 0.80, 0.86), (0.55, 0.62, 0.60), (0.50, 0.57, 0.55)  # the room of domain game
 OUTFITS = (  # of domain game: shirt, trousers
     ((0.86, 0.27, 0.25), (0.22, 0.30, 0.52)),
@@ -182,9 +183,14 @@ def draw_room(name: str, rng: np.random.Generator, reach: float, eye_at: np.ndar
 
 
 def draw_occluders(name: str, rng: np.random.Generator, eye_at: np.ndarray, field: float, reach: float) -> list[Box]:
-    """Things between the camera and the people: poles, and low pieces that hide the legs in part."""
+    """Things between the camera and the people: poles, and low pieces that hide the legs in part.
+
+    There are none where people come so near to the camera that nothing has its place between.
+    """
     boxes: list[Box] = []
     away = float(np.hypot(eye_at[0], eye_at[2]))
+    if away - reach < LEAST:
+        return boxes
     toward = np.array((-eye_at[0], 0, -eye_at[2])) / away
     aside = np.array((toward[2], 0, -toward[0]))
     for _ in range(int(rng.choice(3, p=domain(name).occluders))):

@@ -13,7 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from ...motion import layout as skeleton
 from ...motion import normalise as norms
+from ...motion.joint_map import joint_map
+from ...motion.layout import Layout
 from ...motion.motion import Motion
 from ...utils import registry
 from ...utils.errors import InputError
@@ -21,7 +24,7 @@ from ..prepare import worker
 from ..store import Store, opened, row_numbers
 from ..store_writer import Writer
 from .detector import detect
-from .figure import require_limbs
+from .figure import mapped, require_limbs
 from .looks import domain as ranges_of
 from .shot import draw_shot, shoot
 
@@ -42,6 +45,7 @@ def render(
     fps: float | None = None,
     jobs: int = 1,
     progress: Progress | None = None,
+    layout: str | Layout | None = None,
 ) -> Store:
     """Draw motion as video, and write a store of the poses found in it with its pictures.
 
@@ -63,6 +67,8 @@ def render(
         fps: frames per second; by default those of the motion, at most 30.
         jobs: processes. In a script of your own more than one needs the guard ``if __name__ == "__main__":``.
         progress: called with clips done, clips in all (0 where that is not known) and a note.
+        layout: joints that the detector finds, ``openpose18`` say; by default those of the motion. Joints that cannot
+            be made of the motion's are missing.
 
     Returns:
         the store, open: 2-D joints in pixels of the layout that came in, columns as there were, ``width``, ``height``,
@@ -95,11 +101,14 @@ def render(
         raise InputError("rows", "given with motions", "a store to take rows of")
     else:
         motions, total = iter(motions), 0
-    tasks = ((motion, domain, int(size), seed, fps) for motion in motions)
+    found = None if layout is None else skeleton.layout(layout)
+    tasks = ((motion, domain, int(size), seed, fps, found) for motion in motions)
     return _written(out, _results(tasks, jobs), card, splits, int(size), total, progress or (lambda *_: None))
 
 
-def draw(motion: Motion, domain: str, size: int, seed: int, fps: float | None = None) -> tuple[Motion, np.ndarray]:
+def draw(
+    motion: Motion, domain: str, size: int, seed: int, fps: float | None = None, layout: Layout | None = None
+) -> tuple[Motion, np.ndarray]:
     """One clip of :func:`render`: the poses found and the pictures, uint8 ``[T, size, size, 3]``.
 
     Raises:
@@ -110,11 +119,14 @@ def draw(motion: Motion, domain: str, size: int, seed: int, fps: float | None = 
     elif fps is not None:
         motion = motion.resample(fps)  # says what is missing
     shot = draw_shot(motion, domain, size, seed)
+    if layout is not None:
+        shot = shot._replace(figure=mapped(shot.figure, joint_map(motion.layout, layout)))
     film = shoot(shot)
-    joints, confidence = detect(film, shot.figure, motion.layout, shot.ranges, shot.rng)
+    joints, confidence = detect(film, shot.figure, layout or motion.layout, shot.ranges, shot.rng)
     performance = motion.extra.get("performance") or motion.source
     seen = motion.with_(
         joints=joints,
+        layout=layout or motion.layout,
         confidence=confidence,
         up="-y",
         unit="px",

@@ -15,7 +15,7 @@ from .raster import FINE, Canvas, Eye, Surface, reduced
 from .scene import Scene, cast
 from .stage import generator
 
-NEAREST, FARTHEST = 1.8, 8.0  # metres; a camera steps back so far to hold all of the motion
+NEAREST, FARTHEST = 1.8, 6.0  # metres; a camera steps back so far to hold all of the motion
 EDGE = 0.07  # share of the picture that stays free around the people, where that can be
 SHADOW = 0.32  # metres: half width of the shadow beneath a person
 ENDS = [[INDEX[name] for name in (solid.first, solid.second)] for solid in SOLIDS]
