@@ -27,6 +27,7 @@ ORDER = {
         "labels",
         "name_pattern",
         "kinds",
+        "video",
         "shards",
         "plan",
         "report",

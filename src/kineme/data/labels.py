@@ -18,6 +18,7 @@ from ..utils.errors import InputError
 from .names import Names, endings, forms, spelled
 
 KEYS = ("id", "source", "file")
+VIDEO = "video"  # the key of a list of videos, a column like others where there is another key
 MEANT = ("unit", "up")
 KNOWN = ("label", "subject", "camera", "start", "end", *MEANT)
 WHOLE = re.compile(r"0|-?[1-9][0-9]{0,17}")  # 007 is a name, not a number
@@ -75,8 +76,8 @@ def _read(path: Path, size: int, changed: int) -> dict[str, list[Row]]:
     delimiter = max(",;\t", key=text.partition("\n")[0].count)
     lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     header, *table = [(lines.line_num, [cell.strip() for cell in cells]) for cells in lines if any(cells)]
-    names = [name.lower() if name.lower() in (*KEYS, *KNOWN) else name for name in header[1]]
-    key = next((name for name in KEYS if name in names), None)
+    names = [name.lower() if name.lower() in (*KEYS, *KNOWN, VIDEO) else name for name in header[1]]
+    key = next((name for name in (*KEYS, VIDEO) if name in names), None)
     if key is None or len(set(names)) < len(names) or "" in names:
         raise InputError(path, f"columns {', '.join(names)[:200]}", EXPECTED, "Every column needs a name of its own")
     faults = [_fault(names, cells) for _, cells in table]
@@ -84,11 +85,13 @@ def _read(path: Path, size: int, changed: int) -> dict[str, list[Row]]:
         raise InputError(f"{path}, line {table[0][0]}", faults[0], EXPECTED)
     cells = [row[: len(names)] + [""] * (len(names) - len(row)) for _, row in table]
     sound = [i for i, fault in enumerate(faults) if not fault]
-    columns = {name: _typed(name, [row[i] for row in cells], sound) for i, name in enumerate(names)}
+    columns = {
+        name: _typed("file" if name == key else name, [row[i] for row in cells], sound) for i, name in enumerate(names)
+    }
     ends = [columns.pop(name, [None] * len(table)) for name in ("start", "end")]
     rows: dict[str, list[Row]] = defaultdict(list)
     for i, (number, _) in enumerate(table):
-        values = {name: column[i] for name, column in columns.items() if name not in KEYS}
+        values = {name: column[i] for name, column in columns.items() if name not in (*KEYS, key)}
         called = spelled(columns[key][i] or "")
         rows[called].append(Row(number, called, ends[0][i], ends[1][i], values, faults[i]))
     return dict(rows)

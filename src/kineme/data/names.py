@@ -44,8 +44,9 @@ def forms(clip: str, file: str | None, endings: Sequence[str]) -> tuple[tuple[st
 
 
 def endings() -> tuple[str, ...]:
-    """The file endings of all formats; what stands behind another point belongs to the name."""
-    return tuple(sorted({ending.lower() for reader in io.readers().values() for ending in reader.suffixes}))
+    """The file endings of all formats and of videos; what stands behind another point belongs to the name."""
+    known = {ending.lower() for reader in io.readers().values() for ending in reader.suffixes}
+    return tuple(sorted(known | set(io.VIDEO_ENDINGS)))
 
 
 class Names:

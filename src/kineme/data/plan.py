@@ -18,8 +18,10 @@ from ..utils import files, registry
 from ..utils.errors import InputError
 from . import labels as tables
 from . import store as stores
+from . import video
 from .kinds import option
 from .name_pattern import is_pattern
+from .pictures import SIDE
 from .shards import Options
 
 SHARD_FILES, SHARD_BYTES = 256, 64 << 20  # what a killed process loses at most; the result does not depend on them
@@ -38,6 +40,7 @@ class Plan:
     again: dict[str, str]  # links to what is read elsewhere, and where
     shards: list[list[str]]
     key: str
+    notes: Sequence[str] = ()
 
     def folder(self, i: int) -> Path:
         """Where a shard stands; its name tells what is in it."""
@@ -59,40 +62,65 @@ def make(
     up: str | None,
     reading: Mapping[str, str] | None,
     unsure: str,
+    poses: str | os.PathLike | None = None,
+    picture_side: int = SIDE,
 ) -> Plan:
     """What :func:`kineme.data.prepare.prepare` has to do.
 
     Raises:
         InputError: a wrong argument, or no file.
     """
+    if not src.exists():
+        raise InputError(src, "no such file or folder", "motion files")
+    if is_list := video.is_list(src):
+        if labels is not None:
+            raise InputError("--labels", f"{labels} beside the list {src}", "one of them: the list has the labels")
+        labels = os.fspath(src)
     given = None if labels == "folder" or is_pattern(labels) else labels
     beside = [Path(given).absolute()] if given else []  # they may lie among the recordings
     if isinstance(table, (str, os.PathLike)):
         beside.append(Path(table).absolute())
         table = joint_map.read_table(Path(table))
-    if not src.exists():
-        raise InputError(src, "no such file or folder", "motion files")
     if (src / "card.json").is_file() and (src / "frames.npy").is_file():
         raise InputError(src, "a store, prepared already", "motion files", f"See kineme info {src}")
     partial = dest.with_name(f"{dest.name}.partial")
-    found = io.search(src, format)
-    ours = (dest, partial, *(path for path in beside if not _inside(src, path)))
-    units = [path.relative_to(src).as_posix() for path in found.units if not _inside(path, *ours)]
     searched = src if src.is_dir() else src.parent
-    units = units if src.is_dir() else [src.name]
+    films = _films(src, searched, is_list, poses, format) if is_list or poses is not None else None
+    found = io.search(src, format) if films is None else io.Found((), {})
+    ours = (dest, partial, *(path for path in beside if not _inside(src, path)))
+    if films is not None:
+        units = sorted(films.pairs)
+        beside.append(Path(poses or searched).absolute())
+    elif src.is_dir():
+        units = [path.relative_to(src).as_posix() for path in found.units if not _inside(path, *ours)]
+    else:
+        units = [src.name]
     said = None if unit is None else str(unit).strip()
     options = Options(
-        searched, format, normalise, labels, option(layout), table, faithful, only, said, up, reading, unsure
+        searched,
+        format,
+        normalise,
+        labels,
+        option(layout),
+        table,
+        faithful,
+        only,
+        said,
+        up,
+        reading,
+        unsure,
+        None if films is None else films.pairs,
+        picture_side,
     )
     again = {
         path.relative_to(src).as_posix(): first.relative_to(src).as_posix()
         for path, first in found.again.items()
         if not _inside(path, *ours)
     }
-    listed = _listing(searched, None if src.is_dir() else src.stem)
+    listed = _listing(searched, None if src.is_dir() else src.stem) if films is None else films.listing
     listing = {path: facts for path, facts in listed if not _inside(searched / path, dest, partial)}
     real = os.path.realpath(searched)
-    for unit in units:  # those behind links to folders
+    for unit in units if films is None else ():  # those behind links to folders
         if unit not in listing and os.path.realpath(searched / unit) != os.path.normpath(os.path.join(real, unit)):
             place = searched / unit
             listing |= {
@@ -106,6 +134,7 @@ def make(
         for unit in units
         if (stem := PurePosixPath(unit).stem) in left_out
     ]
+    skipped += films.skipped if films is not None else []
     shards = _shards(kept, listing)
     if not shards:
         why = f"all of its {len(units)} files are {skipped[0]['reason']}" if skipped else "no file in it"
@@ -118,7 +147,36 @@ def make(
     ]
     facts += [[name, origin] for name in registry.names("io") if (origin := registry.origin("io", name))]
     key = files.sha256(json.dumps([__version__, stores.FORMAT, asked, units, listing, facts]).encode())
-    return Plan(src, dest, partial, options, units, skipped, again, shards, key)
+    made = (src, dest, partial, options, units, skipped, again, shards, key)
+    return Plan(*made, () if films is None else films.notes)
+
+
+@dataclass(frozen=True)
+class _Films:
+    """Videos with their pose tracks, and what is said of others."""
+
+    pairs: dict[str, video.Pair]
+    skipped: list[dict[str, str]]
+    notes: list[str]
+    listing: list[tuple[str, tuple[int, int]]]
+
+
+def _films(src: Path, root: Path, is_list: bool, poses: str | os.PathLike | None, format: str | None) -> _Films:
+    """The videos in a folder, in a list, or the one that is named.
+
+    Raises:
+        InputError: none; none with poses.
+    """
+    named: dict[str, str] = {}
+    if is_list:
+        units, named = video.listed(src)
+    else:
+        units = video.videos(src) if src.is_dir() else [src.name]
+    if not units:
+        raise InputError(src, "no video that is there" if is_list else "no video in it", "videos")
+    pairs, skipped, notes = video.pair(root, units, None if poses is None else Path(poses), named, format)
+    facts = [(unit, (root / unit).stat()) for unit in sorted(pairs)]
+    return _Films(pairs, skipped, notes, [(unit, (fact.st_size, fact.st_mtime_ns)) for unit, fact in facts])
 
 
 def _left_out(root: Path, files: Iterable[str]) -> dict[str, str]:

@@ -28,11 +28,12 @@ from ..motion import normalise as norms
 from ..motion.layout import Layout
 from ..utils import files, registry
 from ..utils.errors import InputError
-from . import conform, kinds, store_writer
+from . import conform, kinds, store_writer, video
 from . import labels as tables
 from . import store as stores
 from .conform import Body
 from .name_pattern import EXPECTED, is_pattern
+from .pictures import SIDE
 from .plan import Plan, make
 from .report import Report, counted, notes, report, some
 from .shards import EXAMPLES, shard
@@ -61,6 +62,8 @@ def prepare(
     up: str | None = None,
     reading: Mapping[str, str] | None = None,
     unsure: str = "keep",
+    poses: str | os.PathLike | None = None,
+    picture_side: int = SIDE,
 ) -> Store:
     """Turn a folder of motion files (or one file) into a store.
 
@@ -98,6 +101,11 @@ def prepare(
             ``{"keypoints": "body25b", "landmarks": "world", "images": "photos"}``.
         unsure: joints that their source places but does not vouch for (inferred by the sensor, score 0): ``keep`` them
             with a confidence of 2^-10, or ``drop`` them, so that they are missing like those without a place.
+        poses: of videos (``src`` is their folder, or one): folder or file of pose tracks, which are found by name. The
+            store then holds the pictures as well (:mod:`kineme.data.video`), and poses stay where they are in them.
+            Where ``src`` is a list, CSV with columns ``video`` and perhaps ``label``, ``split``, ``poses`` and any
+            further one, tracks are what it names, or lie here or beside the videos.
+        picture_side: pixels of the short side to which their pictures are scaled down.
 
     Returns:
         the store, open; :func:`report` says what came of it.
@@ -127,6 +135,8 @@ def prepare(
         up,
         reading,
         unsure,
+        poses,
+        picture_side,
         several=False,
     )
     return next(iter(made.values()))
@@ -148,6 +158,8 @@ def prepare_each(
     up: str | None = None,
     reading: Mapping[str, str] | None = None,
     unsure: str = "keep",
+    poses: str | os.PathLike | None = None,
+    picture_side: int = SIDE,
     several: bool = True,
 ) -> dict[str, Store]:
     """Turn a folder of motion files of whatever kinds into a store for each kind.
@@ -156,7 +168,8 @@ def prepare_each(
     from each and it keeps half of the joints; else each has a store.
 
     Args:
-        src, format, normalise, labels, layout, table, jobs, faithful, progress, only, unit, up, reading, unsure: as for
+        src, format, normalise, labels, layout, table, jobs, faithful, progress, only, unit, up, reading, unsure, poses,
+            picture_side: as for
             :func:`prepare`.
         dest: the store's folder; where there are several kinds, the folder of their stores.
         several: False: several kinds are an error.
@@ -183,6 +196,8 @@ def prepare_each(
         up,
         reading,
         unsure,
+        poses,
+        picture_side,
     )
     tick = progress or (lambda done, total, note: None)
     if plan.dest.exists() and (plan.dest.is_file() or any(plan.dest.iterdir())):
@@ -397,8 +412,11 @@ def join(
     for summary in summaries:
         used = sorted({k for path, k in summary["carried"].items() if path in kind.sources})
         splits += [part for part in (summary["splits"][k] for k in used) if part not in splits]
+    if plan.options.pairs is not None and table is not None:
+        said = [row.values.get("split") for rows in tables.read(table).values() for row in rows]
+        splits.append([[], video.split_rules(said)])
     maps = {name: made for summary in summaries for name, made in summary["maps"].items()}
-    asked = {name: value for name, value in dataclasses.asdict(plan.options).items() if name != "root"}
+    asked = {name: value for name, value in dataclasses.asdict(plan.options).items() if name not in ("root", "pairs")}
     if not is_pattern(plan.options.labels):
         asked["labels"] = plan.options.labels and Path(plan.options.labels).name
     examples = [
@@ -414,7 +432,7 @@ def join(
     card: dict[str, Any] = {
         "prepared": {"key": plan.key, "source": plan.src.name, **asked},
         "map": [made for made in maps.values() if made["coords"] == kind.coords],
-        "notes": [*beside, *notes(plan, kind, summaries), *sizes],
+        "notes": [*beside, *plan.notes, *notes(plan, kind, summaries), *sizes],
         **({"examples": examples[:EXAMPLES]} if examples else {}),
     }
     if settled:

@@ -25,10 +25,11 @@ from ..motion.layout import Layout
 from ..motion.motion import UNSURE, Motion
 from ..utils import files, registry
 from ..utils.errors import InputError
-from . import kinds, name_pattern
+from . import kinds, name_pattern, video
 from . import labels as tables
 from .conform import Body
 from .name_pattern import NamePattern
+from .pictures import SIDE
 from .store_writer import Writer, writing
 
 ROOT = "."  # the path of the prepared folder itself, where it is a unit
@@ -47,6 +48,8 @@ class Options:
         labels: a path, the word ``folder``, or a pattern (:mod:`kineme.data.name_pattern`).
         table: target joint -> source joint or joints.
         reading: settings of formats by name (:func:`kineme.io.settings`).
+        pairs: of videos: the pose track of each (:data:`kineme.data.video.Pair`).
+        picture_side: pixels of the short side of their pictures.
         unit, up: what lengths in space are in, and which axis is up, whatever the files say; ``torso``: every body in
             space is scaled by its torso.
 
@@ -66,6 +69,8 @@ class Options:
     up: str | None = None
     reading: Mapping[str, str] | None = None
     unsure: str = "keep"
+    pairs: Mapping[str, video.Pair] | None = None
+    picture_side: int = SIDE
 
     def __post_init__(self) -> None:
         formats = registry.names("io")
@@ -134,11 +139,13 @@ class Options:
         beside = None if self.labels == "folder" or self.pattern or self.label_table else self.labels
         labels = Path(beside) if beside else None
         unit = None if self.unit == "torso" else self.unit
-        image = self.normalise == "image"
+        image = self.normalise == "image" or self.pairs is not None  # a camera saw them
         return io.Options(labels, self.faithful, image, self.reading, unit, self.up)
 
     def normalisation(self, layout: Layout, coords: int) -> str:
-        """The name of the normalisation of clips of this kind."""
+        """The name of the normalisation of clips of this kind; poses of videos stay where they are in the picture."""
+        if self.pairs is not None:
+            return self.normalise or "none"
         return self.normalise or norms.default(layout, coords, self.faithful)
 
 
@@ -160,6 +167,7 @@ def shard(paths: Sequence[str], options: Options, folder: str | os.PathLike) -> 
     with writing(folder), files.atomic_folder(folder) as partial:
         clips = ((options.named(path), clip) for path in paths for clip in _clips(path, options, notes))
         layouts = write(clips, partial, notes)
+        notes.film = None
         summary = {"layouts": layouts, **dataclasses.asdict(notes)}
         (partial / "summary.json").write_text(json.dumps(summary), encoding="ascii")
     return Path(folder)
@@ -181,6 +189,7 @@ class Notes:
     others: dict[str, int] = field(default_factory=dict)  # clips (files) of kinds (formats) that were not asked for
     measured: list[Any] = field(default_factory=list)  # the body of the clip under way, until it is stored
     joints: dict[str, list[int]] = field(default_factory=dict)  # 2 or 3 (-D) -> how many have a place; but only that
+    film: video.Film | None = None  # of the recording under way, until its clips are stored
     mended: dict[str, dict[str, int]] = field(default_factory=dict)  # what the motions of each file tell, how often
 
     def skip(self, file: str, reason: str) -> None:
@@ -222,8 +231,24 @@ def ready(clips: Iterable[Motion], options: Options, notes: Notes) -> Iterator[M
     yield from clips
 
 
+def _filmed(path: str, track: video.Pair, options: Options, notes: Notes) -> Iterator[Motion]:
+    """The poses of a video, whose pictures are noted."""
+    try:
+        motion, notes.film = video.filmed(
+            options.root / path, track, options.format, options.reader, options.picture_side
+        )
+    except InputError as error:
+        where = str(error.where).replace(f"{Path(track[0]).parent}{os.sep}", "")
+        raise InputError(where, error.found, error.expected, error.hint) from None
+    notes.mend(path, motion.notes)
+    yield motion.with_(source=path)
+
+
 def _read(path: str, options: Options, notes: Notes) -> Iterator[Motion]:
     """The recordings of a file under names that hold in the whole folder; notes the splits that come with them."""
+    if options.pairs is not None:
+        yield from _filmed(path, options.pairs[path], options, notes)
+        return
     file = options.root / path
     folder = path[: path.rfind("/") + 1]
     format = options.format or io.detect(file)
@@ -410,13 +435,23 @@ def write(clips: Iterable[tuple[str, Motion]], folder: Path, notes: Notes) -> li
                 writer = stack.enter_context(Writer(place, clip.layout, coords=clip.coords))
                 found[kind] = writer, {**new, "sources": [], "axes": [], "bodies": []}
             writer, facts = found[kind]
+            try:
+                writer.add(clip, path, notes.film.pictures(clip) if notes.film else None)
+            except InputError as error:
+                if notes.film is None or notes.film.fault is None:
+                    raise
+                notes.skip(clip.source, str(error).removeprefix(f"{notes.film.video.path}: "))
+                notes.film.fault, notes.measured = None, []
+                if not facts["clips"]:
+                    writer.discard()
+                    del found[kind]
+                continue
             facts["clips"] += 1
             facts["persons"] = max(facts["persons"], clip.persons)
             facts["sources"] += [path] if facts["sources"][-1:] != [path] else []
             facts["axes"] += [[clip.up, clip.unit]] if [clip.up, clip.unit] not in facts["axes"] else []
             facts["bodies"] += [notes.measured] if notes.measured else []
             notes.measured = []
-            writer.add(clip, path)
     return [facts for _, facts in found.values()]
 
 

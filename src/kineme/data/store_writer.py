@@ -65,6 +65,7 @@ class Writer:
         self.normalise, self.splits, self.card = dict(normalise or {}), dict(splits or {}), dict(card or {})
         self.picture_side = picture_side
         self._pictures: PictureWriter | None = None
+        self._discarded = False
         self._rows: dict[str, list] = {}
         self._tables: list[pa.Table] = []
         self._held = self._clips = 0
@@ -84,6 +85,8 @@ class Writer:
         return self
 
     def __exit__(self, *exception: Any) -> None:
+        if self._discarded:
+            return
         if exception[0] is None:
             self._close()
         else:
@@ -181,6 +184,11 @@ class Writer:
     def skip(self, file: str, reason: str, **more: Any) -> None:
         """Record something that was left out, and why; it stands in ``skipped.jsonl``."""
         self._skipped.append({"file": file, "reason": reason, **more})
+
+    def discard(self) -> None:
+        """Give up: nothing is left."""
+        self._discarded = True
+        self._stack.__exit__(InputError, InputError(self.path, "given up"), None)
 
     def close(self) -> Store:
         """Finish all files and put the folder in its place.

@@ -59,6 +59,7 @@ from ..motion.motion import UPS, Motion
 from ..utils import files, registry
 from ..utils.errors import InputError
 from . import _video
+from ._video import ENDINGS as VIDEO_ENDINGS  # noqa: F401
 from ._video import Video as Video
 from ._video import is_video as is_video
 from ._video import open_video as open_video

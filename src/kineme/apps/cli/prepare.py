@@ -8,6 +8,8 @@ from pathlib import Path
 from ...utils.errors import InputError
 from . import _shared
 
+PICTURE_SIDE = 144
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What the command takes."""
@@ -18,6 +20,19 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--normalise", metavar="MODE", help="none, general, ... (default: general; with --faithful as published)"
     )
     parser.add_argument("--map", metavar="FILE", help="TOML or JSON: joint of the layout -> joint of the files")
+    parser.add_argument(
+        "--poses",
+        metavar="FOLDER",
+        help="SRC are videos (a folder, one file, or a list: CSV with columns video, label, split, poses): their pose "
+        "tracks are found here by name, and the store holds the pictures too",
+    )
+    parser.add_argument(
+        "--picture-side",
+        metavar="PIXELS",
+        type=int,
+        default=PICTURE_SIDE,
+        help=f"short side to which pictures of videos are scaled down (default {PICTURE_SIDE})",
+    )
     _shared.add_jobs(parser)
     parser.add_argument(
         "--unsure",
@@ -47,6 +62,8 @@ def run(args: argparse.Namespace) -> None:
             jobs=_shared.jobs(args),
             faithful=args.faithful,
             unsure=args.unsure,
+            poses=args.poses,
+            picture_side=args.picture_side,
             progress=report,
             **_shared.preparation(args),
         )
@@ -74,8 +91,10 @@ def resume_hint(args: argparse.Namespace) -> str:
         "normalise": args.normalise,
         "map": args.map,
         "jobs": args.jobs,
+        "poses": args.poses,
         **_shared.preparation(args),
     }
+    given["picture-side"] = args.picture_side if args.picture_side != PICTURE_SIDE else None
     given["unsure"] = args.unsure if args.unsure != "keep" else None
     words = [word for name, value in given.items() if value and name != "reading" for word in (f"--{name}", value)]
     words += [word for setting in args.read for word in ("--read", setting)]
