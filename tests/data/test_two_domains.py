@@ -52,6 +52,14 @@ def test_pretraining_sees_other_motions_of_both_domains_without_labels(made):
     assert store.has_pictures
 
 
+def test_the_gap_is_measured_on_people_who_taught_nothing(made):
+    """Against itself a store is no stranger: half of its clips have been learnt by heart."""
+    game = made[2]["game"]
+    for here, there in two_domains.gap(game, game).values():
+        assert 0 <= here <= there
+        assert there >= 0.5
+
+
 def test_what_is_there_is_kept_and_another_seed_refused(made):
     folder, others, first = made
 

@@ -20,7 +20,9 @@ import numpy as np
 
 from ...motion import normalise as norms
 from ...motion.motion import Motion
+from ...motion.size import torso_length, track
 from ...utils.errors import InputError
+from .. import splits
 from ..store import Store, opened
 from ..store_writer import Writer, join
 from . import generate
@@ -113,6 +115,57 @@ def write(
         if store.card.get("benchmark") != wanted:
             raise InputError(folder / name, "a store of another seed or size", "none", "Choose another folder")
     return made
+
+
+def gap(source: Store, target: Store) -> dict[str, tuple[float, float]]:
+    """How far apart two domains are for what knows nothing of it: logistic regression on pixels and on poses.
+
+    Pixels: brightness of an 8 x 8 grid at four times, and how much it changes in eighths of the clip. Poses: joints of
+    the first person at 16 times, relative to the first hips seen, in torso lengths.
+
+    Args:
+        source: with the split ``people``, on whose training part both learn.
+        target: the other domain.
+
+    Returns:
+        for ``pixels`` and ``poses`` balanced accuracy on the source's test part and on all clips of the target.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import balanced_accuracy_score
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    part, found = splits.split(source, SPLIT), {}
+    here, there = (store.column("label").astype(str) for store in (source, target))
+    for name, features in (("pixels", _of_pixels), ("poses", _of_poses)):
+        own, other = (np.stack([features(store, row) for row in range(len(store))]) for store in (source, target))
+        probe = make_pipeline(StandardScaler(), LogisticRegression(C=0.02, max_iter=2000))
+        probe.fit(own[part.train], here[part.train])
+        found[name] = (
+            float(balanced_accuracy_score(here[part.test], probe.predict(own[part.test]))),
+            float(balanced_accuracy_score(there, probe.predict(other))),
+        )
+    return found
+
+
+def _of_pixels(store: Store, row: int) -> np.ndarray:
+    pictures = store.pictures(range(store.offsets[row], store.offsets[row + 1]))
+    grey = np.stack(pictures).astype(np.float32).mean(-1)
+    side = grey.shape[1] // 8
+    cells = grey[:, : 8 * side, : 8 * side].reshape(len(grey), 8, side, 8, side).mean((2, 4))
+    change = np.abs(np.diff(grey, axis=0))[:, : 8 * side, : 8 * side].reshape(-1, 8, side, 8, side).mean((2, 4))
+    changes = [change[eighth].mean(0) for eighth in np.array_split(np.arange(len(change)), 8)]
+    times = np.linspace(0, len(cells) - 1, 4).round().astype(int)
+    return np.concatenate([np.ravel(changes), cells[times].ravel()])
+
+
+def _of_poses(store: Store, row: int) -> np.ndarray:
+    motion = store.motion(row).resize(16)
+    joints, seen = motion.joints[:, 0], motion.confidence[:, 0] > 0
+    hips, hipped = track(joints, seen, motion.layout.root)
+    size = torso_length(motion.layout, joints, seen) or 1.0
+    start = hips[hipped][0] if hipped.any() else 0.0
+    return np.where(seen[..., None], (joints - start) / size, 0).ravel()
 
 
 def _kept(out: Path, parts: Sequence[Path], wanted: dict[str, Any]) -> None:
