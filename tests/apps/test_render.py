@@ -58,3 +58,15 @@ def test_bad_input_ends_in_one_sentence(store, tmp_path, capsys, words, said):
     assert said.lower() in error.lower()
     assert error.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_interrupted_nothing_is_said_to_be_kept(store, tmp_path, capsys, monkeypatch):
+    from kineme.data.synth import render
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(render, "draw", interrupted)
+    assert main(["render", str(store.path), str(tmp_path / "out"), "--domain", "game", "--jobs", "1"]) == 130
+    assert capsys.readouterr().err.split() == ["Interrupted."]
+    assert not list(tmp_path.iterdir())

@@ -55,9 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain(str(error))
     except KeyboardInterrupt:
         hint = getattr(getattr(args, "module", None), "resume_hint", None)
-        print(
-            "\nInterrupted. Finished work is kept" + (f"; resume with: {hint(args)}" if hint else "."), file=sys.stderr
-        )
+        kept = f" Finished work is kept; resume with: {hint(args)}" if hint else ""
+        print(f"\nInterrupted.{kept}", file=sys.stderr)
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
