@@ -45,6 +45,7 @@ class Store:
         lengths: int64 ``[N]``, frames of every clip.
         offsets: int64 ``[N + 1]``.
         has_pictures: whether there is a picture for every frame (see :meth:`pictures`).
+        picture_file: these, by their number; None where there are none.
 
     Raises:
         InputError: a file is missing, cut short, or not of this kind. Changed bytes are found by :meth:`verify` only.

@@ -15,10 +15,13 @@ import numpy as np
 
 from .. import io
 from ..io import Video, open_video
+from ..motion.layout import Layout
 from ..motion.motion import Motion
 from ..utils.errors import InputError
 from . import labels as tables
 from .pictures import SIDE, scaled
+from .store import Store
+from .store_writer import Writer
 
 HOW = (
     "A pose estimator (MediaPipe, OpenPose, AlphaPose, MMPose) finds the joints in every frame; give the folder of the "
@@ -87,6 +90,13 @@ def is_list(path: Path) -> bool:
     except (OSError, UnicodeDecodeError):
         return False
     return LISTED in header
+
+
+def is_any(path: Path) -> bool:
+    """Whether a path is a video, a list of videos, or a folder with a video in it."""
+    if path.is_dir():
+        return bool(videos(path))
+    return path.is_file() and (is_list(path) or _is_video(path))
 
 
 def videos(root: Path) -> list[str]:
@@ -340,9 +350,7 @@ def together(motion: Motion, video: Video) -> tuple[Motion, np.ndarray]:
         notes["pose tracks that state another rate than their video, but have its frames: its rate is taken"] = 1
     chosen = np.arange(len(motion))
     if video.variable:
-        even = np.arange(0, video.times[-1] + 0.5 / fps, 1 / fps)
-        wanted = np.abs(video.times[None, :] - even[:, None]).argmin(1) if len(even) * frames < 1 << 24 else None
-        nearest = np.searchsorted(video.times, even + 1e-9, side="right") - 1 if wanted is None else wanted
+        nearest = even_frames(video, fps)
         chosen = np.clip(np.searchsorted(numbers, nearest, side="right") - 1, 0, len(motion) - 1)
         numbers = np.where(nearest <= numbers[-1], nearest, frames)
         notes["videos with uneven times between frames: frames and poses are taken at even times"] = 1
@@ -360,6 +368,13 @@ def together(motion: Motion, video: Video) -> tuple[Motion, np.ndarray]:
     return kept, numbers.astype(np.int64)
 
 
+def even_frames(video: Video, fps: float) -> np.ndarray:
+    """The frames of a video that are nearest to evenly spaced times, int64 ``[T]``."""
+    even = np.arange(0, video.times[-1] + 0.5 / fps, 1 / fps)
+    after = np.searchsorted(video.times, even).clip(1, len(video) - 1)
+    return np.where(even - video.times[after - 1] <= video.times[after] - even, after - 1, after)
+
+
 def _share(seen: int, rate: float | None, video: Video) -> float:
     """Frames of the video for each that the estimator saw: 1 where it saw the video's own.
 
@@ -375,6 +390,58 @@ def _share(seen: int, rate: float | None, video: Video) -> float:
     if rate is None and 1 < whole <= MULTIPLE and abs(max(ratio, 1 / ratio) / whole - 1) <= SAME:
         return float(whole) if ratio > 1 else 1 / whole
     return 1.0
+
+
+def without_poses(
+    src: Path,
+    dest: str | os.PathLike,
+    layout: Layout,
+    coords: int,
+    normalise: Mapping[str, Any],
+    up: str | None = None,
+    side: int = SIDE,
+) -> Store:
+    """A store of videos with nobody in it, for whoever looks at the pictures only.
+
+    Args:
+        src: a video, a folder or a list of them.
+        dest: the store's folder.
+        layout, coords, normalise, up: of stores beside which it is to be used.
+        side: pixels of the short side of pictures.
+
+    Raises:
+        InputError: not one video that can be read.
+    """
+    root, rows = (src if src.is_dir() else src.parent), tables.read(src) if is_list(src) else {}
+    units = listed(src)[0] if rows else videos(src) if src.is_dir() else [src.name]
+    faults: list[InputError] = []
+    with Writer(dest, layout, 1, coords, normalise=normalise, picture_side=side) as writer:
+        stored = 0
+        for unit in units:
+            try:
+                for clip, film in _unposed(root / unit, unit, layout, coords, up, side, rows):
+                    writer.add(clip, unit, film.pictures(clip))
+                    stored += 1
+            except InputError as error:
+                faults.append(error)
+                writer.skip(unit, str(error).removeprefix(f"{root / unit}: "))
+        if not stored:
+            raise faults[0] if faults else InputError(src, "no video that is there", "videos")
+    return Store(dest)
+
+
+def _unposed(
+    path: Path, name: str, layout: Layout, coords: int, up: str | None, side: int, rows: Mapping[str, Any]
+) -> Iterator[tuple[Motion, Film]]:
+    video = open_video(path)
+    numbers = even_frames(video, video.fps) if video.variable else np.arange(len(video))
+    joints = np.zeros((len(numbers), 1, len(layout), coords), np.float32)
+    size = video.width, video.height
+    motion = Motion(joints, layout, joints[..., 0], fps=video.fps, up=up, image_size=size, source=name)
+    film = Film(video, numbers, 0, scaled(*size, side))
+    yield from ((clip, film) for clip, _, _ in tables.cut(motion, tables.of(rows, name, name)) if clip is not None)
+    if not tables.of(rows, name, name):
+        yield motion, film
 
 
 def split_rules(values: Iterable[Any]) -> dict[str, Any]:

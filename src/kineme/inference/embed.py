@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..data import store as stores
-from ..data import store_writer
+from ..data import store_writer, video
 from ..data.prepare import prepare
 from ..data.report import report
 from ..data.store import Store
@@ -42,13 +42,14 @@ def write(
         model: an opened run, or its folder.
         data: a store, its folder, or a file or folder of raw motion, which is first prepared as the run's own data
             were, its joints mapped by name to the run's, into ``OUT/store``; or several of these, which are joined
-            there. :func:`kineme.data.report.report` says what was mapped and what is missing.
+            there. For a run that looks at pictures also a video, a folder or a list of them, with ``poses`` or without.
+            :func:`kineme.data.report.report` says what was mapped and what is missing.
         out: the folder, which does not exist yet.
         progress: show a bar.
         layout: of raw motion: the run's own, to which it is mapped anyway; another is refused.
         only: of raw motion: which kind to take; by default what has as many coordinates as the run.
         asked: what else :func:`kineme.data.prepare.prepare` takes of raw motion: ``labels``, ``table``, ``format``,
-            ``unit``, ``up``, ``reading``.
+            ``unit``, ``up``, ``reading``, ``poses``.
 
     Raises:
         InputError: the folder exists; nothing readable; clips that the run cannot take. Nothing is left behind then.
@@ -108,6 +109,12 @@ def _opened(model: Model, data: Source, dest: Path, asked: Mapping[str, Any]) ->
     if isinstance(data, Store) or _is_store(data):
         return stores.opened(data)
     how = model.card["normalise"]["how"]
+    if model.encoder.pictures and not asked.get("poses") and video.is_any(Path(data)):
+        odd = next((name for name, value in asked.items() if value is not None), None)
+        if odd is not None:
+            raise InputError(f"{odd}={asked[odd]!r}", "said of videos without poses", "poses, or nothing of the kind")
+        card = model.card
+        return video.without_poses(Path(data), dest, model.layout, card["coords"], card["normalise"], card.get("up"))
     only = asked["only"] or (None if how == "image" else f"{model.card['coords']}d")  # a camera sees both
     unsure = model.card["normalise"].get("unsure", "keep")
     return prepare(data, dest, normalise=how, layout=model.layout, **{**asked, "only": only, "unsure": unsure})

@@ -120,6 +120,16 @@ def add_preparation(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_poses(parser: argparse.ArgumentParser) -> None:
+    """``--poses``."""
+    parser.add_argument(
+        "--poses",
+        metavar="FOLDER",
+        help="the files are videos (a folder, one file, or a list: CSV with columns video, label, split, poses), their "
+        "pose tracks are found here by name, and the store holds the pictures too",
+    )
+
+
 def preparation(args: argparse.Namespace) -> dict[str, Any]:
     """The arguments of ``prepare`` that :func:`add_preparation` took."""
     reading = {}

@@ -19,7 +19,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "files",
         metavar="STORE|FILES",
         nargs="*",
-        help="a store, or files and folders of motion: prepared as the run's data were, joints mapped by name",
+        help="a store, or files and folders of motion: prepared as the run's data were, joints mapped by name; for a "
+        "run that looks at pictures also videos, with --poses or without",
     )
     parser.add_argument("--out", metavar="FOLDER", required=True, help="folder to write")
     parser.add_argument(
@@ -31,6 +32,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "`kineme prepare`, TOML or JSON: joint of the run -> joint of the files (may be given twice)",
     )
     _shared.add_preparation(parser)
+    _shared.add_poses(parser)
     parser.add_argument("--split", help="on the map, clips of the training part are pale")
 
 
@@ -50,7 +52,15 @@ def run(args: argparse.Namespace) -> None:
 
     data = [*args.files, *([] if args.data is None else [args.data])]
     model = models.load(args.run)
-    out = write(model, data, args.out, progress=True, table=tables[0] if tables else None, **_shared.preparation(args))
+    out = write(
+        model,
+        data,
+        args.out,
+        progress=True,
+        table=tables[0] if tables else None,
+        poses=args.poses,
+        **_shared.preparation(args),
+    )
     made = store.open(out / "store") if (out / "store").exists() else None
     if made is not None:
         said = report.report(made)

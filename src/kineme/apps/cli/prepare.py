@@ -20,12 +20,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--normalise", metavar="MODE", help="none, general, ... (default: general; with --faithful as published)"
     )
     parser.add_argument("--map", metavar="FILE", help="TOML or JSON: joint of the layout -> joint of the files")
-    parser.add_argument(
-        "--poses",
-        metavar="FOLDER",
-        help="SRC are videos (a folder, one file, or a list: CSV with columns video, label, split, poses): their pose "
-        "tracks are found here by name, and the store holds the pictures too",
-    )
+    _shared.add_poses(parser)
     parser.add_argument(
         "--picture-side",
         metavar="PIXELS",
