@@ -24,6 +24,7 @@ ORDER = {
         "store_writer",
         "names",
         "splits",
+        "benchmark",
         "labels",
         "name_pattern",
         "kinds",
@@ -166,7 +167,9 @@ def test_every_listed_file_exists():
         there = {p.stem for p in SRC.joinpath(*folder.split(".")).iterdir()}
         assert set(files) <= there, f"{folder}: {set(files) - there}"
         if folder not in PLUGINS:
-            assert there - {"__init__", "__pycache__"} <= {*files, "layouts", "recipes"}, f"{folder} has unlisted files"
+            assert there - {"__init__", "__pycache__"} <= {*files, "layouts", "recipes", "benchmarks"}, (
+                f"{folder} has unlisted files"
+            )
 
 
 @each_file

@@ -152,6 +152,25 @@ def test_five_folds_hold_out_every_subject_once(real):
         splits.split(opened, "xview+val6")
 
 
+def test_a_column_of_sides_is_a_split(table):
+    """By its name; its own validation side is what ``+val`` scores; a column that holds anything else is none."""
+    sides = ["train", "Training", "val", "test", None, "validation"]
+    rows = [
+        {"split": a, "split2": b, "kind": c}
+        for a, b, c in zip(sides, reversed(sides), ["train", "test", "other", "x", "y", "z"])
+    ]
+    opened = table(rows)
+    assert splits.names(opened) == ["official", "split2", "random"]
+    assert splits.split(opened, "official").train.tolist() == [0, 1]
+    assert splits.split(opened, "official").test.tolist() == [3]
+    assert splits.split(opened, "official+val").train.tolist() == [0, 1]
+    assert splits.split(opened, "official+val").test.tolist() == [2, 5]
+    assert splits.split(opened, "official+val1").test.tolist() == [0]  # a fold of the training part
+    assert splits.split(opened, "split2").train.tolist() == [4, 5]
+    carried = {"list": {"train": {"column": "split", "in": ["train"]}, "test": {"column": "split", "in": ["test"]}}}
+    assert splits.names(table(rows, carried)) == ["list", "split2", "random"]  # said by a rule already
+
+
 def test_nothing_to_hold_out(table):
     with pytest.raises(InputError, match="test part has no clip"):
         splits.split(table([{"part": "t"}, {"part": "u"}]), "part=t+val")

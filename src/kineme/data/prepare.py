@@ -28,7 +28,7 @@ from ..motion import normalise as norms
 from ..motion.layout import Layout
 from ..utils import files, registry
 from ..utils.errors import InputError
-from . import conform, kinds, store_writer, video
+from . import benchmark, conform, kinds, store_writer, video
 from . import labels as tables
 from . import store as stores
 from .conform import Body
@@ -86,7 +86,8 @@ def prepare(
             frames ``start .. end - 1`` out of a recording. Or the word ``folder``: a clip's label is the name of the
             folder that its file lies in. Or a pattern such as ``S{subject}_{label}_{repetition}``
             (:mod:`kineme.data.name_pattern`), which says what the names of the files are made of; with ``/`` it takes
-            in folders. Or the path of label files as they belong to a format (PKU-MMD).
+            in folders. Or a benchmark by its name (:mod:`kineme.data.benchmark`), whose table is then written beside
+            ``dest``. Or the path of label files as they belong to a format (PKU-MMD).
         layout: map every clip to this layout (a known one by its name), by joint name.
         table: joints that the names do not tell, target joint -> source joint or joints, or a TOML or JSON file of it.
         jobs: processes. In a script of your own more than one needs the guard ``if __name__ == "__main__":``.
@@ -181,9 +182,10 @@ def prepare_each(
     Raises:
         InputError: as :func:`prepare`.
     """
-    labels = None if labels is None else os.fspath(labels)
+    source = files.as_path(src, "motion files")
+    labels = benchmark.resolved(None if labels is None else os.fspath(labels), source, Path(os.path.abspath(dest)))
     plan = make(
-        files.as_path(src, "motion files"),
+        source,
         Path(os.path.abspath(dest)),
         format,
         normalise,

@@ -25,7 +25,7 @@ from ..motion.layout import Layout
 from ..motion.motion import UNSURE, Motion
 from ..utils import files, registry
 from ..utils.errors import InputError
-from . import kinds, name_pattern, video
+from . import benchmark, kinds, name_pattern, video
 from . import labels as tables
 from .conform import Body
 from .name_pattern import NamePattern
@@ -99,8 +99,9 @@ class Options:
             raise InputError(
                 self.labels,
                 "no such file or folder",
-                "labels: a CSV file, a folder of label files, the word `folder`, or a pattern such as "
-                "'S{subject}_{label}'",
+                "labels: a CSV file, a folder of label files, the word `folder`, a pattern such as "
+                f"'S{{subject}}_{{label}}', or a benchmark: {', '.join(benchmark.names())}",
+                registry.did_you_mean(str(self.labels), benchmark.names()),
             )
         if self.label_table is not None:
             tables.read(self.label_table)

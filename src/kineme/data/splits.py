@@ -3,6 +3,8 @@
 A split is asked for by name:
 
 * a protocol that the store carries (``card.json``, ``splits``): rules over columns, from :mod:`kineme.data.prepare`;
+* a column of the clip table that holds nothing but the sides ``train``, ``val`` and ``test``, by its name; a column
+  ``split`` is called ``official``;
 * a published protocol of the data set (column ``dataset``), as the format that owns the set defines it (``protocols``,
   :mod:`kineme.io`): ``xsub``, ``xview``, ``xset`` and so on;
 * for other sets with subjects or cameras: ``xsub`` (every second subject trains), ``xview`` (the last camera tests) and
@@ -11,8 +13,9 @@ A split is asked for by name:
 * ``COLUMN=v1,v2``: clips with these values train, clips with other values test;
 * ``file:PATH``: a list of names, as data sets publish them: one on each line, or cut at commas or blanks.
 
-``NAME+val`` cuts the training part of NAME once more: every fifth subject becomes the test part. Settings are chosen
-there. ``NAME+val1`` to ``NAME+val5`` hold out each fifth in turn (``+val5`` is ``+val`` where there are five subjects).
+``NAME+val`` cuts the training part of NAME once more: every fifth subject becomes the test part; where a column of
+sides has ``val``, these clips do. Settings are chosen there. ``NAME+val1`` to ``NAME+val5`` hold out each fifth in turn
+(``+val5`` is ``+val`` where there are five subjects).
 Clips without a label belong to a split as all others do; whoever scores leaves them out.
 """
 
@@ -30,9 +33,15 @@ import numpy as np
 from .. import io
 from ..utils.errors import InputError
 from ..utils.registry import did_you_mean
-from .clip_table import text
+from .clip_table import COLUMNS, text
 from .names import Names
 from .store import Store, datasets, opened
+
+SIDES = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
 
 
 @dataclass(frozen=True)
@@ -67,7 +76,10 @@ def split(store: Store | str | os.PathLike, name: str, seed: int = 0) -> Split:
     store = opened(store)
     inner = re.fullmatch(r"(.+)\+val([1-5]?)", name)
     train, test, notes = _masks(store, inner[1] if inner else name, seed)
-    if inner:
+    validation = _sides(store, inner[1]).get("val") if inner and not inner[2] else None
+    if validation is not None and validation.any():
+        test = validation
+    elif inner:
         test = train & held_out(store, train, int(inner[2]) - 1 if inner[2] else None)
         train = train & ~test
     for part, mask in (("training", train), ("test", test)):
@@ -84,7 +96,8 @@ def split(store: Store | str | os.PathLike, name: str, seed: int = 0) -> Split:
 def names(store: Store) -> list[str]:
     """Named splits with clips on both sides in this store (``COLUMN=...`` and ``file:...`` come on top)."""
     found = [name for name in store.card["splits"] if all(mask.any() for mask in _carried(store, name))]
-    found += [name for name, masks in _known(store).items() if name not in found and all(mask.any() for mask in masks)]
+    for splits in ({name: _named(store, name, 0) for name in _columns(store)}, _known(store)):
+        found += [name for name, masks in splits.items() if name not in found and all(mask.any() for mask in masks)]
     return found + ["random"] * (len(store) > 1)
 
 
@@ -173,6 +186,8 @@ def _masks(store: Store, name: str, seed: int) -> tuple[np.ndarray, np.ndarray, 
 def _named(store: Store, name: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
     if name in store.card["splits"]:
         return _carried(store, name)
+    if sides := _sides(store, name):
+        return sides["train"], sides["test"]
     known = _known(store)
     if name in known:
         return known[name]
@@ -188,6 +203,33 @@ def _named(store: Store, name: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
         f"one of {', '.join(listed)}, each also with +val, or +val1 to +val5; or COLUMN=VALUE,VALUE; or file:LIST.txt",
         did_you_mean(name, listed),
     )
+
+
+def _columns(store: Store) -> dict[str, str]:
+    """Split -> the column of the clip table that says the side of each clip."""
+    found, taken = {}, COLUMNS.keys() | _ruled(store.card["splits"])
+    for field in store.clips.schema:
+        if field.name not in taken and str(field.type) == "string":
+            values = set(store.clips[field.name].unique().to_pylist()) - {None}
+            if values and {value.strip().lower() for value in values} <= SIDES.keys():
+                found["official" if field.name == "split" else field.name] = field.name
+    return found
+
+
+def _ruled(rules: Any) -> set[str]:
+    """The columns that carried splits look at."""
+    parts = rules.values() if isinstance(rules, dict) else rules if isinstance(rules, list) else ()
+    own = {rules["column"]} if isinstance(rules, dict) and isinstance(rules.get("column"), str) else set()
+    return own.union(*map(_ruled, parts))
+
+
+def _sides(store: Store, name: str) -> dict[str, np.ndarray]:
+    """Side -> its clips, bool ``[N]``, of a split that is a column; else nothing."""
+    column = None if name in store.card["splits"] else _columns(store).get(name)
+    if column is None:
+        return {}
+    values = [SIDES.get(str(value).strip().lower()) for value in store.column(column).tolist()]
+    return {side: np.array([value == side for value in values]) for side in ("train", "val", "test")}
 
 
 def _carried(store: Store, name: str) -> tuple[np.ndarray, np.ndarray]:

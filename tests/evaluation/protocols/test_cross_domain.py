@@ -13,6 +13,7 @@ from helpers.training import make_store, one_paragraph
 
 import kineme
 from kineme.apps.cli import evaluate as evaluate_command
+from kineme.data import clip_table
 from kineme.data.store import Store
 from kineme.data.store_writer import Writer
 from kineme.evaluation import run, scores
@@ -167,6 +168,20 @@ def test_what_is_held_out(source):
     assert set(subject[found.validation.rows]) == {5}
     assert set(subject[found.train.rows]) == {1, 2, 3, 4}
     assert len(found.clips.rows) == len(source)
+
+
+def test_the_validation_side_of_a_split(source):
+    """A source with a validation side of its own is chosen on that."""
+    column = np.array(["train"] * 20 + ["val"] * 8 + ["test"] * 12, object)
+    whole = {"split": column}
+    marked = type("Marked", (Store,), {"clips": clip_table.beside(source.clips, whole)})(source.path)
+    found = cross_domain.teach(marked, "official")
+    assert found.train.rows.tolist() == list(range(20))
+    assert found.validation.rows.tolist() == list(range(20, 28))
+    rest = cross_domain.teach(source, "xsub")
+    subject = source.column("subject")
+    assert set(subject[rest.clips.rows]) == {1, 3, 5}
+    assert set(subject[rest.validation.rows]) == {5}
 
 
 def test_evaluate_beside_scratch_and_hand_crafted(model, source, target):

@@ -101,9 +101,9 @@ def add_preparation(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", help="take every file as this format (see `kineme methods`)")
     parser.add_argument(
         "--labels",
-        metavar="FILE.csv|folder|PATTERN",
+        metavar="FILE.csv|folder|PATTERN|BENCHMARK",
         help="labels from a table; `folder`: each file's folder is its label; a pattern of the files' names such as "
-        "'S{subject}_{label}_{repetition}'; or the label files of a format",
+        "'S{subject}_{label}_{repetition}'; a benchmark such as ucf101; or the label files of a format",
     )
     parser.add_argument("--layout", help="map every clip to this layout, by joint name")
     parser.add_argument(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -119,26 +120,38 @@ def higher_is_better(metric: str) -> bool | None:
 
 
 def teach(store: Store, split: str | None) -> Source:
-    """The labelled clips of a source, a fifth of them held out, by subject where known.
+    """The labelled clips of a source: those that a split trains on, and its validation side; else all, a fifth of them
+    held out (by subject where known).
 
     Raises:
         InputError: fewer than two classes.
     """
     column = store.column("label")
-    taken = np.zeros(len(store), bool)
-    taken[slice(None) if split is None else splits.split(store, split).train] = True
-    taken &= np.array([label is not None for label in column.tolist()], bool)
+    labelled = np.array([label is not None for label in column.tolist()], bool)
+    sides = np.ones(len(store), bool), np.zeros(len(store), bool)
+    if split is not None:
+        sides = _mask(store, splits.split(store, split).train), sides[1]
+        with contextlib.suppress(InputError):  # too few clips to hold any out
+            chosen = splits.split(store, f"{split}+val")
+            sides = _mask(store, chosen.train), _mask(store, chosen.test)
+    else:
+        held = splits.held_out(store, labelled)
+        sides = ~held, held
+    teaching, held = (side & labelled for side in sides)
+    taken = teaching | held
     names, classes = _classes(column[taken])
     if len(names) < 2:
         raise InputError(store.path, f"{len(names)} classes in {int(taken.sum())} clips", "two classes or more")
     labels = np.full(len(store), -1, np.int64)
     labels[taken] = classes
-    held = taken & splits.held_out(store, taken)
-    teaching = taken & ~held
     if len(np.unique(labels[teaching])) < len(names):  # a class that only the held-out clips show has to be taught
         teaching, held = taken, np.zeros_like(taken)
-    sides = [Labelled(store, rows, labels[rows]) for rows in (np.flatnonzero(teaching), np.flatnonzero(held))]
-    return Source(sides[0], sides[1] if len(sides[1].rows) else None, names)
+    train, validation = (Labelled(store, rows, labels[rows]) for rows in map(np.flatnonzero, (teaching, held)))
+    return Source(train, validation if len(validation.rows) else None, names)
+
+
+def _mask(store: Store, rows: np.ndarray) -> np.ndarray:
+    return np.isin(np.arange(len(store)), rows)
 
 
 def predict(task: Task, source: Source, settings: Settings) -> Answers:
