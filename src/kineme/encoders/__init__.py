@@ -32,8 +32,8 @@ class Encoder(nn.Module):
 
     A file ``encoders/NAME.py`` holds a class with the file's name: a ``Settings`` dataclass of plain values, ``dim``
     (the D of ``Features.clip``), ``__init__(settings, layout, coords)`` and ``forward(batch) -> Features``. No
-    augmentation in here; joints with ``seen`` 0 do not count. A setting called ``persons`` that is None takes the
-    store's number of persons.
+    augmentation in here; joints with ``seen`` 0 do not count. Settings called ``persons`` and ``up`` that are None take
+    the store's number of persons and its up axis.
     """
 
     @dataclass(frozen=True)
@@ -49,15 +49,14 @@ class Encoder(nn.Module):
         raise TypeError(f"{type(self).__name__} has no forward")
 
 
-def build(name: str, settings: Any, layout: Layout, coords: int, persons: int) -> Encoder:
-    """Make an encoder by name, its ``persons`` filled in from the data where it was left open."""
-    encoder = registry.entry("encoders", name)(fill(settings, persons), layout, coords)
+def build(name: str, settings: Any, layout: Layout, coords: int, persons: int, up: str | None = None) -> Encoder:
+    """Make an encoder by name, ``persons`` and ``up`` filled in from the data where they were left open."""
+    encoder = registry.entry("encoders", name)(fill(settings, persons=persons, up=up), layout, coords)
     encoder.layout = layout
     return encoder
 
 
-def fill(settings: Any, persons: int) -> Any:
-    """Settings with an open ``persons`` taken from the data."""
-    if getattr(settings, "persons", 0) is None:
-        return dataclasses.replace(settings, persons=persons)
-    return settings
+def fill(settings: Any, **data: Any) -> Any:
+    """Settings in which what was left open (None) is taken from the data."""
+    known = [name for name in data if getattr(settings, name, data) is None]
+    return dataclasses.replace(settings, **{name: data[name] for name in known})

@@ -38,7 +38,7 @@ def encoder(card: dict[str, Any], run: Path, weights: Path) -> Encoder:
     except InputError as error:
         raise cards.within(path, "recipe", error) from None
     layout = skeleton.from_dict(card["layout"])
-    words = chosen, layout, card["coords"], card["persons"], card["seed"]
+    words = chosen, layout, card["coords"], card["persons"], card["seed"], card.get("up")
     _try(words, path, weights)
     try:
         made = recipe.build_method(*words).encoder()

@@ -100,6 +100,51 @@ class BatchNormNd(BatchNorm):
         return F.batch_norm(x, *kept, *weights, self.training, share, self.eps)
 
 
+class FixedNorm(nn.Module):
+    """Scales ``x [..., features]`` by statistics that are taken once (:func:`fix_statistics`) and never change.
+
+    Each value's mean becomes 0 and its variance 1, by the clips that were looked at; there is nothing to train.
+    """
+
+    mean: Tensor
+    var: Tensor
+
+    def __init__(self, features: int, eps: float = 1e-5):
+        super().__init__()
+        self.eps = eps
+        self.register_buffer("mean", torch.zeros(features))
+        self.register_buffer("var", torch.ones(features))
+        self.sums: list[Tensor] | None = None  # of what is being looked at: count, sum, sum of squares
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.sums is not None:
+            rows = x.detach().double().reshape(-1, x.shape[-1])
+            found = [rows.new_tensor(float(len(rows))), rows.sum(0), rows.square().sum(0)]
+            self.sums = [a + b for a, b in zip(self.sums, found)] if self.sums else found
+        return (x - self.mean) * torch.rsqrt(self.var + self.eps)
+
+
+@torch.no_grad()
+def fix_statistics(encoder: nn.Module, batches: Iterable[Any]) -> None:
+    """Take the statistics of every :class:`FixedNorm` from one pass over batches; nothing is done if there is none."""
+    norms = [module for module in encoder.modules() if isinstance(module, FixedNorm)]
+    if not norms:
+        return
+    training = encoder.training
+    encoder.eval()
+    for norm in norms:
+        norm.sums = []
+    for batch in batches:
+        encoder(batch)
+    for norm in norms:
+        if norm.sums:
+            count, total, squares = norm.sums
+            norm.mean.copy_(total / count)
+            norm.var.copy_((squares / count - (total / count).square()).clamp(min=0))
+        norm.sums = None
+    encoder.train(training)
+
+
 @torch.no_grad()
 def update_statistics(encoder: nn.Module, batches: Iterable[Any]) -> None:
     """Set batch-norm statistics from one pass over batches (:meth:`Method.look`), as for the untrained encoder."""

@@ -37,3 +37,27 @@ def infonce(query: Tensor, positives: Tensor, negatives: Tensor, temperature: fl
     positive = near.logsumexp(1)
     loss = torch.logaddexp(positive, far.logsumexp(1)) - positive
     return loss, near.detach().amax(1) > far.detach().amax(1)
+
+
+def nt_xent(first: Tensor, second: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """NT-Xent (Chen et al. 2020, equation 1): each of two views of a clip finds the other among all views of the batch.
+
+    ``l_i = -log( exp(z_i.z_i' / T) / sum_{k != i} exp(z_i.z_k / T) )``, both ways.
+
+    Args:
+        first, second: unit vectors ``[N, D]``, row i of both is clip i; of all processes together.
+        temperature: T.
+
+    Returns:
+        loss ``[2 N]``, and ``[2 N]`` bool: the other view is nearer than all others.
+
+    Examples:
+        >>> loss, nearest = nt_xent(torch.eye(3), torch.eye(3), temperature=0.1)
+        >>> loss.shape, bool(nearest.all())
+        (torch.Size([6]), True)
+    """
+    both = torch.cat([first, second]).float()
+    scores = linear(both, both) / temperature
+    scores = scores.masked_fill(torch.eye(len(both), dtype=torch.bool, device=both.device), -torch.inf)
+    near = torch.cat([scores.diagonal(len(first)), scores.diagonal(-len(first))])
+    return scores.logsumexp(1) - near, near.detach() >= scores.detach().amax(1)

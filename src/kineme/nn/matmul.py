@@ -154,6 +154,11 @@ def _has_mkl() -> bool:
     return hasattr(torch.ops.mkl, "_mkl_linear")
 
 
+def _arranges_bf16() -> bool:
+    """Whether oneDNN packs bf16 weights on this processor; on one with AVX2 alone it refuses."""
+    return torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
 def _packed(weight: Tensor) -> Callable[[Tensor], Tensor]:
     """By MKL, which arranges the weight for a number of rows."""
     by_column = weight.T.contiguous()
@@ -162,7 +167,7 @@ def _packed(weight: Tensor) -> Callable[[Tensor], Tensor]:
 
 
 def _onednn(weight: Tensor) -> Callable[[Tensor], Tensor]:
-    if not _has_onednn():
+    if not _has_onednn() or (weight.dtype == torch.bfloat16 and not _arranges_bf16()):
         return lambda x: x @ weight
     packed = torch.ops.mkldnn._reorder_linear_weight(weight.T.contiguous())
     return lambda x: torch.ops.mkldnn._linear_pointwise(x, packed, None, "none", [], "")

@@ -50,6 +50,11 @@ class MomentumEncoder(nn.Module):
         return super().train(mode)
 
     @torch.no_grad()
+    def restart(self) -> None:
+        """Become a copy again, statistics included."""
+        self._twin.load_state_dict(self._query.state_dict())
+
+    @torch.no_grad()
     def update(self) -> None:
         """One step of the moving average."""
         torch._foreach_lerp_(list(self.parameters()), list(self._query.parameters()), 1.0 - self.momentum)

@@ -15,13 +15,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..data import splits, store_writer
 from ..data import store as stores
 from ..data.store import Store
 from ..encoders import Encoder
 from ..methods import StepContext, generator
 from ..nn import matmul
-from ..nn.batch_norm import update_statistics
+from ..nn.batch_norm import fix_statistics, update_statistics
+from ..nn.momentum import MomentumEncoder
 from ..utils import distributed, hardware, registry
 from ..utils import settings as plain
 from ..utils.distributed import ProcessGroup
@@ -29,7 +29,7 @@ from ..utils.errors import InputError
 from ..utils.files import sha256, write_json
 from ..utils.progress import Bar, duration, interruptible
 from ..views.source import ClipLoader
-from . import checkpoint, public_weights, trained_on
+from . import checkpoint, clips, public_weights, trained_on
 from . import recipe as recipes
 from . import run as runs
 from .log import EpochLog
@@ -38,6 +38,7 @@ from .recipe import Recipe, build_method
 from .watch import Watch, likely_cause
 
 HOUR = 3600
+LOOKED_AT = 1024  # clips from which statistics are taken that stay fixed
 CHECK = 20  # steps after which a divergence is looked for
 LONGEST = 600.0  # seconds without a resumable state within an epoch
 AGREE = 10  # several processes ask each other every so many steps whether one was interrupted
@@ -139,8 +140,8 @@ def _prepared(
     if card is None:
         runs.claim(run, resume, here)
     try:
-        data = _joined(opened, run, words.layout, here, card)
-        rows = _rows(data, words.split if card is None else card.get("split"))
+        data = clips.joined(opened, run, words.layout, here, card)
+        rows = clips.rows(data, words.split if card is None else card.get("split"))
         unit = registry.entry("methods", words.method).unit
         items = int(data.lengths[rows].sum()) if unit == "frame" else len(rows)
         if card is not None:
@@ -148,7 +149,7 @@ def _prepared(
             if card["status"] == "done":
                 return None
         else:
-            _check_enough(data, rows, words.split, unit, items)
+            clips.check_enough(data, rows, words.split, unit, items)
             chosen = recipes.load(words.method, items, recipe=words.recipe, settings=words.settings, gpu=gpu)
             how, published = data.card["normalise"].get("how"), recipes.normalisation(words.recipe)
             if published not in (None, how):
@@ -220,7 +221,9 @@ class Training:
             if public is not None and not self.state.exists():
                 card["init_video"] = public_weights.load(encoder, public)
 
-        self.method = build_method(chosen, data.layout, data.coords, data.persons, self.seed, begin).to(self.device)
+        self.method = build_method(
+            chosen, data.layout, data.coords, data.persons, self.seed, data.card.get("up"), begin
+        ).to(self.device)
         self.source = ClipLoader(data, self.device, rows, faithful=bool(chosen.method.get("faithful")))
         self.items = self.method.items(self.source, rows)
         self._check_batch()
@@ -310,7 +313,7 @@ class Training:
             self._saved = time.monotonic()
 
     def _learning_rate(self, epoch: float, whole: int) -> float:
-        return learning_rate(self.loop, epoch, whole, self.total / self.per_epoch)
+        return learning_rate(self.loop, epoch, whole, self.total / self.per_epoch, self.per_epoch)
 
     def _check_loss(self) -> None:
         """Stop a training that diverges, with the likely cause; the last state stays as it is."""
@@ -370,12 +373,21 @@ class Training:
                 self.log.clear()
                 shutil.copyfile(self.begun.untrained, self.run / "initial.safetensors")
         else:
+            self._fix_statistics()
             untrained = copy.deepcopy(self.method.encoder())
             # every process takes part, since batch norm asks all of them
             update_statistics(untrained, self.method.look(self.source, self.rows))
             if self.here.rank == 0:
                 self.log.clear()
                 checkpoint.save(self.run / "initial.safetensors", untrained.state_dict())
+
+    def _fix_statistics(self) -> None:
+        """Statistics that stay fixed, from some of the training clips; momentum encoders begin as copies again."""
+        some = self.rows[torch.randperm(len(self.rows), generator=generator(self.seed, "statistics"))[:LOOKED_AT]]
+        fix_statistics(self.method.encoder(), self.method.look(self.source, some))
+        for module in self.method.modules():
+            if isinstance(module, MomentumEncoder):
+                module.restart()
 
     def _restore(self) -> None:
         tensors, card = checkpoint.load(self.state)
@@ -446,43 +458,3 @@ class Training:
                 status="done", seconds=round(self.seconds, 2), steps=self.total, steps_per_epoch=self.per_epoch
             )
             write_json(self.run / "card.json", self.card)
-
-
-def _joined(
-    opened: Sequence[Store], run: Path, layout: str | None, here: ProcessGroup, card: dict[str, Any] | None
-) -> Store:
-    """The one store, or several joined on a layout inside the run's folder; of a resumed run what its card names."""
-    if card is not None:
-        data = opened[0] if len(opened) == 1 and opened[0].hash == card["data"] else None
-        return data or stores.open(run / "joined" if (run / "joined").exists() else opened[0].path)
-    if len(opened) == 1 and layout in (None, opened[0].layout.name):
-        return opened[0]
-    if here.rank == 0:
-        store_writer.join(opened, run / "joined", layout)
-    if here.size > 1:
-        torch.distributed.barrier()
-    return stores.open(run / "joined")
-
-
-def _check_enough(data: Store, rows: Tensor, split: str | None, unit: str, items: int) -> None:
-    """Refuse what nothing can be learned from, and warn of what hardly can."""
-    if items < 2:
-        where = f"{data.path}, split {split}" if split else str(data.path)
-        raise InputError(
-            where,
-            f"{items} {unit} to learn from",
-            f"two {unit}s or more: an encoder learns from their differences",
-            "Prepare more recordings" + (", or take another split" if split else ""),
-        )
-    if unit == "clip" and data.lengths[rows].max() == 1 and distributed.current().rank == 0:
-        warnings.warn("every clip to learn from is a single frame: there is no movement, only poses", stacklevel=3)
-
-
-def _rows(data: Store, split: str | None) -> Tensor:
-    """The training part of a split, the same for every seed: `random` is then the one that evaluation tests on."""
-    if split is None:
-        return torch.arange(len(data))
-    made = splits.split(data, split)
-    for note in made.notes if distributed.current().rank == 0 else ():
-        warnings.warn(note, stacklevel=3)
-    return torch.as_tensor(made.train)

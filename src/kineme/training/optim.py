@@ -11,7 +11,7 @@ from ..utils.distributed import ProcessGroup
 from .recipe import Loop
 
 
-def learning_rate(loop: Loop, epoch: float, whole: int, end: float) -> float:
+def learning_rate(loop: Loop, epoch: float, whole: int, end: float, per_epoch: float = math.inf) -> float:
     """The learning rate at a fractional epoch.
 
     Args:
@@ -19,13 +19,15 @@ def learning_rate(loop: Loop, epoch: float, whole: int, end: float) -> float:
         epoch: where training stands.
         whole: the epoch's number, by which milestones count.
         end: where training ends, in epochs; not whole where steps are counted.
+        per_epoch: steps of an epoch.
     """
-    if epoch < loop.warmup:
-        return loop.lr * (epoch + 1e-3) / loop.warmup
+    rise = loop.warmup or loop.warmup_steps / per_epoch
+    if epoch < rise:
+        return loop.lr * (epoch + 1e-3) / rise
     if loop.schedule == "step":
         return loop.lr * loop.gamma ** sum(whole >= m for m in loop.milestones)
     if loop.schedule == "cosine":
-        return loop.lr * 0.5 * (1 + math.cos(math.pi * (epoch - loop.warmup) / max(end - loop.warmup, 1e-9)))
+        return loop.lr * 0.5 * (1 + math.cos(math.pi * (epoch - rise) / max(end - rise, 1e-9)))
     return loop.lr
 
 

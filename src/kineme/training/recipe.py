@@ -36,7 +36,8 @@ class Loop:
     neither is given. ``batch`` is the global batch (all processes together). The learning rate is ``lr`` times a factor
     by epoch:
     ``step`` multiplies by ``gamma`` at every milestone (0-based epochs), ``cosine`` falls to 0 at the end;
-    ``warmup`` epochs rise linearly before. ``clip`` bounds the norm of each group's gradient (0 = off).
+    ``warmup`` epochs, or ``warmup_steps``, rise linearly before. ``clip`` bounds the norm of each group's gradient
+    (0 = off).
     ``adagrad`` begins with accumulators of 0.1, as Keras does.
     ``save_seconds`` is the least time between two resumable states (0 = after every epoch).
     """
@@ -52,6 +53,7 @@ class Loop:
     milestones: tuple[int, ...] = ()
     gamma: float = 0.1
     warmup: float = 0.0
+    warmup_steps: int = 0
     clip: float = 0.0
     precision: Literal["fp32", "bf16"] = "fp32"
     save_seconds: float = 20.0
@@ -178,7 +180,8 @@ def load(
     if taken in PRESETS:
         method_table = cls.sized(method_table, clips)
         encoder_table = preset(encoder_cls, taken, RECIPES / "encoders") | encoder_table
-        loop_table.setdefault("batch", max(1, min(Loop.batch, clips // 2)))
+        if "loop.batch" not in plain.assignments(settings):
+            loop_table["batch"] = max(1, min(loop_table.get("batch", Loop.batch), clips // 2))
         if taken == "small" and not loop_table.keys() & {"epochs", "steps"}:
             loop_table["steps"] = SMALL_STEPS
     loop = plain.make(Loop, loop_table, "loop")
@@ -263,6 +266,7 @@ def build_method(
     coords: int,
     persons: int,
     seed: int,
+    up: str | None = None,
     begin: Callable[[Encoder], object] | None = None,
 ) -> Method:
     """Build a method with freshly initialised weights; the same seed gives the same weights, and torch's own stream
@@ -280,7 +284,7 @@ def build_method(
     layout, coords, _ = cls.sees(layout, coords, {})
 
     def new_encoder() -> Encoder:
-        made = encoders.build(chosen.encoder_name, encoder_settings, layout, coords, persons)
+        made = encoders.build(chosen.encoder_name, encoder_settings, layout, coords, persons, up)
         if begin is not None:
             begin(made)
         return made

@@ -42,6 +42,8 @@ class ViewSettings:
         mirror: probability of exchanging left and right.
         rotate: largest angle (radians) about the store's up axis; for 2-D motion, in the image plane.
         noise: standard deviation of the noise added to every coordinate of the joints that are there.
+        scale: by how much each axis is stretched or shrunk at most (0.15: factors from 0.85 to 1.15).
+        tilt: largest angle (radians) about each of the two horizontal axes; for 2-D motion, in the image plane.
 
     Raises:
         InputError: a value outside its range.
@@ -58,6 +60,8 @@ class ViewSettings:
     mirror: float = 0.0
     rotate: float = 0.0
     noise: float = 0.0
+    scale: float = 0.0
+    tilt: float = 0.0
 
     def __post_init__(self) -> None:
         any_size = math.inf
@@ -71,6 +75,8 @@ class ViewSettings:
             "mirror": (0, 1),
             "rotate": (0, any_size),
             "noise": (0, any_size),
+            "scale": (0, 1),
+            "tilt": (0, any_size),
         }
         for name, (low, high) in ranges.items():
             value = getattr(self, name)
@@ -229,8 +235,8 @@ def _joints(joints: Tensor, order: tuple[int, ...]) -> Tensor:
 def draw_view(source: ClipLoader, index: Tensor, settings: ViewSettings, gen: Generator) -> ViewDraw:
     """Draw one view of each clip.
 
-    Each clip takes the same number of draws from the generator whatever the settings (jitter draws after them), so a
-    change of one setting leaves the rest of the view as it was.
+    Each clip takes the same number of draws from the generator whatever the settings (noise, scale and tilt draw after
+    them), so a change of one setting leaves the rest of the view as it was.
 
     Args:
         source: where the clips come from.
@@ -263,7 +269,21 @@ def draw_view(source: ClipLoader, index: Tensor, settings: ViewSettings, gen: Ge
         matrix = sheared.float()
     if settings.noise:
         noise = torch.randn(size, settings.frames, source.persons, joints, coords, generator=gen).mul_(settings.noise)
+    if settings.scale or settings.tilt:
+        bent = _bent(size, coords, source.up, settings, gen)
+        matrix = bent if matrix is None else matrix @ bent
+        touched = None if touched is None else touched | ~corrupted
     return ViewDraw(crop, settings.frames, mirrored, turn, matrix, touched, noise)
+
+
+def _bent(size: int, coords: int, up: int, settings: ViewSettings, gen: Generator) -> Tensor:
+    """Matrices ``[B, C, C]`` that stretch the axes and then tilt about the horizontal ones."""
+    factors, angles = 2 * torch.rand(2, size, coords, generator=gen, dtype=torch.float64) - 1
+    matrix = torch.diag_embed(1 + settings.scale * factors)
+    around = [axis for axis in range(3) if axis != up] if coords == 3 else [2]
+    for angle, axis in zip(settings.tilt * angles.T, around):
+        matrix = matrix @ rotation_matrices(angle, coords, axis)
+    return matrix.float()
 
 
 @torch.no_grad()

@@ -1,0 +1,89 @@
+"""Each body in a frame of its own: gaps filled, its front found, its nearest partner."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..motion.layout import Layout
+
+FLAT = 1e-6  # metres or less between the shoulders: no direction
+FAR = 1e9
+
+
+def sides(layout: Layout) -> tuple[tuple[int, int], ...]:
+    """Pairs (left, right) of joints across which a body faces: shoulders, then hips; empty where there are neither."""
+    pairs = ((layout.find(f"left_{name}"), layout.find(f"right_{name}")) for name in ("shoulder", "hip"))
+    return tuple((left, right) for left, right in pairs if left is not None and right is not None)
+
+
+def filled(joints: Tensor, seen: Tensor) -> Tensor:
+    """Joints with missing ones on the line between the places where they were seen before and after, ends held.
+
+    A joint that is never seen in the clip lies in the middle of the person's seen joints of each frame.
+
+    Args:
+        joints: ``[B, T, M, V, C]``.
+        seen: bool ``[B, T, M, V]``.
+    """
+    time = joints.shape[1]
+    at = torch.arange(time, device=joints.device)[:, None, None]
+    before = torch.where(seen, at, -1).cummax(1).values
+    after = time - 1 - torch.where(seen, time - 1 - at, -1).flip(1).cummax(1).values.flip(1)
+    never = before[:, -1:] < 0
+    first, last = torch.where(before < 0, after, before), torch.where(after >= time, before, after)
+    share = ((at - first).to(joints) / (last - first).clamp(min=1))[..., None]
+    first, last = (x.clamp(0, time - 1)[..., None].expand_as(joints) for x in (first, last))
+    joints = joints * seen[..., None]  # a missing joint may hold anything
+    line = joints.gather(1, first).lerp(joints.gather(1, last), share)
+    middle = joints.sum(3, keepdim=True) / seen.sum(3, keepdim=True).clamp(min=1)[..., None]
+    return torch.where(never[..., None], middle, line)
+
+
+def standardised(joints: Tensor, seen: Tensor) -> Tensor:
+    """Joints ``[B, T, M, V, C]`` of each clip with mean 0 and, over all coordinates, deviation 1 of what is seen."""
+    weight = seen.to(joints)[..., None]
+    count = weight.sum((1, 2, 3), keepdim=True).clamp(min=1)
+    centred = joints - (joints * weight).sum((1, 2, 3), keepdim=True) / count
+    spread = ((centred * weight).square().sum((1, 2, 3, 4), keepdim=True) / (count * joints.shape[-1])).sqrt()
+    people = seen.flatten(3).any(3).any(1)[:, None, :, None, None]  # who is not there stays at 0
+    return centred / spread.clamp(min=FLAT) * people
+
+
+def facing(joints: Tensor, seen: Tensor, pairs: tuple[tuple[int, int], ...], axis: int) -> Tensor:
+    """Angle ``[P]`` in radians about the up axis by which a body's left points off the first horizontal axis.
+
+    The mean of left minus right over the frames in which both are seen, of the first pair that has a direction; 0 where
+    none has.
+
+    Args:
+        joints: ``[P, T, V, 3]``.
+        seen: bool ``[P, T, V]``.
+        pairs: see :func:`sides`.
+        axis: number of the up axis.
+    """
+    angle = joints.new_zeros(len(joints))
+    for left, right in reversed(pairs):
+        both = (seen[..., left] & seen[..., right]).to(joints)[..., None]
+        across = ((joints[:, :, left] - joints[:, :, right]) * both).sum(1) / both.sum(1).clamp(min=1)
+        first, second = across[:, (axis + 1) % 3], across[:, (axis + 2) % 3]
+        angle = torch.where(torch.hypot(first, second) > FLAT, torch.atan2(second, first), angle)
+    return angle
+
+
+def nearest(joints: Tensor, there: Tensor, root: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    """Who of the others is nearest to each person, by the mean distance of their roots.
+
+    Args:
+        joints: ``[B, T, M, V, C]``, filled.
+        there: bool ``[B, M]``.
+        root: joints whose mean is a body's centre.
+
+    Returns:
+        int64 ``[B, M]``, and bool ``[B, M]``: whether there is another one at all.
+    """
+    roots = joints[:, :, :, list(root)].mean(3)
+    apart = (roots[:, :, :, None] - roots[:, :, None, :]).norm(dim=-1).mean(1)
+    alone = ~there[:, None, :] | torch.eye(apart.shape[1], dtype=torch.bool, device=apart.device)
+    least, who = apart.masked_fill(alone, FAR).min(2)
+    return who, least < FAR
