@@ -7,7 +7,9 @@ import io
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
+from helpers import films, tracks
 
 import kineme
 from kineme.data import benchmark, splits
@@ -224,6 +226,21 @@ def test_prepare_with_a_benchmark(tmp_path):
     again = kineme.prepare(tmp_path / "poses", tmp_path / "store", labels="smarthome:sims4action")
     assert again.hash == store.hash
     assert table.stat().st_mtime_ns == changed
+
+
+def test_videos_with_their_poses(tmp_path):
+    """Chunks of real videos, with pictures, labels and the splits by subject; the last chunk is the shorter one."""
+    pytest.importorskip("av")
+    for name, frames in (("Co_S1K1_fC8", 100), ("Wa_S4D1_m3", 20)):
+        films.write(tmp_path / "videos" / f"{name}.avi", frames, codec="mpeg4")
+        tracks.mediapipe(tmp_path / "poses" / f"{name}.json", range(frames), fps=25)
+    store = kineme.prepare(
+        tmp_path / "videos", tmp_path / "store", labels="sims4action", poses=tmp_path / "poses", picture_side=16
+    )
+    clips = zip(store.column("label"), store.column("subject"), store.column("xsub"), store.lengths.tolist())
+    assert sorted(clips) == [("Cook", 1, "train", 10), ("Cook", 1, "train", 90), ("Walk", 4, "test", 20)]
+    assert store.has_pictures
+    assert splits.split(store, "xsub").test.tolist() == [int(np.flatnonzero(store.column("label") == "Walk")[0])]
 
 
 def test_one_more_benchmark_is_one_more_file(tmp_path):

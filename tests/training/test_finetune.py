@@ -209,7 +209,7 @@ def filmed(tmp_path):
 
 @pytest.mark.parametrize(("parts", "rate", "right"), [((), 1.0, 1), (("video",), 0.0, 1), (("pose",), 1.0, 0.5)])
 def test_pictures(filmed, parts, rate, right):
-    """Encoders that read pictures get windows of the run's frames and size, ten of each clip when they are tested."""
+    """Encoders that read pictures get windows of the run's frames and size, up to ten in testing."""
     store, model = filmed
     labels = np.arange(16) % 2
     video = VideoViewSettings(saturation=0, hue=0, grey=0)
@@ -221,7 +221,8 @@ def test_pictures(filmed, parts, rate, right):
     met.clear()
     found = trained.log_probabilities(store, np.arange(12, 16))
     assert (found.argmax(1) == labels[12:]).mean() == right
-    assert len(met) == 10
+    longest = int(store.lengths[12:16].max())
+    assert len(met) == longest - 8 + 1 < 10  # windows of 8 frames: as many as differ
     met.clear()
     trained.log_probabilities(store, np.arange(12, 16), 1)
     assert len(met) == 1

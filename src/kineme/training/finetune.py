@@ -67,7 +67,7 @@ class Settings:
         join: several parts go side by side into one classifier (``concatenate``), or each has its own, and the outputs
             are averaged (``average``).
         looks: random views of each clip that a frozen encoder embeds once and for all.
-        clips: evenly spaced pieces of a video that are tested; their probabilities are averaged.
+        clips: evenly spaced windows of a video that are tested, if so many differ; their probabilities are averaged.
         views: how training clips are varied; T is the run's.
         video: the same where the encoder reads pictures; frames, step and size are the run's.
     """
@@ -147,15 +147,13 @@ class Classifier:
         """Whether the encoder stays as it was."""
         return self.settings.backbone_rate == 0
 
-    @property
-    def sees(self) -> bool:
-        """Whether the encoder reads pictures."""
-        return bool(getattr(self.encoder, "pictures", False))
+    def sees(self, store: Store) -> bool:
+        """Whether the encoder looks at the pictures of these clips; one that takes poses as well does without."""
+        return self.encoder.pictures and getattr(self.loader(store).store, "picture_file", None) is not None
 
-    @property
-    def at_once(self) -> int:
+    def at_once(self, store: Store) -> int:
         """Clips that are encoded at a time where nothing is trained; pictures take much memory."""
-        return self.settings.batch if self.sees else AT_ONCE
+        return min(self.settings.batch, AT_ONCE) if self.sees(store) else AT_ONCE
 
     def copy(self) -> Classifier:
         """Another with the same weights; clips that are loaded are shared."""
@@ -184,7 +182,7 @@ class Classifier:
             float64 ``[n, K]``.
         """
         found = []
-        for part in np.array_split(rows, -(-len(rows) // self.at_once)) if len(rows) else []:
+        for part in np.array_split(rows, -(-len(rows) // self.at_once(store))) if len(rows) else []:
             sums = [self.head(self.encode(batch)).double().softmax(1) for batch in self._pieces(store, part, clips)]
             found.append((torch.stack(sums).mean(0) + TINY).log().cpu().numpy())
         return np.concatenate(found) if found else np.zeros((0, self.classes))
@@ -197,7 +195,7 @@ class Classifier:
 
     def view(self, store: Store, rows: Tensor, gen: Generator) -> Batch:
         """One random view of each clip, int64 ``rows`` ``[B]``."""
-        if self.sees:
+        if self.sees(store):
             return video_clips.video_views(self.loader(store), rows, self._video(), gen)[0]
         frames = self.model.card["crop"]["frames"]
         views = replace(self.settings.views, frames=frames, min_frames=frames)
@@ -206,9 +204,10 @@ class Classifier:
     def _pieces(self, store: Store, rows: np.ndarray, clips: int | None = None) -> Iterator[Batch]:
         """What is tested of each clip: evenly spaced windows of a video, else its middle, resized in time."""
         loader, crop, index = self.loader(store), self.model.card["crop"], torch.from_numpy(rows)
-        if self.sees:
-            video = self._video()
-            starts = video_clips.test_clips(loader.lengths[index], video.span, clips or self.settings.clips)
+        if self.sees(store):
+            video, lengths = self._video(), loader.lengths[index]
+            count = min(clips or self.settings.clips, max(1, int(lengths.max()) - video.span + 1))  # those that differ
+            starts = video_clips.test_clips(lengths, video.span, count)
             yield from (video_clips.middle_view(loader, index, start, video) for start in starts.unbind(1))
             return
         cut = augment.centre_crop(loader.lengths[index], crop["ratio"])
@@ -381,7 +380,7 @@ class Trainer:
         known = self._tables.get(id(clips.store))
         if known is not None and np.array_equal(known[0], clips.rows):
             return known[1]
-        parts = torch.from_numpy(clips.rows).split(self.classifier.at_once)
+        parts = torch.from_numpy(clips.rows).split(self.classifier.at_once(clips.store))
         encoded = [
             torch.cat([self.classifier.encode(self.classifier.view(clips.store, part, self.gen)) for part in parts])
             for _ in range(self.classifier.settings.looks)

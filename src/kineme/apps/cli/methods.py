@@ -1,4 +1,4 @@
-"""List methods, encoders, formats, protocols, layouts and recipes."""
+"""List methods, encoders, formats, protocols, layouts, benchmarks and recipes."""
 
 from __future__ import annotations
 
@@ -22,4 +22,6 @@ def run(args: argparse.Namespace) -> None:
             print(f"  {name:14} {text}")
     layouts = tomllib.loads((registry.ROOT / "motion" / "layouts.toml").read_text(encoding="utf-8"))  # without NumPy
     print("layouts:\n  " + " ".join(layouts["layout"]))
+    benchmarks = sorted(path.stem for path in (registry.ROOT / "data" / "benchmarks").glob("*.toml"))
+    print("benchmarks (prepare --labels):\n  " + " ".join(benchmarks))
     print("recipes:\n  " + " ".join(dict.fromkeys((*recipe.PRESETS, *recipe.known()))))
