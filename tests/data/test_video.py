@@ -147,6 +147,23 @@ def test_poses_that_begin_later_and_those_counted_from_1(tmp_path, film):
     assert "first frame is 1" in notes(store)
 
 
+def test_poses_that_begin_with_the_second_frame(tmp_path, film):
+    """Nobody was found in frame 0, which the detector does not list."""
+    tracks.alphapose(tmp_path / "poses" / "a.json", range(1, FRAMES))
+    assert numbers(prepared(tmp_path))["a.mp4"] == pairs(range(1, FRAMES))
+
+
+def test_poses_of_a_larger_or_turned_picture(tmp_path, film):
+    films.turn(films.write(tmp_path / "videos" / "b.mp4", FRAMES), 90)
+    path = tracks.mediapipe(tmp_path / "poses" / "a.json", range(FRAMES))
+    path.write_text(path.read_text().replace('"width": 64, "height": 48', '"width": 640, "height": 480'))
+    tracks.mediapipe(tmp_path / "poses" / "b.json", range(FRAMES))
+    store = prepared(tmp_path)
+    assert store.column("width").tolist() == [640, 64]  # what the coordinates refer to
+    assert [picture.shape for picture in store.pictures([0, FRAMES])] == [(48, 64, 3), (64, 48, 3)]
+    assert "another shape than their video: was it turned, or cut?: 1 (in b.mp4)" in notes(store)
+
+
 def test_every_second_frame_has_poses(tmp_path, film):
     tracks.openpose(tmp_path / "poses" / "a", "a", range(0, FRAMES, 2))
     store = prepared(tmp_path)
@@ -221,6 +238,15 @@ def test_folders_are_labels_and_tell_tracks_of_one_name_apart(tmp_path):
     assert again.ids == ["1.mp4"]
     with pytest.raises(InputError, match="2 pose tracks are called like it"):
         package.prepare(tmp_path / "videos" / "sit", tmp_path / "third", poses=tmp_path / "poses")
+
+
+def test_links_that_lead_back_are_followed_once(tmp_path):
+    films.write(tmp_path / "films" / "a.mp4", 6)
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "videos" / "linked").symlink_to(tmp_path / "films")
+    (tmp_path / "films" / "back").symlink_to(tmp_path / "videos")
+    tracks.mediapipe(tmp_path / "poses" / "a.json", range(6))
+    assert prepared(tmp_path).ids == ["linked/a.mp4"]
 
 
 # ---- what is bad costs itself only

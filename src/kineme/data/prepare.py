@@ -419,6 +419,8 @@ def join(
         splits.append([[], video.split_rules(said)])
     maps = {name: made for summary in summaries for name, made in summary["maps"].items()}
     asked = {name: value for name, value in dataclasses.asdict(plan.options).items() if name not in ("root", "pairs")}
+    if plan.options.pairs is None:
+        del asked["picture_side"]
     if not is_pattern(plan.options.labels):
         asked["labels"] = plan.options.labels and Path(plan.options.labels).name
     examples = [

@@ -101,10 +101,14 @@ def is_any(path: Path) -> bool:
 
 def videos(root: Path) -> list[str]:
     """Paths of all videos in a folder and the folders in it, in order; nothing hidden."""
-    found = []
+    found, met = [], set()
     for folder, folders, names in os.walk(root, followlinks=True):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
         here = Path(folder)
+        if (real := os.path.realpath(here)) in met:  # a link to where we were already
+            folders.clear()
+            continue
+        met.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
         found += [(here / name).relative_to(root).as_posix() for name in sorted(names) if _is_video(here / name)]
     return sorted(found)
 
@@ -313,9 +317,12 @@ def _placed(motion: Motion, video: Video) -> Motion:
         joints = np.where(motion.confidence[..., None] > 0, shares * size, 0).astype(np.float32)
         extra = {**motion.extra, "coordinates": "px"}
         return motion.with_(joints=joints, unit="px", extra=extra, image_size=(video.width, video.height))
-    if motion.image_size is not None:
-        return motion
     notes = dict(motion.notes)
+    if motion.image_size is not None:
+        width, height = motion.image_size
+        if abs(width * video.height / (height * video.width) - 1) > SAME:
+            notes["pose tracks of a picture of another shape than their video: was it turned, or cut?"] = 1
+        return motion.with_(notes=notes)
     seen = motion.joints[motion.confidence > 0]
     if len(seen) and (np.quantile(seen, 0.9, axis=0) > size).any():
         notes["poses that reach beyond the picture: were they made from a larger copy of the video?"] = 1
@@ -334,9 +341,8 @@ def together(motion: Motion, video: Video) -> tuple[Motion, np.ndarray]:
     """
     first, step = int(motion.extra.get("first_frame") or 0), int(motion.extra.get("frame_step") or 1)
     last, frames, notes = first + (len(motion) - 1) * step, len(video), dict(motion.notes)
-    base = 0
-    if first == 1 or (first > 0 and last == frames):
-        base = 1
+    base = int(first > 0 and (last == frames or (first == 1 and last != frames - 1)))
+    if base:
         notes["pose tracks whose first frame is 1, taken for the video's first"] = 1
     at = first - base + np.arange(len(motion)) * step  # in frames of what the estimator saw
     seen = int(at[-1]) + 1
