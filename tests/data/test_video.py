@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from helpers import films, tracks
 from helpers.training import kineme, one_paragraph
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import kineme as package
 from kineme.data import splits, video
@@ -182,6 +184,53 @@ def test_uneven_videos_are_taken_at_even_times(tmp_path):
     assert [stamps[picture] for _, picture in found] == pytest.approx(list(range(19)), abs=2)
     assert "uneven times" in notes(store)
     assert store[0].fps == pytest.approx(25, rel=0.02)
+
+
+class Shown:
+    """What the pairing of frames asks of a video."""
+
+    path = Path("film.mp4")
+
+    def __init__(self, times):
+        gaps = np.diff(times)
+        self.times, self.fps = np.asarray(times), 1 / float(np.median(gaps))
+        self.variable = bool((np.abs(gaps - np.median(gaps)) > 0.3 * np.median(gaps)).any())
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+
+@settings(max_examples=200)
+@given(data=st.data())
+def test_frames_of_poses_rise_and_are_there(data):
+    gaps = data.draw(st.lists(st.sampled_from([0.04, 0.04, 0.04, 0.08, 0.3]), min_size=1, max_size=40))
+    shown = Shown(np.cumsum([0, *(gaps if data.draw(st.booleans()) else [0.04] * len(gaps))]))
+    many, first, step = data.draw(st.integers(1, 90)), data.draw(st.integers(0, 9)), data.draw(st.integers(1, 3))
+    fps = data.draw(st.sampled_from([None, 5.0, 12.5, 24.0, 25.0, 30.0, 50.0]))
+    extra = {"first_frame": first, "frame_step": step}
+    joints = np.arange(1, many + 1, dtype=np.float32)[:, None, None, None] * np.ones((1, 1, 3, 2), np.float32)
+    chain = layout.free(["a", "b", "c"], [-1, 0, 1])
+    try:
+        kept, frames = video.together(Motion(joints, chain, fps=fps, unit="px", extra=extra, source="p"), shown)
+    except InputError as error:
+        assert "at least 2 of its frames" in str(error)  # noqa: PT017 - either is right
+        return
+    assert len(kept) == len(frames) >= 2
+    assert frames.min() >= 0
+    assert frames.max() < len(shown)
+    assert (np.diff(frames) >= 0).all()
+    assert (np.diff(kept.joints[:, 0, 0, 0]) >= (0 if shown.variable else 1)).all()
+    assert kept.fps > 0
+    if not shown.variable:  # poses and pictures run at one pace
+        pace = np.diff(shown.times[frames])
+        assert abs(pace.sum() - len(pace) / kept.fps) <= 1.001 / shown.fps
+
+
+@pytest.mark.parametrize(
+    ("frames", "poses", "fps", "share"), [(4, 2, 12.5, 2), (100, 101, 24.8, 1), (100, 96, 24, 25 / 24)]
+)
+def test_lengths_and_rates_together(frames, poses, fps, share):
+    assert video._share(poses, fps, Shown(np.arange(frames) / 25)) == pytest.approx(share)
 
 
 # ---- labels, lists, cuts

@@ -387,10 +387,12 @@ def _share(seen: int, rate: float | None, video: Video) -> float:
     Lengths go before stated rates: these are often those of a template.
     """
     frames = len(video)
-    if abs(seen - frames) <= max(2, SAME * frames):
+    other = video.fps if rate is None or abs(rate / video.fps - 1) <= SAME else rate
+    off, off_by_rate = abs(seen - frames), abs(seen - frames * other / video.fps)
+    if off <= max(2, SAME * frames) and off <= off_by_rate:
         return 1.0
-    if rate is not None and abs(rate / video.fps - 1) > SAME:
-        return video.fps / rate
+    if other != video.fps:
+        return video.fps / other
     ratio = frames / seen
     whole = round(max(ratio, 1 / ratio))
     if rate is None and 1 < whole <= MULTIPLE and abs(max(ratio, 1 / ratio) / whole - 1) <= SAME:
