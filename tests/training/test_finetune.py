@@ -227,6 +227,10 @@ def test_pictures(filmed, parts, rate, right):
     trained.log_probabilities(store, np.arange(12, 16), 1)
     assert len(met) == 1
     np.testing.assert_array_equal(found, trained.log_probabilities(store, np.arange(12, 16)))
+    met.clear()
+    two = [Labelled(store, rows, labels[rows]) for rows in (np.arange(8), np.arange(8, 12))]
+    assert np.isfinite(Trainer(trained, gen()).epoch(two))  # pictures of two sets in one step
+    assert rate == 0 or {tuple(batch.frames.shape) for batch in met} == {(8, 4, 3, 8, 8)}
 
 
 def test_bad_input(model, store):

@@ -26,7 +26,7 @@ class Settings:
     Attributes:
         epochs: of the target's clips; nothing is chosen there, so the weights after the last one count.
         eps: of the correction: 1 matches the proportions by one factor for each class, smaller values also sharpen (the
-            published script has 0.05, which takes ten times as long and labels no better).
+            published script has 0.05, which takes ten times as long to converge).
         threshold: corrected probability that a pseudo-label must exceed.
         capped: at most as many pseudo-labels of a class as its proportion allows, the most probable ones.
         average: share of the teacher's weights that is kept at each step of the student.
