@@ -79,8 +79,10 @@ ORDER = {
         "temporal",
         "pose_mlp",
         "fused",
+        "motion_image",
+        "_video_pose",
     ],
-    "methods": ["moco", "cmd", "halp", "hico", "_cv_mim_variants", "cv_mim", "simclr"],
+    "methods": ["moco", "cmd", "halp", "hico", "_cv_mim_variants", "cv_mim", "simclr", "p_hlvc"],
     "training": [
         "recipe",
         "card",

@@ -34,9 +34,20 @@ TINY = [
 
 
 def make_store(
-    path: Path, clips: int = 40, layout: str = "kinect20", persons: int = 1, coords: int = 3, seed: int = 0
+    path: Path,
+    clips: int = 40,
+    layout: str = "kinect20",
+    persons: int = 1,
+    coords: int = 3,
+    seed: int = 0,
+    pictures: int = 0,
 ) -> Store:
-    """Clips of four kinds of swinging limbs, of different lengths, subjects and cameras."""
+    """Clips of four kinds of swinging limbs, of different lengths, subjects and cameras.
+
+    Args:
+        pictures: height and width of pictures in which every joint is a dot, of each clip in a colour of its own; 0:
+            the store has none.
+    """
     rng = np.random.default_rng(seed)
     joints = skeleton.layout(layout)
     rest = rng.normal(size=(len(joints), coords)).astype(np.float32)
@@ -60,9 +71,22 @@ def make_store(
                 camera=i // 2 % 3 + 1,
                 source=f"clip{i:03d}",
                 extra={"dataset": "swing"},
-            )
+            ),
+            pictures=dots(motion[..., :2], pictures, rng) if pictures else None,
         )
     return writer.close()
+
+
+def dots(points: np.ndarray, side: int, rng: np.random.Generator) -> np.ndarray:
+    """Pictures uint8 ``[T, side, side, 3]`` of points ``[T, M, V, 2]`` that lie within some units of the origin."""
+    film = np.empty((len(points), side, side, 3), np.uint8)
+    film[:] = rng.integers(0, 100, 3)
+    colour = rng.integers(130, 256, 3)
+    place = ((points / 6 + 0.5) * side).clip(0, side - 3).astype(int)
+    for frame, at in zip(film, place.reshape(len(points), -1, 2)):
+        for x, y in at:
+            frame[y : y + 3, x : x + 3] = colour
+    return film
 
 
 def kineme(

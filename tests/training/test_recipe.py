@@ -12,6 +12,7 @@ import pytest
 from kineme.training import recipe
 from kineme.utils import registry, settings
 from kineme.utils.errors import InputError
+from kineme.views.video_clips import VideoViewSettings
 
 
 @dataclass(frozen=True)
@@ -141,6 +142,16 @@ PUBLISHED = {  # method -> settings, encoder, loop of `--recipe published`: the 
         {"width": 1024, "blocks": 2, "dim": 32, "dropout": 0.25, "norm": True, "embedder": "point"},
         {"steps": 200_000, "batch": 256, "optimiser": "adagrad", "lr": 0.02, "weight_decay": 0.0}
         | {"schedule": "constant", "clip": 0.0, "precision": "fp32"},
+    ),
+    "p_hlvc": (
+        {"dim": 256, "prototypes": 1600, "eps": 0.05, "rounds": 3, "temperature": 0.1, "loss": "cross"}
+        | {"queue": 3840, "queue_start": 2000, "against": "pose", "contrast": 0.05, "ramp": 0.01}
+        | {"contrast_temperature": 0.1, "contrast_left": 0.0, "frozen": 1000, "w_video": 0.0}
+        | {"pose": {"distances": [1], "scale_by_torso": None, "batch_norm": False, "faithful": False}}
+        | {"views": settings.as_dict(VideoViewSettings())},
+        {"dim": 512, "multiplier": 1.0, "momentum": 0.001},
+        {"epochs": 100, "batch": 128, "optimiser": "adamw", "lr": 5e-4, "weight_decay": 1e-5}
+        | {"schedule": "cosine", "warmup": 10, "clip": 1.0, "precision": "fp32"},
     ),
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -32,9 +32,12 @@ from ..utils.progress import Bar
 from ..views.augment import Crop, centre_crop, draw_crop
 from ..views.batch import Batch
 from ..views.source import ClipLoader
+from ..views.video_clips import VideoViewSettings, middle_view, test_clips
 from . import rebuild
 from .cache import Cache
 
+WINDOWS = 10  # of a video, whose vectors are averaged (Schneider et al. 2022)
+FILMS = 16  # videos that are embedded at a time: pictures take much memory
 RandomCrop = tuple[float, float, int]
 """(lowest, highest fraction of the clip, seed): crops for probes that train on random ones (Shah et al. 2023).
 """
@@ -138,7 +141,8 @@ class Model:
             batch: clips at a time.
 
         Returns:
-            float32 ``[N, D]``. Features of a whole store are computed once and kept in ``RUN/cache`` (where that can be
+            float32 ``[N, D]``; of a run that sees videos the mean over evenly spaced windows.
+            Features of a whole store are computed once and kept in ``RUN/cache`` (where that can be
             written) under all that they depend on: weights, store, crop, settings, precision and code.
 
         Raises:
@@ -328,7 +332,8 @@ class Model:
             return store
         joints = conform.apply(np.asarray(store.frames), conform.per_frame(store, changes, 0, len(store.frames)))
         card = {"up": self.card.get("up") or store.card["up"]}
-        return _Clips(joints, store.confidence, store.lengths, store.offsets, store.layout, card)
+        axes = store.lengths, store.offsets, store.layout
+        return _Clips(joints, store.confidence, *axes, card, store.picture_file)
 
     def _check(self, clips: Any) -> None:
         where = getattr(clips, "path", "clips")
@@ -390,14 +395,29 @@ class Model:
         source = self._loader(clips)
         out = np.empty((len(rows), self.dim), np.float32)
         gen = generator("crop", *crop) if crop else None
+        filmed = self.encoder.pictures and getattr(clips, "picture_file", None) is not None
+        batch = min(batch, FILMS) if filmed else batch
         with Bar("embed", len(rows), progress) as bar:
             for begin in range(0, len(rows), batch):
                 index = rows[begin : begin + batch]
-                cut = self._crop(source, index, crop, gen)
-                features = self.encoder(source.gather(index, cut.start, cut.length, self.card["crop"]["frames"]))
-                out[begin : begin + len(index)] = features.clip.float().cpu().numpy()
+                pieces = self._films(source, index) if filmed else [self._piece(source, index, crop, gen)]
+                found = torch.stack([self.encoder(piece).clip.float() for piece in pieces]).mean(0)
+                out[begin : begin + len(index)] = found.cpu().numpy()
                 bar.update(begin + len(index))
         return out
+
+    def _piece(self, source: ClipLoader, index: Tensor, crop: RandomCrop | None, gen: torch.Generator | None) -> Batch:
+        cut = self._crop(source, index, crop, gen)
+        return source.gather(index, cut.start, cut.length, self.card["crop"]["frames"])
+
+    def _films(self, source: ClipLoader, index: Tensor) -> Iterator[Batch]:
+        """Evenly spaced windows of videos, as many as differ, at most ``WINDOWS``."""
+        trained = self.card["recipe"]["method"].get("views", {})
+        views = VideoViewSettings(**{name: trained[name] for name in ("frames", "step", "size") if name in trained})
+        lengths = source.lengths[index]
+        count = min(WINDOWS, max(1, int(lengths.max()) - views.span + 1))
+        starts = test_clips(lengths, views.span, count).unbind(1)
+        return (middle_view(source, index, start, views) for start in starts)
 
     def _crop(self, source: ClipLoader, index: Tensor, crop: RandomCrop | None, gen: torch.Generator | None) -> Crop:
         lengths = source.lengths[index]
@@ -447,6 +467,7 @@ class _Clips:
     offsets: np.ndarray
     layout: skeleton.Layout
     card: Mapping[str, Any] = field(default_factory=dict)
+    picture_file: Any = None
 
 
 def _gathered(motions: Sequence[Motion], layout: skeleton.Layout) -> _Clips:

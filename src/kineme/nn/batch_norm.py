@@ -45,7 +45,7 @@ class BatchNorm(nn.Module):
             apart: ``x [rows, sides, features]`` has statistics of its own for every side, as if it were given one side
                 after the other.
         """
-        shape, x = x.shape, x.float()
+        shape, x = x.shape, x if x.dtype == torch.float64 else x.float()
         if not self.training:
             scale = self.weight * torch.rsqrt(self.running_var + self.eps)
             return (x - self.running_mean) * scale + self.bias

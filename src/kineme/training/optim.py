@@ -49,4 +49,6 @@ def build_optimiser(params: list[nn.Parameter], loop: Loop) -> torch.optim.Optim
         return torch.optim.Adagrad(
             params, lr=loop.lr, weight_decay=loop.weight_decay, initial_accumulator_value=0.1, eps=1e-7, fused=True
         )
+    if loop.optimiser == "adam":
+        return torch.optim.Adam(params, lr=loop.lr, weight_decay=loop.weight_decay, fused=True)
     return torch.optim.AdamW(params, lr=loop.lr, weight_decay=loop.weight_decay, fused=True)

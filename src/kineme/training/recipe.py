@@ -45,7 +45,7 @@ class Loop:
     epochs: int | None = None
     steps: int | None = None
     batch: int = 64
-    optimiser: Literal["sgd", "adamw", "adagrad"] = "sgd"
+    optimiser: Literal["sgd", "adam", "adamw", "adagrad"] = "sgd"
     lr: float = 0.01
     momentum: float = 0.9
     weight_decay: float = 1e-4

@@ -44,6 +44,7 @@ def card(
     views, method = chosen.method.get("views"), registry.entry("methods", chosen.method_name)
     layout, coords, normalise = method.sees(data.layout, data.coords, data.card["normalise"])
     in_space = coords == data.coords == 3
+    frames = views["frames"] * views.get("step", 1) if isinstance(views, dict) and "frames" in views else 64
     chosen_names = {"method": ("methods", chosen.method_name), "encoder": ("encoders", chosen.encoder_name)}
     plugins = {word: origin for word, named in chosen_names.items() if (origin := registry.origin(*named))}
     return {
@@ -63,7 +64,7 @@ def card(
         "normalise": {"how": "none", **normalise},
         "size": conform.size_of(data) if in_space else None,  # of bodies that are to be embedded
         "up": data.card.get("up") if coords == data.coords else None,
-        "crop": {"ratio": CROP, "frames": views["frames"] if isinstance(views, dict) and "frames" in views else 64},
+        "crop": {"ratio": CROP, "frames": frames},
         "stores": [{"name": s.path.name, "hash": s.hash} for s in opened],
         "data": data.hash,
         "split": split,
