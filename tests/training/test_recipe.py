@@ -102,6 +102,8 @@ VIEWS = {
     "mirror": 0.0,
     "rotate": 0.0,
     "noise": 0.0,
+    "scale": 0.0,
+    "tilt": 0.0,
 }
 MOCO = {"dim": 128, "queue": 16384, "temperature": 0.07, "momentum": 0.999, "views": VIEWS, "faithful": False}
 NTU = {
@@ -142,6 +144,16 @@ PUBLISHED = {  # method -> settings, encoder, loop of `--recipe published`: the 
         {"width": 1024, "blocks": 2, "dim": 32, "dropout": 0.25, "norm": True, "embedder": "point"},
         {"steps": 200_000, "batch": 256, "optimiser": "adagrad", "lr": 0.02, "weight_decay": 0.0}
         | {"schedule": "constant", "clip": 0.0, "precision": "fp32"},
+    ),
+    "simclr": (  # no publication: its defaults
+        {"dim": 128, "width": 512, "temperature": 0.2}
+        | {
+            "views": VIEWS
+            | {"frames": 32, "crop_low": 0.4, "min_frames": 8, "shear": 0.3, "joint_jitter": 0.0}
+            | {"mirror": 0.5, "noise": 0.01, "scale": 0.15, "tilt": 0.2}
+        },
+        {"hidden": 128, "blocks": 3, "frames": 32, "joint_mask": 0.2, "frame_mask": 0.3, "turn": 0.4},
+        {"epochs": 100, "batch": 64, "optimiser": "sgd", "lr": 0.01},
     ),
     "p_hlvc": (
         {"dim": 256, "prototypes": 1600, "eps": 0.05, "rounds": 3, "temperature": 0.1, "loss": "cross"}
