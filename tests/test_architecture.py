@@ -100,7 +100,7 @@ ORDER = {
         "public_weights",
         "loop",
     ],
-    "inference": ["cache", "rebuild", "model", "ensemble", "embed", "nearest"],
+    "inference": ["bundled", "cache", "memory_clips", "rebuild", "model", "ensemble", "embed", "nearest"],
     "viz": ["stick_figure", "strips", "plots", "videos"],
     "evaluation": [
         "task",

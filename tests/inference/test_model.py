@@ -219,7 +219,8 @@ def test_a_damaged_file_is_as_absent(store, model, damage):
     file = cached(model)
     good = file.read_bytes()
     file.write_bytes(damage(good))
-    np.testing.assert_array_equal(model.embed(store, rows=[3]), whole[[3]])
+    # one clip alone: products of another shape, which some processors add up in another order
+    np.testing.assert_allclose(model.embed(store, rows=[3]), whole[[3]], atol=1e-6)
     np.testing.assert_array_equal(model.embed(store), whole)
     assert file.read_bytes() == good  # written again
 

@@ -6,7 +6,6 @@ import itertools
 import os
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -33,8 +32,9 @@ from ..views.augment import Crop, centre_crop, draw_crop
 from ..views.batch import Batch
 from ..views.source import ClipLoader
 from ..views.video_clips import VideoViewSettings, middle_view, test_clips
-from . import rebuild
+from . import bundled, rebuild
 from .cache import Cache
+from .memory_clips import MemoryClips, gathered
 
 WINDOWS = 10  # of a video, whose vectors are averaged (Schneider et al. 2022)
 FILMS = 16  # videos that are embedded at a time: pictures take much memory
@@ -46,7 +46,7 @@ Clips = Store | Motion | np.ndarray | str | os.PathLike | Sequence[Motion | np.n
 
 
 def load(run: str | os.PathLike | Model, device: str | None = None) -> Model:
-    """Open a finished run. One that is open is given back.
+    """Open a finished run, or the weights that come with Kineme by their name. One that is open is given back.
 
     Raises:
         InputError: no run there, unfinished, weights that do not fit, or damaged ones.
@@ -55,7 +55,7 @@ def load(run: str | os.PathLike | Model, device: str | None = None) -> Model:
         >>> kineme.load(run, device="cpu").layout.name
         'ntu25'
     """
-    return run if isinstance(run, Model) else Model.open(as_path(run, "a run"), device)
+    return run if isinstance(run, Model) else Model.open(bundled.folder(as_path(run, "a run")), device)
 
 
 class Model:
@@ -265,17 +265,30 @@ class Model:
         """What is to be embedded, as something that a source can be made of."""
         if isinstance(what, (str, os.PathLike)) and _is_store(Path(what)):
             what = stores.opened(what)
-        if isinstance(what, Store):
-            fit: Any = what
+        if isinstance(what, Store) and self._maps(what):
+            fit: Any = gathered([self.fitted(motion) for motion in what], self.layout)
+        elif isinstance(what, Store):
+            fit = what
             torso = (what.card.get("size") or {}).get("torso")
             self._compare([torso] if torso else [], [str(what.path)])
         else:
             motions = [self.fitted(motion) for motion in self._motions(what)]
-            fit = _gathered(motions, self.layout)
+            fit = gathered(motions, self.layout)
             measured = [size.measure(motion) for motion in motions] if self._torso else []
             self._compare([m.torso if m.seen else self._torso for m in measured], [m.source for m in motions])
         self._check(fit)
         return fit
+
+    def _maps(self, store: Store) -> bool:
+        """Whether a store of another layout has all joints of the run's, so that its clips are fitted one by one."""
+        if store.layout.joints == self.layout.joints or store.coords != self.card["coords"] or self._faithful:
+            return False
+        mapping = joint_map.joint_map(store.layout, self.layout)
+        if mapping.missing:
+            return False
+        there, left = f"{store.layout.name} mapped to the run's {self.layout.name}", len(mapping.unused)
+        warnings.warn(f"{store.path}: joints of {there}, {left} unused", stacklevel=4)
+        return True
 
     @property
     def _torso(self) -> float:
@@ -333,7 +346,7 @@ class Model:
         joints = conform.apply(np.asarray(store.frames), conform.per_frame(store, changes, 0, len(store.frames)))
         card = {"up": self.card.get("up") or store.card["up"]}
         axes = store.lengths, store.offsets, store.layout
-        return _Clips(joints, store.confidence, *axes, card, store.picture_file)
+        return MemoryClips(joints, store.confidence, *axes, card, store.picture_file)
 
     def _check(self, clips: Any) -> None:
         where = getattr(clips, "path", "clips")
@@ -375,7 +388,7 @@ class Model:
 
     def _cache(self, clips: Any, crop: RandomCrop | None) -> Cache | None:
         """Where features of a whole store are kept, under all that they depend on."""
-        if self.path is None or not isinstance(clips, Store):
+        if self.path is None or bundled.is_bundled(self.path) or not isinstance(clips, Store):
             return None
         first = next(self.encoder.parameters())
         known = {
@@ -455,36 +468,3 @@ def _columns(widths: Mapping[str, int]) -> dict[str, slice]:
     """Where each of these stands when they are put side by side."""
     ends = itertools.accumulate(widths.values())
     return {name: slice(end - width, end) for (name, width), end in zip(widths.items(), ends)}
-
-
-@dataclass
-class _Clips:
-    """A few clips in memory, with the attributes that a source asks of a store."""
-
-    frames: np.ndarray
-    confidence: np.ndarray
-    lengths: np.ndarray
-    offsets: np.ndarray
-    layout: skeleton.Layout
-    card: Mapping[str, Any] = field(default_factory=dict)
-    picture_file: Any = None
-
-
-def _gathered(motions: Sequence[Motion], layout: skeleton.Layout) -> _Clips:
-    if not motions:
-        raise InputError("motions", "an empty list", "at least one Motion")
-    persons = max(m.persons for m in motions)
-
-    def stacked(arrays: Iterable[np.ndarray]) -> np.ndarray:
-        return np.concatenate(
-            [np.pad(a, [(0, 0), (0, persons - a.shape[1])] + [(0, 0)] * (a.ndim - 2)) for a in arrays]
-        )
-
-    lengths = np.array([len(m) for m in motions])
-    return _Clips(
-        stacked(m.joints for m in motions),
-        stacked(m.confidence for m in motions),
-        lengths,
-        np.concatenate([[0], np.cumsum(lengths)]),
-        layout,
-    )
