@@ -143,8 +143,10 @@ def test_interrupted_in_the_middle_of_an_epoch(store, tmp_path, monkeypatch):
     assert losses[0] == losses[1]
 
 
-@pytest.mark.parametrize("optimiser", ["sgd", "adamw"])
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize(
+    ("optimiser", "precision"),
+    [("sgd", "fp32"), ("sgd", "bf16"), ("adam", "fp32"), ("adamw", "fp32"), ("adamw", "bf16")],
+)
 def test_every_optimiser_and_precision_trains_and_resumes(store, tmp_path, optimiser, precision, monkeypatch):
     more = overrides(
         f"loop.optimiser={optimiser}",

@@ -2,7 +2,9 @@
 
 A clip ``[B, C, T, H, W]`` whose channels lie together (``torch.channels_last_3d``) is at once a batch of B T pictures
 and B pictures of T rows and H W columns. A kernel over space alone or time alone is thus a 2-D one, for which CPUs have
-faster code: a step of S3D takes two thirds of the time that ``torch.nn.Conv3d`` takes.
+faster code. How much that saves depends on the width: a step of S3D takes less than two thirds of the time that
+``torch.nn.Conv3d`` takes at a quarter of its published width (0.22 s against 0.36 s), and nine tenths at all of it
+(0.64 s against 0.71 s).
 """
 
 from __future__ import annotations
