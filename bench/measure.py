@@ -37,6 +37,7 @@ class Case:
         flops: of one call, in matmuls; 0 where these are not the work.
         path: the type of what is multiplied; the limit is its rate by the faster way that this machine has.
         step: a training step, of which ``ours`` is to be a small share.
+        peaks: most memory of a process that does nothing else, in MB, ours and the reference's.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Case:
     flops: float = 0.0
     path: str = FP32
     step: Callable[[], object] | None = None
+    peaks: tuple[float, float] | None = None
 
 
 def measure(case: Case, rounds: int) -> dict[str, Any]:
@@ -79,6 +81,7 @@ def measure(case: Case, rounds: int) -> dict[str, Any]:
         "product_gflops": rate,
         "share_of_limit": case.flops / median(ours) / rate / 1e9 if case.flops else None,
         "share_of_step": median(own / whole for own, whole in zip(ours, times["step"])) if case.step else None,
+        "peaks_mb": case.peaks,
     }
 
 
@@ -158,6 +161,7 @@ def table() -> Table:
 def cells(row: dict[str, Any]) -> list[str]:
     """A row as the table shows it."""
     notes = [f"{row['share_of_step']:.1%} of a step of {row['step'][0]:.3g} s"] if row["share_of_step"] else []
+    notes += ["peak memory {:.0f} against {:.0f} MB".format(*row["peaks_mb"])] if row["peaks_mb"] else []
     notes += [] if row["equal"] else [f"[bold red]DIFFERS, allowed {row['bound']:.0e}[/]"]
     notes += [f"[bold yellow]DROPPED from {row['recorded']:.3g}[/]"] if row["dropped"] else []
     times = [_shown([1000 * seconds / row["units"] for seconds in row[side]]) for side in ("ours", "reference")]

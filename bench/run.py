@@ -1,6 +1,6 @@
 """``kineme bench``: the package beside plain reference implementations of the released code, in one process.
 
-    kineme bench [pipeline encoder step hico positives prototypes reader normalise knn] [--rounds N] [--json FILE]
+    kineme bench [PART...] [--rounds N] [--json FILE]
 
 A part is a function that yields cases; a case is the same work done by both sides, whose results are compared before
 any time is taken. The sides take turns, round by round, so that whatever else the machine does meets both. A figure is
@@ -15,10 +15,12 @@ import functools
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+import part_p_hlvc
+import part_simclr
 import reference
 import reference_halp
 import reference_hico
@@ -27,127 +29,35 @@ import torch
 from measure import BF16, FP32, Case, cells, compare, measure, record, table
 from rich.console import Console
 from rich.live import Live
+from shared import (
+    COORDS,
+    FRAMES,
+    INPUTS,
+    JOINTS,
+    PERSONS,
+    PUBLISHED,
+    QUICK,
+    SMALL,
+    Bench,
+    Sizes,
+    largest,
+    released,
+    step_of,
+)
 from torch import Tensor, nn
 from torch.nn import functional
 
 from kineme import io
-from kineme.data import store_writer, synth
 from kineme.encoders.hierarchical import joint_tokens
 from kineme.encoders.recurrent import Recurrent, from_released
 from kineme.evaluation.protocols.knn import predict
 from kineme.inference import nearest
-from kineme.methods import StepContext
 from kineme.methods import hico as hierarchy
-from kineme.motion import layout, normalise
-from kineme.motion.motion import Motion
+from kineme.motion import normalise
 from kineme.nn import hallucination, matmul, spherical_kmeans
-from kineme.training import loop, recipe
-from kineme.utils import distributed, hardware
+from kineme.utils import hardware
 from kineme.utils.files import write_json
 from kineme.views import augment
-from kineme.views.batch import Batch
-
-PERSONS, JOINTS, COORDS, FRAMES = 2, 25, 3, 64  # of a view
-INPUTS = PERSONS * JOINTS * COORDS
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """How large the work is; the defaults are the small preset of training."""
-
-    clips: int = 512
-    batches: tuple[int, ...] = (64, 512)
-    hidden: int = 256
-    layers: int = 2
-    queue: int = 1024
-    frames: int = 125
-    samples: int = 20
-    gallery: int = 8192
-    queries: int = 1024
-    dim: int = 2048
-    classes: int = 60
-    prototypes: int = 20
-    positives: int = 100
-    recent: int = 256
-    hico_hidden: int = 512  # HiCo's step is affordable at the published size
-    hico_queue: int = 2048
-
-
-SMALL = Sizes()
-PUBLISHED = Sizes(hidden=1024, layers=3, queue=16384, gallery=40_000)
-QUICK = Sizes(
-    clips=20,
-    batches=(8,),
-    hidden=8,
-    layers=2,
-    queue=24,
-    frames=6,
-    samples=5,
-    gallery=64,
-    queries=16,
-    dim=8,
-    classes=4,
-    prototypes=5,
-    positives=6,
-    recent=40,
-    hico_hidden=8,
-    hico_queue=24,
-)
-
-
-class Bench:
-    """What the parts share: sizes, threads, and made motions as the package and as a released loader hold them."""
-
-    def __init__(self, sizes: Sizes, folder: Path):
-        self.sizes, self.folder, self.threads = sizes, folder, torch.get_num_threads()
-
-    @functools.cached_property
-    def motions(self) -> list[Motion]:
-        """Recordings such as NTU RGB+D holds: two or three seconds, one action in six of two persons."""
-        made = synth.generate(self.sizes.clips, actions=synth.action_names(), cameras=1, layout="ntu25")
-        return [motion.with_(extra={**motion.extra, "dataset": "ntu"}) for motion in made]
-
-    @functools.cached_property
-    def store(self) -> store.Store:
-        writer = store_writer.Writer(self.folder / "store", layout.layout("ntu25"), PERSONS, COORDS)
-        for motion in self.motions:
-            writer.add(normalise.apply(motion, "ntu"))
-        return writer.close()
-
-    @functools.cached_property
-    def sequences(self) -> list[np.ndarray]:
-        """The clips as the released loaders hold them: float32 ``[3, 300, 25, 2]``, zeros behind the last frame."""
-        padded = [np.zeros((COORDS, 300, JOINTS, PERSONS), np.float32) for _ in range(len(self.store))]
-        for i, sequence in enumerate(padded):
-            sequence[:, : self.store.lengths[i]] = self.store.motion(i).joints.transpose(3, 0, 2, 1)
-        return padded
-
-    def index(self, size: int) -> Tensor:
-        return torch.arange(size) % len(self.store)
-
-    def training(self, precision: str = "fp32") -> loop.Training:
-        """A training with the settings of the reference step, before its first step."""
-        s = self.sizes
-        return self.trained(
-            "moco", precision, f"method.queue={s.queue}", f"encoder.hidden={s.hidden}", f"encoder.layers={s.layers}"
-        )
-
-    def trained(self, method: str, precision: str, *more: str) -> loop.Training:
-        """A training of any method by plain SGD, before its first step; ``more`` are further settings."""
-        settings = [
-            f"loop.batch={self.sizes.batches[0]}",
-            f"loop.precision={precision}",
-            "loop.optimiser=sgd",
-            "loop.lr=0.01",
-            "loop.momentum=0.9",
-            "loop.weight_decay=1e-4",
-            "loop.warmup=0",
-            "loop.clip=0",
-        ]
-        chosen = recipe.load(method, len(self.store), recipe="published", settings=[*settings, *more])
-        rows = torch.arange(len(self.store))
-        return loop.Training(self.folder, {"seed": 0}, chosen, self.store, rows, "cpu", distributed.ProcessGroup())
-
 
 # ---- the parts
 
@@ -434,21 +344,12 @@ PARTS: dict[str, Callable[[Bench], Iterator[Case]]] = {
     "reader": reader,
     "normalise": normaliser,
     "knn": knn,
+    "p_hlvc": part_p_hlvc.cases,
+    "simclr": part_simclr.cases,
 }
 
 
 # ---- what the parts are made of
-
-
-def step_of(training: loop.Training, views: tuple[Batch, ...]) -> Callable[[], dict[str, Tensor]]:
-    """The step of the training loop, whole but for its views, which are given."""
-    training.method.views = lambda *_: views  # type: ignore[method-assign]
-    return functools.partial(training.train_step, torch.arange(len(views[0])), StepContext())
-
-
-def released(batch: Batch) -> Tensor:
-    """``[B, T, M, V, C]`` -> ``[B, C, T, V, M]``, as released code has it."""
-    return batch.joints.permute(0, 4, 1, 3, 2).contiguous()
 
 
 def released_state(model: reference_step.Moco) -> dict[str, Tensor]:
@@ -531,11 +432,6 @@ def clustered(
     centres = functional.normalize(torch.randn(count, dim, generator=gen) + 0.1, dim=1)
     noise = functional.normalize(torch.randn(rows, dim, generator=gen), dim=1)
     return functional.normalize(centres[torch.arange(rows) % count] + spread * noise, dim=1), centres
-
-
-def largest(*differences: np.ndarray | Tensor) -> float:
-    """The largest in size; not a number if one of them is not."""
-    return float(np.max([np.abs(np.asarray(difference)).max() for difference in differences]))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

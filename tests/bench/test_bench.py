@@ -43,6 +43,7 @@ def rows(run, tmp_path, *words):
 
 def test_every_part_runs_and_its_sides_agree(run, measure, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(hardware, "bf16", lambda: False)
+    monkeypatch.setattr(sys.modules["memory"], "peaks", lambda bench: (123.0, 456.0))  # has a test of its own
     found = rows(run, tmp_path)
     assert {row["part"] for row in found} == set(run.PARTS)
     assert all(row["equal"] and row["difference"] <= row["bound"] for row in found)
@@ -57,8 +58,10 @@ def test_every_part_runs_and_its_sides_agree(run, measure, monkeypatch, tmp_path
     with_products = {row["part"] for row in found if row["share_of_limit"]}
     assert with_products == {"encoder", "step", "hico", "knn"}
     assert any(row["share_of_step"] for row in found if row["part"] == "pipeline")
+    assert [row["name"].partition(",")[0] for row in found if row["peaks_mb"]] == ["P-HLVC step"]
     text = capsys.readouterr().out
     assert all(row["name"] in text for row in found)
+    assert "peak memory 123 against 456 MB" in text
     assert "DIFFERS" not in text
 
 
@@ -77,6 +80,29 @@ def test_a_step_of_hico_is_compared_without_dropout_but_timed_with_it(run, monke
     for side in (case.ours.func.__self__.method, case.reference.args[0]):
         assert {part.p for part in side.modules() if isinstance(part, torch.nn.Dropout)} == wanted
         assert {part.dropout for part in side.modules() if isinstance(part, torch.nn.MultiheadAttention)} == wanted
+
+
+@pytest.mark.parametrize(
+    ("part", "where", "name", "wrong"),
+    [
+        ("p_hlvc", "kineme.methods.p_hlvc", "swapped", lambda *args: args[1].mean()),
+        ("p_hlvc", "kineme.methods.p_hlvc", "assign", lambda rows, prototypes, *args, **more: rows @ prototypes.T),
+        ("p_hlvc", "kineme.encoders.motion_image", "in_image", lambda joints, sizes: joints / 100),
+        ("simclr", "kineme.encoders.fused", "WIDEST", 0.5),
+        ("simclr", "kineme.nn.contrastive", "linear", lambda a, b: 0.9 * a @ b.T),
+    ],
+)
+def test_another_network_or_loss_is_no_agreement(run, monkeypatch, tmp_path, part, where, name, wrong):
+    monkeypatch.setattr(sys.modules["memory"], "peaks", lambda bench: None)
+    monkeypatch.setattr(importlib.import_module(where), name, wrong)
+    case = next(run.PARTS[part](run.Bench(run.QUICK, tmp_path)))
+    assert case.bound < case.difference < float("inf")
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the system does not tell the peak of memory")
+def test_the_memory_of_a_step_is_that_of_a_process_of_its_own(run, tmp_path):
+    ours, reference = sys.modules["memory"].peaks(run.Bench(run.QUICK, tmp_path))
+    assert all(100 < megabytes < 3000 for megabytes in (ours, reference))  # torch itself takes some 300
 
 
 def test_one_and_two_threads(run, measure, monkeypatch, tmp_path):
