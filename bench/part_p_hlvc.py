@@ -30,12 +30,12 @@ SGD, CLIP, RATE, DECAY = (0.01, 0.9, 1e-4), 1.0, 5e-4, 1e-5
 
 
 def cases(bench: Bench) -> Iterator[Case]:
-    """The step is compared in float64, since batch norm of so many layers multiplies rounding errors, and the loss that
-    it begins with in float32 as well.
+    """The step is compared in float64, whose differences count a thousandfold, and its first loss in float32: batch
+    norm of so many layers multiplies rounding errors, and torch's is coarser where channels lie together.
     """
     s = bench.sizes
     exact, sides = Sides(bench, min(COMPARED, s.films), torch.float64), Sides(bench, s.films)
-    off = largest(exact.compared(), np.array(float(sides.ours()["loss"]) - sides.theirs()))
+    off = largest(np.array([1000 * exact.compared(), float(sides.ours()["loss"]) - sides.theirs()]))
     sides.timed()
     yield Case(
         f"P-HLVC step, S3D {s.video_width:g}, {s.films} clips of 2 x {s.pictures} x {s.side} x {s.side}",
@@ -43,7 +43,7 @@ def cases(bench: Bench) -> Iterator[Case]:
         sides.ours,
         sides.theirs,
         off,
-        1e-4,
+        1e-3,
         "clip",
         s.films,
         peaks=memory.peaks(bench),

@@ -47,8 +47,9 @@ def test_every_part_runs_and_its_sides_agree(run, measure, monkeypatch, tmp_path
     found = rows(run, tmp_path)
     assert {row["part"] for row in found} == set(run.PARTS)
     assert all(row["equal"] and row["difference"] <= row["bound"] for row in found)
-    # a clustering is compared by its inertia: another draw of equal worth is no fault
-    assert all(row["bound"] <= (0.02 if row["part"] == "prototypes" else 1e-4) for row in found)
+    # a clustering is compared by its inertia: another draw of equal worth is no fault; of P-HLVC's step it is float32
+    allowed = {"prototypes": 0.02, "p_hlvc": 1e-3}
+    assert all(row["bound"] <= allowed.get(row["part"], 1e-4) for row in found)
     assert all(row["difference"] == 0 for row in found if row["part"] in ("reader", "knn"))
     assert len({measure._key(row) for row in found}) == len(found)
     for row in found:
@@ -99,6 +100,7 @@ def test_another_network_or_loss_is_no_agreement(run, monkeypatch, tmp_path, par
     assert case.bound < case.difference < float("inf")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the system does not tell the peak of memory")
 def test_the_memory_of_a_step_is_that_of_a_process_of_its_own(run, tmp_path):
     ours, reference = sys.modules["memory"].peaks(run.Bench(run.QUICK, tmp_path))
