@@ -114,7 +114,7 @@ ORDER = {
         "run",
         "reproduce",
     ],
-    "apps": ["demo", "cli"],
+    "apps": ["demo", "demo_video", "cli"],
 }
 INNER = {
     "data.synth": [

@@ -209,11 +209,11 @@ def test_a_folder_that_exists_is_not_touched(tmp_path):
 def test_the_default_folder_makes_room_for_another(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for expected in (demo.DEFAULT, f"{demo.DEFAULT}-2", f"{demo.DEFAULT}-3"):
-        free = demo._free(Path(demo.DEFAULT))
-        assert free.name == expected
-        free.mkdir()
+        found = demo.free(Path(demo.DEFAULT))
+        assert found.name == expected
+        found.mkdir()
     with pytest.raises(InputError, match="exists already"):
-        demo._free(_full(tmp_path / "elsewhere"))
+        demo.free(_full(tmp_path / "elsewhere"))
 
 
 def _full(folder: Path) -> Path:

@@ -108,7 +108,7 @@ def run(
             "no files that it could be said of",
             "--data FILES beside it",
         )
-    demo = Demo(_free(Path(out)), 1 if quick else seeds, quick)
+    demo = Demo(free(Path(out)), 1 if quick else seeds, quick)
     if data is None:
         store = demo.made()
     else:
@@ -121,7 +121,39 @@ def run(
     return demo.out
 
 
-class Demo:
+class Steps:
+    """What is under way is said, and how long each part took is kept in ``seconds``."""
+
+    def __init__(self) -> None:
+        self.begun = time.monotonic()
+        self.seconds: dict[str, float] = {}
+
+    @property
+    def took(self) -> float:
+        """Seconds since the beginning."""
+        return time.monotonic() - self.begun
+
+    def rounded(self) -> dict[str, float]:
+        """Seconds of every part, and in all."""
+        return {**{name: round(value, 2) for name, value in self.seconds.items()}, "total": round(self.took, 2)}
+
+    @contextlib.contextmanager
+    def step(self, name: str, text: str, bar: bool = False) -> Iterator[list[str]]:
+        """Say what is done, and afterwards how long it took and what else the block puts into the list that it gets.
+
+        Args:
+            name: under which ``seconds`` sums up.
+            bar: the block shows progress of its own, for which a new line is begun.
+        """
+        print(f"{text} ...", end="\n" if bar else " ", flush=True)
+        begun, said = time.monotonic(), list[str]()
+        yield said
+        took = time.monotonic() - begun
+        self.seconds[name] = self.seconds.get(name, 0.0) + took
+        print(f"{'  ' if bar else ''}{'; '.join([*said, f'{took:.1f} s'])}", flush=True)
+
+
+class Demo(Steps):
     """One demo under way.
 
     Args:
@@ -131,9 +163,8 @@ class Demo:
     """
 
     def __init__(self, out: Path, seeds: int, quick: bool):
+        super().__init__()
         self.out, self.seeds, self.quick = out, seeds, quick
-        self.begun = time.monotonic()
-        self.seconds: dict[str, float] = {}
         self.raw: dict[str, Motion] = {}  # synthetic motions by the id of their clip, before they were normalised
         self.rows: list[scores.Row] = []
         self.own = False  # whether the motions are the user's
@@ -145,10 +176,10 @@ class Demo:
         """Make motions, write them as files, prepare these, draw some."""
         clips, subjects = (QUICK_CLIPS, QUICK_SUBJECTS) if self.quick else (CLIPS, SUBJECTS)
         content = f"{len(synth.action_names(1))} actions, {subjects} subjects, {CAMERAS} cameras"
-        with self._step("make", f"Generating {clips} synthetic motions: {content}"):
+        with self.step("make", f"Generating {clips} synthetic motions: {content}"):
             motions = list(synth.generate(clips, subjects=subjects, cameras=CAMERAS, **SENSOR))
             synth.write(self.out / "motion", motions)
-        with self._step("prepare", f"Preparing them: {self.out}/store"):
+        with self.step("prepare", f"Preparing them: {self.out}/store"):
             # the published NTU form takes a joint that is lost in the first frame for the origin; this one does not
             store = prepare.prepare(self.out / "motion", self.out / "store", normalise="general")
         self.raw = {motion.source: motion for motion in motions}
@@ -176,7 +207,7 @@ class Demo:
     def _prepared(self, data: Path, asked: Mapping[str, Any]) -> Store:
         """The store of the user's files; the largest one of several."""
         by_folder = asked["labels"] is None and _labelled_by_folders(data, asked["format"])
-        with self._step("prepare", f"Preparing {data}: {self.out}/store", bar=True), Bar("prepare", 0) as bar:
+        with self.step("prepare", f"Preparing {data}: {self.out}/store", bar=True), Bar("prepare", 0) as bar:
             made = prepare.prepare_each(
                 data,
                 self.out / "store",
@@ -197,7 +228,7 @@ class Demo:
         return store
 
     def _draw(self, motions: Sequence[Motion], how: str) -> None:
-        with self._step("draw", f"Drawing some of them, {how}: {self._picture('motions.png')}, motions.gif"):
+        with self.step("draw", f"Drawing some of them, {how}: {self._picture('motions.png')}, motions.gif"):
             strips.grid(motions, self._picture("motions.png"))
             strips.gif(motions, self._picture("motions.gif"))
 
@@ -211,7 +242,7 @@ class Demo:
         print(f"Learning from {len(rows)} of {len(store)} clips, without their labels{_who(store, rows)}", flush=True)
         models, logs = [], {}
         for seed in range(self.seeds):
-            with self._step("train", f"Training {seed + 1} of {self.seeds}", bar=True) as said:
+            with self.step("train", f"Training {seed + 1} of {self.seeds}", bar=True) as said:
                 path = loop.pretrain(
                     METHOD,
                     store,
@@ -227,7 +258,7 @@ class Demo:
             if tests:
                 self._score(store, models[-1], tests)
             self._write(store, settings, finished=False)
-        with self._step("draw", f"Drawing losses and neighbours: {self._picture('loss.png')}, neighbours-1.png ..."):
+        with self.step("draw", f"Drawing losses and neighbours: {self._picture('loss.png')}, neighbours-1.png ..."):
             plots.training_curve(logs, self._picture("loss.png"))
             self._draw_neighbours(store, models[0], tests)
         self._write(store, settings, finished=True)
@@ -235,7 +266,7 @@ class Demo:
 
     def _score(self, store: Store, model: embed.Model, tests: Sequence[Split]) -> None:
         """Score an encoder beside its untrained self, and with the first one the hand-crafted features."""
-        with self._step("score", "  Scoring it beside its untrained self") as said:
+        with self.step("score", "  Scoring it beside its untrained self") as said:
             rows = [
                 row
                 for test in tests
@@ -273,7 +304,7 @@ class Demo:
         else:
             print(f"\nNo scores: {_unscored(store)}. Look at the neighbours: are they the same kind of movement?")
         print(
-            f"\n{time.monotonic() - self.begun:.0f} s in all. Pictures in {self.out}/pictures, scores in "
+            f"\n{self.took:.0f} s in all. Pictures in {self.out}/pictures, scores in "
             f"{self.out}/result.json, encoders in {self.out}/runs.\n\n{self._next(store) if self.own else OWN}"
         )
 
@@ -305,52 +336,41 @@ class Demo:
                     "frames": len(store.frames),
                     "layout": store.layout.name,
                 },
-                "seconds": {
-                    **{name: round(value, 2) for name, value in self.seconds.items()},
-                    "total": round(time.monotonic() - self.begun, 2),
-                },
-                "versions": {
-                    "kineme": __version__,
-                    "python": platform.python_version(),
-                    "torch": torch.__version__,
-                    "numpy": np.__version__,
-                },
-                "machine": {
-                    "processor": platform.processor() or platform.machine(),
-                    "threads": torch.get_num_threads(),
-                    "GPU": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-                },
+                "seconds": self.rounded(),
+                **made_with(),
             },
         )
 
     def _picture(self, name: str) -> Path:
         return self.out / "pictures" / name
 
-    @contextlib.contextmanager
-    def _step(self, name: str, text: str, bar: bool = False) -> Iterator[list[str]]:
-        """Say what is done, and afterwards how long it took and what else the block puts into the list that it gets.
 
-        Args:
-            name: under which ``seconds`` sums up.
-            bar: the block shows progress of its own, for which a new line is begun.
-        """
-        print(f"{text} ...", end="\n" if bar else " ", flush=True)
-        begun, said = time.monotonic(), list[str]()
-        yield said
-        took = time.monotonic() - begun
-        self.seconds[name] = self.seconds.get(name, 0.0) + took
-        print(f"{'  ' if bar else ''}{'; '.join([*said, f'{took:.1f} s'])}", flush=True)
-
-
-def _free(out: Path) -> Path:
+def free(out: Path) -> Path:
     """``out``; where it is the default and taken, the first of ``kineme-demo-2`` and so on that is free."""
-    free = out
+    found = out
     number = 2
-    while out == Path(DEFAULT) and free.exists():
-        free, number = out.with_name(f"{DEFAULT}-{number}"), number + 1
-    if free.exists() and (not free.is_dir() or any(free.iterdir())):
-        raise InputError(free, "exists already", "a folder that does not exist yet", "Name another with --out")
-    return free
+    while out == Path(DEFAULT) and found.exists():
+        found, number = out.with_name(f"{DEFAULT}-{number}"), number + 1
+    if found.exists() and (not found.is_dir() or any(found.iterdir())):
+        raise InputError(found, "exists already", "a folder that does not exist yet", "Name another with --out")
+    return found
+
+
+def made_with() -> dict[str, dict[str, Any]]:
+    """Versions and the machine, for ``result.json``."""
+    return {
+        "versions": {
+            "kineme": __version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+        },
+        "machine": {
+            "processor": platform.processor() or platform.machine(),
+            "threads": torch.get_num_threads(),
+            "GPU": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        },
+    }
 
 
 def _check_several(data: Path, store: Store) -> None:

@@ -14,7 +14,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", default="kineme-demo", help="folder to write (default: %(default)s)")
     parser.add_argument("files", metavar="FILES", nargs="?", help="the same on your own motion files (or --data FILES)")
     _shared.add_preparation(parser)
-    parser.add_argument("--seeds", type=int, default=3, help="how many training runs (default: %(default)s)")
+    parser.add_argument(
+        "--video", action="store_true", help="the same on motion drawn as video, from one domain to another (P-HLVC)"
+    )
+    parser.add_argument("--seeds", type=int, help="how many training runs (default: 3, with --video 1)")
     parser.add_argument(
         "--quick", action="store_true", help="a few seconds instead of minutes; the scores mean nothing"
     )
@@ -24,6 +27,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Run it."""
     _shared.choose_threads()
+    if args.video:
+        _with_videos(args)
+        return
     from .. import demo
 
     if args.files is not None and args.data is not None:
@@ -31,7 +37,22 @@ def run(args: argparse.Namespace) -> None:
     demo.run(
         Path(args.out),
         data=args.files if args.data is None else args.data,
-        seeds=args.seeds,
+        seeds=3 if args.seeds is None else args.seeds,
         quick=args.quick,
         **_shared.preparation(args),
     )
+
+
+def _with_videos(args: argparse.Namespace) -> None:
+    asked = {"FILES": args.files, "--data": args.data}
+    asked |= {f"--{'read' if name == 'reading' else name}": said for name, said in _shared.preparation(args).items()}
+    if named := [name for name, said in asked.items() if said]:
+        raise InputError(
+            "--video",
+            f"{named[0]} beside it",
+            "nothing of one's own: the videos are drawn",
+            "For your own: kineme prepare VIDEOS STORE --poses FOLDER, then kineme pretrain p_hlvc STORE",
+        )
+    from .. import demo_video
+
+    demo_video.run(Path(args.out), seeds=1 if args.seeds is None else args.seeds, quick=args.quick)
