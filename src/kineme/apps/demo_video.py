@@ -35,8 +35,8 @@ QUICK_SIZE = Size(pretrain=6, people=2, repetitions=1, common=1, rarest=1.0, sid
 
 METHOD, PROTOCOL = "p_hlvc", "cross_domain"
 STEPS, QUICK_STEPS = 300, 2
-# Eight pictures of two seconds, varied less than in a long training. So few steps are hardly enough for prototypes: NT-Xent
-# stands alone for most of them.
+# Eight pictures of two seconds, varied less than in a long training. So few steps are hardly enough for prototypes:
+# NT-Xent stands alone for most of them.
 VIEWS = {"crop_low": 0.5, "rotate": 10.0, "brightness": 0.5}
 LEARNING: dict[str, Any] = {
     "method": {
