@@ -22,7 +22,7 @@ from ..evaluation.protocols.cross_domain import BALANCED
 from ..evaluation.run import evaluate
 from ..inference import model as embed
 from ..inference.nearest import neighbours
-from ..training import log, loop
+from ..training import loop
 from ..utils import files, settings, threads
 from ..utils.errors import InputError
 from ..utils.progress import Bar
@@ -51,6 +51,7 @@ LEARNING: dict[str, Any] = {
 TUNING: dict[str, Any] = {"epochs": 15, "lr": 0.003, "milestones": (10,), "patience": 0, "clips": 2, "video": VIEWS}
 QUICK_EPOCHS = 1
 RETRIEVAL = (1, 5)
+NEARER = "cosine above others"  # in the log; losses of NT-Xent and of prototypes cannot be compared
 
 QUERIES, FRAMES, WIDTH = 4, 8, 960  # clips that are asked for, pictures of each, pixels of the page
 NEXT = """\
@@ -147,7 +148,8 @@ class VideoDemo(Steps):
                     settings=self.settings,
                     progress=True,
                 )
-                said.append(log.fall([json.loads(line) for line in (path / "log.jsonl").read_text().splitlines()]))
+                logged = [json.loads(line)[NEARER] for line in (path / "log.jsonl").read_text().splitlines()]
+                said.append(f"a clip is nearer to its own poses than to others by {logged[0]:.3f} -> {logged[-1]:.3f}")
             models.append(embed.load(path))
             self._score(models[-1])
             self._write(finished=False)
