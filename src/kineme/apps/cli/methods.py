@@ -1,4 +1,4 @@
-"""List methods, encoders, formats, protocols, layouts, benchmarks and recipes."""
+"""List methods, encoders, formats, protocols, layouts, benchmarks, recipes and weights."""
 
 from __future__ import annotations
 
@@ -25,3 +25,5 @@ def run(args: argparse.Namespace) -> None:
     benchmarks = sorted(path.stem for path in (registry.ROOT / "data" / "benchmarks").glob("*.toml"))
     print("benchmarks (prepare --labels):\n  " + " ".join(benchmarks))
     print("recipes:\n  " + " ".join(dict.fromkeys((*recipe.PRESETS, *recipe.known()))))
+    weights = sorted(path.parent.name for path in (registry.ROOT / "inference" / "weights").glob("*/card.json"))
+    print("weights (in place of a run):\n  " + " ".join(weights))

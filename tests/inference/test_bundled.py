@@ -1,0 +1,79 @@
+"""The weights that come with Kineme: opened by name, for motion of any layout, and nothing is written beside them."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+import kineme
+from kineme.apps.cli import main
+from kineme.inference import bundled
+from kineme.utils.errors import InputError
+
+MOST = 4 << 20  # bytes of weights in the wheel
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory):
+    """The same clips in three layouts."""
+    folder = tmp_path_factory.mktemp("bundled")
+    raw = kineme.synth.write(folder / "raw", 96, subjects=4, actions=["walk", "kick", "wave", "sit_down"], seed=77)
+    return {name: kineme.prepare(raw, folder / name, layout=name) for name in ("ntu25", "kinect20", "pose13")}
+
+
+@pytest.fixture(scope="module")
+def base():
+    return kineme.load("base", device="cpu")
+
+
+def test_the_folder_of_base_is_small_and_names_no_place(base):
+    files = sorted(path.name for path in base.path.iterdir())
+    assert files == ["card.json", "initial.safetensors", "model.safetensors", "trained_on.npy"]
+    assert sum((base.path / name).stat().st_size for name in files) <= MOST * 1.03
+    card = json.loads((base.path / "card.json").read_text())
+    assert card["status"] == "done"
+    assert {store["name"].removeprefix("b_") for store in card["stores"]} == {"synth", "cmu_free", "cmu_mocap"}
+    assert "/" not in json.dumps(card)
+    assert bundled.names() == ("base",)
+
+
+@pytest.mark.filterwarnings("ignore:.*mapped to the run's")
+def test_one_space_for_several_layouts(base, stores):
+    """A clip with other joints finds its own performance, of three cameras, among all clips with these joints."""
+    vectors = {name: base.embed(store) for name, store in stores.items()}
+    vectors = {name: x / np.linalg.norm(x, axis=1, keepdims=True) for name, x in vectors.items()}
+    for name in ("ntu25", "kinect20"):
+        found = (vectors[name] @ vectors["pose13"].T).argmax(1)
+        assert (found // 3 == np.arange(len(found)) // 3).mean() > 0.95
+
+
+@pytest.mark.filterwarnings("ignore:.*mapped to the run's")
+def test_it_tells_actions_of_other_people_without_any_training(stores):
+    rows = kineme.evaluate("base", stores["ntu25"], "knn", split="xsub")
+    scores = {row["features"]: row["score"] for row in rows if row["metric"] == "1-NN" and row["protocol"] == "knn"}
+    assert scores["trained"] >= max(scores["untrained"], 0.9)
+
+
+def test_nothing_is_written_beside_it(base, stores):
+    base.embed(stores["pose13"])
+    assert not (base.path / "cache").exists()
+
+
+def test_a_folder_of_this_name_goes_before_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "base").mkdir()
+    with pytest.raises(InputError, match="base"):
+        kineme.load("base")
+
+
+@pytest.mark.filterwarnings("ignore:.*mapped to the run's")
+def test_the_command_line_takes_it_at_once(stores, tmp_path, capsys):
+    kineme.synth.write(tmp_path / "motion", 2, format="bvh", actions=["walk"], cameras=0)
+    assert main(["embed", "base", str(tmp_path / "motion"), "--out", str(tmp_path / "vectors")]) == 0
+    assert np.load(tmp_path / "vectors" / "Z.npy").shape == (2, 2048)
+    assert main(["evaluate", "base", str(stores["kinect20"].path), "--split", "xsub", "--protocols", "knn"]) == 0
+    assert "1-NN" in capsys.readouterr().out
+    assert main(["methods"]) == 0
+    assert "base" in capsys.readouterr().out.partition("weights")[2]
