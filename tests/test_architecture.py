@@ -181,7 +181,7 @@ def test_every_listed_file_exists():
         there = {p.stem for p in SRC.joinpath(*folder.split(".")).iterdir()}
         assert set(files) <= there, f"{folder}: {set(files) - there}"
         if folder not in PLUGINS:
-            assert there - {"__init__", "__pycache__"} <= {*files, "layouts", "recipes", "benchmarks"}, (
+            assert there - {"__init__", "__pycache__"} <= {*files, "layouts", "recipes", "benchmarks", "weights"}, (
                 f"{folder} has unlisted files"
             )
 
