@@ -230,9 +230,11 @@ def test_embed_writes_vectors_with_ids_in_order(store, run, tmp_path):
     one_paragraph(kineme("embed", run, store.path, "--out", tmp_path / "z", check=False), "exists")
 
 
-def test_a_store_of_another_layout_is_refused_with_the_remedy(run, tmp_path):
+def test_a_store_of_another_layout_is_mapped_or_refused_with_the_remedy(run, tmp_path):
     other = make_store(tmp_path / "ntu", layout="ntu25", clips=8)
-    one_paragraph(kineme("embed", run, other.path, "--out", tmp_path / "z", check=False), "ntu25", "--layout kinect20")
+    assert "mapped to the run's kinect20, 5 unused" in kineme("embed", run, other.path, "--out", tmp_path / "z").stderr
+    fewer = make_store(tmp_path / "fewer", layout="pose13", clips=8)
+    one_paragraph(kineme("embed", run, fewer.path, "--out", tmp_path / "y", check=False), "pose13", "--layout kinect20")
 
 
 def test_features_are_cached_by_weights_store_and_crop(store, run):

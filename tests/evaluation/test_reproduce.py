@@ -108,7 +108,10 @@ def test_from_raw_files_to_the_figures_killed_between_the_trainings_and_in_the_l
     assert main(command) == 0
     assert figures(cut, name) == whole
     one, other = (load_file(folder / f"{name}-s0" / "model.safetensors") for folder in (tmp_path / "whole", cut))
-    assert all(torch.equal(one[key], other[key]) for key in one)
+    ways = {json.loads((each / first.name / "card.json").read_text())["matmul"] for each in (tmp_path / "whole", cut)}
+    ways |= {json.loads((each / last.name / "card.json").read_text())["matmul"] for each in (tmp_path / "whole", cut)}
+    for key in one:  # bit for bit, but where processes on a busy machine chose different products
+        torch.testing.assert_close(one[key], other[key], atol=1e-4 if len(ways) > 1 else 0, rtol=0)
 
     before = {path: path.stat().st_mtime_ns for path in cut.rglob("*") if path.is_file()}
     assert main(command) == 0  # everything is there: nothing is made anew

@@ -131,7 +131,7 @@ def test_a_recorded_way_holds_in_its_block():
 
 def test_a_processor_that_cannot_pack_bf16_multiplies_plainly(monkeypatch):
     """On AVX2 alone oneDNN raises where bf16 weights are to be packed."""
-    monkeypatch.setattr(matmul, "_arranges_bf16", lambda: False)
+    monkeypatch.setattr(matmul, "arranges_bf16", lambda: False)
     monkeypatch.setattr(torch.ops.mkldnn, "_reorder_linear_weight", lambda weight: pytest.fail("packed"), raising=False)
     weight, x, out = torch.randn(6, 4), torch.randn(3, 6), torch.zeros(3, 4, dtype=torch.bfloat16)
     with torch.autocast("cpu", torch.bfloat16):

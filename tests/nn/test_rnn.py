@@ -265,3 +265,14 @@ def test_several_lengths_are_joined_where_that_is_faster():
     with torch.no_grad():
         assert [rnn.joins(network, x) for network in (gru, wide)] == [True, False]
     assert not rnn.joins(gru, x.to("meta"))
+
+
+def test_a_processor_without_bf16_networks_runs_them_plainly(monkeypatch):
+    """On AVX2 alone oneDNN has no LSTM in bf16."""
+    network, x = torch.nn.LSTM(4, 3, batch_first=True), torch.randn(2, 5, 4)
+    monkeypatch.setattr(rnn, "arranges_bf16", lambda: False)
+    before = torch.backends.mkldnn.enabled
+    with torch.autocast("cpu", torch.bfloat16):
+        low = rnn.by_torch(network, x)
+    torch.testing.assert_close(low.float(), network(x)[0], atol=0.05, rtol=0.05)
+    assert torch.backends.mkldnn.enabled == before

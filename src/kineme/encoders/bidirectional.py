@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from ..nn import rnn
 from .recurrent import Read, Recurrent
 
 
@@ -27,4 +28,4 @@ class Bidirectional(Recurrent):
         return cell(inputs, self.settings.hidden, batch_first=True, bidirectional=True)
 
     def _run(self, layer: nn.Module, x: Tensor) -> Tensor:
-        return layer(x)[0]
+        return rnn.by_torch(layer, x)  # type: ignore[arg-type]

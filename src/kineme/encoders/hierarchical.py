@@ -197,7 +197,7 @@ class Branch(nn.Module):
         if isinstance(self.sequence, nn.RNNBase):
             if rnn.joins(self.sequence, levels[0]):
                 return rnn.bidirectional(self.sequence, levels, self._memory)
-            return [self.sequence(x)[0] for x in levels]
+            return [rnn.by_torch(self.sequence, x) for x in levels]
         return [self.sequence(x) for x in levels]
 
 

@@ -75,7 +75,7 @@ class Recurrent(Encoder):
     def _run(self, layer: nn.Module, x: Tensor) -> Tensor:
         if rnn.suits(x):
             return rnn.run(layer, x, self._memory)  # type: ignore[arg-type]
-        return torch.cat([stack(x)[0] for stack in layer], dim=2)  # type: ignore[attr-defined]
+        return torch.cat([rnn.by_torch(stack, x) for stack in layer], dim=2)  # type: ignore[attr-defined]
 
     def _features(self, x: Tensor) -> Features:
         read = self.settings.read

@@ -154,7 +154,7 @@ def _has_mkl() -> bool:
     return hasattr(torch.ops.mkl, "_mkl_linear")
 
 
-def _arranges_bf16() -> bool:
+def arranges_bf16() -> bool:
     """Whether oneDNN packs bf16 weights on this processor; on one with AVX2 alone it refuses."""
     return torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
@@ -167,7 +167,7 @@ def _packed(weight: Tensor) -> Callable[[Tensor], Tensor]:
 
 
 def _onednn(weight: Tensor) -> Callable[[Tensor], Tensor]:
-    if not _has_onednn() or (weight.dtype == torch.bfloat16 and not _arranges_bf16()):
+    if not _has_onednn() or (weight.dtype == torch.bfloat16 and not arranges_bf16()):
         return lambda x: x @ weight
     packed = torch.ops.mkldnn._reorder_linear_weight(weight.T.contiguous())
     return lambda x: torch.ops.mkldnn._linear_pointwise(x, packed, None, "none", [], "")

@@ -22,7 +22,7 @@ from torch.amp import custom_bwd, custom_fwd
 from torch.autograd.function import once_differentiable
 
 from ..utils.buffers import BufferPool
-from .matmul import adding, onednn, product
+from .matmul import adding, arranges_bf16, onednn, product
 
 WEIGHTS = ("weight_ih_l", "weight_hh_l", "bias_ih_l", "bias_hh_l")
 FUSED = 256  # states from which on training is faster here than in torch's LSTM, which is one operator of oneDNN
@@ -41,6 +41,14 @@ def joins(network: nn.Module, x: Tensor) -> bool:
     if isinstance(network, nn.LSTM):
         return suits(x) and torch.is_grad_enabled() and network.hidden_size >= FUSED
     return suits(x) and isinstance(network, nn.GRU)
+
+
+def by_torch(network: nn.RNNBase, x: Tensor) -> Tensor:
+    """``network(x)[0]`` by torch; in bf16 without oneDNN where that has no such network for the processor."""
+    if not torch.is_autocast_enabled("cpu") or arranges_bf16():
+        return network(x)[0]
+    with torch.backends.mkldnn.flags(enabled=False):
+        return network(x)[0]
 
 
 def run(stacks: Sequence[nn.RNNBase], x: Tensor, memory: BufferPool) -> Tensor:

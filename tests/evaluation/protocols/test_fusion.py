@@ -336,6 +336,11 @@ def test_every_protocol_scores_every_kind_of_model(store, protocol, hidden):
             with pytest.raises(InputError, match="code for each frame"):
                 evaluate(model, store, [protocol], "random", untrained=False)
         return
+    module = registry.load("evaluation.protocols", protocol)
+    if "source" in module.Settings.__dataclass_fields__:  # another store is to teach
+        with pytest.raises(InputError, match="--source"):
+            evaluate(together, store, [protocol], "random", untrained=False)
+        return
     rows = [evaluate(model, store, [protocol], "random", untrained=False) for model in (together, together, apart)]
     assert rows[0]
     assert all(0 <= row["score"] <= 1 for row in rows[0])
