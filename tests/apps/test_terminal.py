@@ -40,7 +40,7 @@ def folder(tmp_path_factory):
 
 @pytest.mark.parametrize("encoding", ["cp1252", "ascii", "utf-8"])
 def test_labels_that_the_encoding_lacks(folder, tmp_path, encoding):
-    # case 18 of the public reports
+    # case 18-labels-that-the-terminal-cannot-show of the public reports
     prepared = in_encoding(encoding, "prepare", folder / "motion", tmp_path / "s", "--labels", "folder", "--jobs", 1)
     for said in (prepared, in_encoding(encoding, "info", folder / "store")):
         for label in LABELS:

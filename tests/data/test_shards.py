@@ -19,7 +19,7 @@ def labels(store):
 
 
 def test_takes_in_the_folder_of_a_class_are_labelled_by_it(tmp_path):
-    # case 02 of the public reports
+    # case 02-takes-in-class-folders of the public reports
     for name in ("idle", "wave"):
         for take in ("a", "b"):
             frames(tmp_path / "src" / name, f"{name}{take}")
@@ -54,7 +54,7 @@ def test_the_prepared_folder_itself_is_no_label(takes, tmp_path):
 
 
 def test_what_stands_beside_frames_is_prepared_or_reported(tmp_path):
-    # case 01 of the public reports
+    # case 01-one-frame-file-hides-a-folder of the public reports
     frames(tmp_path / "src", "walk")
     frames(tmp_path / "src" / "below" / "deeper", "run")
     (tmp_path / "src" / "clip.xyz").write_text("no recording")

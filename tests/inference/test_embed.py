@@ -73,7 +73,7 @@ def vectors(out):
 
 
 def test_another_rig_as_python_does(folder, model, tmp_path):
-    # case 20 of the public reports
+    # case 20-embed-another-rig of the public reports
     done = kineme("embed", folder / "run", folder / "other.bvh", "--out", tmp_path / "z")
     expected = model.embed(package.read(folder / "other.bvh"))
     np.testing.assert_allclose(vectors(tmp_path / "z"), expected, atol=1e-5)

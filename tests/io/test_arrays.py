@@ -211,6 +211,7 @@ def test_confidence_per_person(tmp_path):
 
 
 def test_nan_is_missing_and_counts_nobody_else(tmp_path):
+    # case 10-one-nan-joint of the public reports
     """Case 10: one joint of one frame; a whole frame; a confidence."""
     joints = np.random.default_rng(3).normal(size=(5, 2, 17, 2))
     joints[1, 0, 7, 1] = joints[3, 1] = np.nan

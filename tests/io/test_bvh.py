@@ -328,6 +328,7 @@ def test_a_bad_number_or_row_costs_itself(tmp_path):
 
 
 def test_decimal_commas(tmp_path):
+    # case 22-bvh-rows-and-commas of the public reports
     """Case 22: throughout, exponents and names with commas among them."""
     text = BVH_TEXT.replace("left up leg", "leg 1,5").replace("-2.25", "-2.25E-1")
     whole = readers.read(bvh_of(tmp_path, lambda _: text))

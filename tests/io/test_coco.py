@@ -166,7 +166,7 @@ def test_several_videos_in_a_file(tmp_path):
 )
 @pytest.mark.parametrize("annotated", [False, True])
 def test_the_number_inside_the_name(name, annotated, tmp_path):
-    # case 06 of the public reports
+    # case 06-frame-number-inside-the-name of the public reports
     chance = np.random.default_rng(0)
     bodies = detections(1, 12, 1, 17)
     entries = results(bodies)
@@ -345,7 +345,7 @@ MMPOSE_H36M = [
 @pytest.mark.parametrize("meta", ["names", "data set", "none"])
 @pytest.mark.parametrize("nested", [False, True])
 def test_predictions_in_space(layout, meta, nested, tmp_path):
-    # case 27 of the public reports
+    # case 27-predictions-in-space of the public reports
     if layout == "coco17" and meta == "data set":
         pytest.skip("the data set of this name is the other")
     body = lifted(layout)

@@ -125,7 +125,7 @@ def test_sources(several):
 
 
 def test_links_in_a_circle_and_links_to_files_count_once(tmp_path):
-    # case 16 of the public reports
+    # case 16-linked-folders-in-a-circle of the public reports
     a, b = tmp_path / "src" / "a", tmp_path / "src" / "b"
     for folder in (a, b):
         (folder / "real").mkdir(parents=True)

@@ -209,7 +209,7 @@ def test_bad_tables(fault, tmp_path):
 
 @pytest.mark.parametrize("put", ["nan", "NaN", "-inf", "1e39", "x", "", "null", "NA", " "])
 def test_a_cell_that_is_no_number_costs_its_landmark(put, tmp_path):
-    # case 12 of the public reports
+    # case 12-one-missing-landmark of the public reports
     path = as_csv(tmp_path / "pose.csv", marks(6, 3))
     whole = readers.read(path)
     path.write_text(first_cell(put)(path.read_text()))
@@ -290,7 +290,7 @@ ROOM = {  # metres, y downwards -> as measured in a room
 @pytest.mark.parametrize("room", ROOM)
 @pytest.mark.parametrize("form", ["csv", "csv with visibility", "json"])
 def test_landmarks_in_space_stay_in_space(room, form, tmp_path):
-    # case 07 of the public reports
+    # case 07-landmarks-in-space-as-csv of the public reports
     place, unit, up = ROOM[room]
     joints = place(body_in_space())
     body = np.concatenate([joints, np.full((*joints.shape[:2], 1), 0.9)], -1)
@@ -376,7 +376,7 @@ WRAPPED = {
     ],
 )
 def test_spellings(form, keys, tmp_path):
-    # case 08, case 28 of the public reports
+    # case 08, case 28-landmarks-as-objects of the public reports
     image, world = marks(0, 4), marks(1, 4) - [0.5, 0.5, 0.5, 0]
     entries = [
         {keys[0]: WRAPPED[form](one), keys[1]: WRAPPED[form](two)} if k != 2 else {keys[0]: [], keys[1]: []}
@@ -465,7 +465,7 @@ def test_keys_that_are_not_known_are_shown(tmp_path):
 
 
 def test_a_size_that_is_no_size(tmp_path):
-    # case 25 of the public reports
+    # case 25-image-size-as-a-float of the public reports
     for width, height, size, count in (
         (640.0, 480.0, (640, 480), 0),
         ("640", "480", (640, 480), 1),

@@ -336,7 +336,7 @@ def test_a_broken_frame_costs_itself(tmp_path):
 
 @pytest.mark.parametrize("value", [float("nan"), None, float("inf"), -float("inf"), 1e39, "x", ""])
 def test_a_joint_that_is_no_number_is_missing(value, tmp_path):
-    # case 11 of the public reports
+    # case 11-nan-in-a-frame-file of the public reports
     body = made("body25")
     path = write(tmp_path / "take", list(body))
     file = path / "walk_000000000002_keypoints.json"
@@ -354,7 +354,7 @@ def test_a_joint_that_is_no_number_is_missing(value, tmp_path):
 
 @pytest.mark.parametrize("lost", [(), (0, 1, 2, 3, 4), (13, 14, 15, 16), (2, 7, 9)])
 def test_the_order_of_body25b_is_seen(lost, tmp_path):
-    # case 24 of the public reports
+    # case 24-25-keypoints-in-another-order of the public reports
     body = made("body25b")
     body[:, :, list(lost)] = 0
     motion = readers.read(write(tmp_path / "take", list(body)))

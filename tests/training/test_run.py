@@ -104,7 +104,7 @@ def test_what_is_not_given_is_taken_from_the_run(store, stopped, tmp_path):
         assert (done / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes(), some
 
 
-# case 21 of the public reports
+# case 21-resume-with-another-split of the public reports
 def test_a_split_where_there_was_none(store, tmp_path):
     """Also of a finished run: test clips that were seen stay seen."""
     run = kineme.pretrain("moco", store, tmp_path / "run", epochs=1, settings=SETTINGS)
@@ -301,7 +301,7 @@ def test_a_card_of_something_else_is_named(store, stopped):
     ],
 )
 def test_a_device_or_seed_that_is_none_costs_one_sentence(store, tmp_path, words, said):
-    # case 17 of the public reports
+    # case 17-device-that-is-not-there of the public reports
     one_paragraph(cli("pretrain", "moco", store.path, "--out", tmp_path / "run", *words, check=False), *said)
     assert not (tmp_path / "run").exists()
     done = cli("reproduce", "moco_nwucla", "--raw", tmp_path, "--out", tmp_path / "out", *words, check=False)

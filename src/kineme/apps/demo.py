@@ -122,9 +122,16 @@ def run(
 
 
 class Steps:
-    """What is under way is said, and how long each part took is kept in ``seconds``."""
+    """What is under way is said, and how long each part took is kept in ``seconds``.
 
-    def __init__(self) -> None:
+    Args:
+        out: folder to write.
+        seeds: how many training runs.
+        quick: as little as shows that everything works.
+    """
+
+    def __init__(self, out: Path, seeds: int, quick: bool):
+        self.out, self.seeds, self.quick = out, seeds, quick
         self.begun = time.monotonic()
         self.seconds: dict[str, float] = {}
 
@@ -154,17 +161,10 @@ class Steps:
 
 
 class Demo(Steps):
-    """One demo under way.
-
-    Args:
-        out: folder to write.
-        seeds: how many training runs.
-        quick: as little as shows that everything works.
-    """
+    """One demo under way."""
 
     def __init__(self, out: Path, seeds: int, quick: bool):
-        super().__init__()
-        self.out, self.seeds, self.quick = out, seeds, quick
+        super().__init__(out, seeds, quick)
         self.raw: dict[str, Motion] = {}  # synthetic motions by the id of their clip, before they were normalised
         self.rows: list[scores.Row] = []
         self.own = False  # whether the motions are the user's

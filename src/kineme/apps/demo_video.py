@@ -90,17 +90,10 @@ def run(out: str | Path = DEFAULT, seeds: int = 1, quick: bool = False, jobs: in
 
 
 class VideoDemo(Steps):
-    """One demo under way.
-
-    Args:
-        out: folder to write.
-        seeds: how many training runs.
-        quick: as little as shows that everything works.
-    """
+    """One demo under way."""
 
     def __init__(self, out: Path, seeds: int, quick: bool):
-        super().__init__()
-        self.out, self.seeds, self.quick = out, seeds, quick
+        super().__init__(out, seeds, quick)
         self.stores: dict[str, Store] = {}
         self.rows: list[scores.Row] = []
         self.note = "--quick: a few steps on a few clips. These scores mean nothing." if quick else ""

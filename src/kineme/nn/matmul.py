@@ -1,4 +1,4 @@
-"""Matrix products on a CPU, fp32, by the way that is faster on this machine: torch's default one, or oneDNN's.
+"""Matrix multiplication on a CPU, fp32, by the way that is faster on this machine: torch's default one, or oneDNN's.
 
 Which it is, is found out once (:func:`path`); ``kineme doctor`` shows it and the cards of runs keep it. What a
 recurrence does in every frame, few rows times one weight again and again, is :func:`adding`.
