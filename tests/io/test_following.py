@@ -73,7 +73,10 @@ def test_by_position_as_written_from_the_definition(seed, persons, lost, shuffle
 
 
 def test_two_who_cross_by_id_with_one_detection_without():
-    """Case 15-one-missing-track-id: in frame 0 the second one has no id yet; by position they would be exchanged where they meet."""
+    """Case 15-one-missing-track-id: in frame 0 the second one has no id yet.
+
+    By position they would be exchanged where they meet.
+    """
     x = np.stack([np.linspace(0, 2, 21), np.linspace(2, 0, 21)], 1).ravel()
     at, ids = np.repeat(np.arange(21), 2), [1, 2] * 21
     for without in ([], [1], [0, 1], [7], [20, 21, 23]):
