@@ -29,7 +29,13 @@ def several(tmp_path):
 
 
 def test_every_real_file_is_what_it_is(data_dir):
-    formats = {"ntu_skeleton": "ntu", "pku_mmd": "pku_mmd", "nw_ucla_json": "nw_ucla", "bvh": "bvh"}
+    formats = {
+        "asf_amc": "asf_amc",
+        "ntu_skeleton": "ntu",
+        "pku_mmd": "pku_mmd",
+        "nw_ucla_json": "nw_ucla",
+        "bvh": "bvh",
+    }
     for folder, name in formats.items():
         units = list(readers.sources(data_dir / "formats" / folder))
         assert units
@@ -86,7 +92,7 @@ def test_an_unknown_format(several):
 def test_an_unknown_file(content, found, tmp_path):
     path = tmp_path / "notes.xyz"
     path.write_bytes(content)
-    with pytest.raises(InputError, match=rf"notes\.xyz: .*{found}.*one of arrays \(\.npz\), bvh \(\.bvh\), .*ntu"):
+    with pytest.raises(InputError, match=rf"notes\.xyz: .*{found}.*one of arrays \(\.npz\), .*bvh \(\.bvh\), .*ntu"):
         readers.read(path)
 
 
