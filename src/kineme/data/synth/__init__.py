@@ -29,7 +29,7 @@ from ...motion.motion import Motion
 from ...utils.errors import InputError
 from ...utils.registry import did_you_mean
 from .actions import action_names
-from .body import body
+from .body import body, further
 from .sensor import CAMERAS, Sensor, Stage, film
 from .stage import draw_take, perform
 
@@ -41,6 +41,10 @@ PICTURES = (
     "body25b",
     "penn13",
     "pose13",
+    "halpe26",
+    "jhmdb15",
+    "coco_wholebody133",
+    "halpe136",
 )  # layouts of images: 2-D unless asked otherwise
 
 
@@ -217,7 +221,10 @@ def _joints(made: np.ndarray, target: Layout) -> tuple[np.ndarray, np.ndarray]:
 
     One joint at a time instead of a matmul: sums in a fixed order give the same bits for any n.
     """
-    weights = joint_map(body(), target).weights
+    weights = joint_map(body(), target).weights.copy()
+    for joint, name in enumerate(target.canonical_names):
+        for source, share in (further(name) or {}).items():
+            weights[joint, body().joints.index(source)] = share
     n, persons, _, _, frames = made.shape
     joints = np.zeros((n, frames, persons, len(target), 3), np.float32)
     for joint, row in enumerate(weights):

@@ -117,9 +117,75 @@ BESIDE = {  # the same of either side
 }
 
 
+# Points of a face and of hands, in the same lengths. There are many of them and few ask for them: each is made of four
+# points of the head, or of three of the hand (:func:`further`). Those of a side stand for the left one.
+FACE_FURTHER = {
+    "nose_bridge1": (0.0, 1.34, 0.8),
+    "nose_bridge2": (0.0, 1.23, 0.86),
+    "nose_bridge3": (0.0, 1.12, 0.92),
+    "nose_tip": (0.0, 1.02, 0.96),
+    "nose_base": (0.0, 0.9, 0.88),
+    "nostril1": (0.14, 0.94, 0.8),
+    "nostril2": (0.07, 0.91, 0.86),
+    "chin": (0.0, 0.3, 0.8),
+    **{
+        f"jaw{k + 1}": (0.6 * float(np.cos(a)), 1.15 - 0.85 * float(np.sin(a)), 0.05 + 0.75 * float(np.sin(a)) ** 2)
+        for k, a in enumerate(np.linspace(0, np.pi / 2, 9)[:8])
+    },
+    **{f"brow{k + 1}": (0.46 - 0.09 * k, 1.5 + 0.02 * k * (4 - k), 0.7 + 0.03 * k) for k in range(5)},
+    "eyelid1": (0.29, 1.35, 0.77),
+    "eyelid2": (0.19, 1.35, 0.81),
+    "eyelid3": (0.19, 1.25, 0.81),
+    "eyelid4": (0.29, 1.25, 0.77),
+    "lip_top": (0.0, 0.74, 0.88),
+    "lip_top_inner": (0.0, 0.68, 0.87),
+    "lip_bottom_inner": (0.0, 0.63, 0.87),
+    "lip_bottom": (0.0, 0.54, 0.86),
+    "lip1": (0.12, 0.71, 0.84),
+    "lip2": (0.06, 0.74, 0.87),
+    "lip3": (0.12, 0.6, 0.83),
+    "lip4": (0.06, 0.56, 0.85),
+    "lip5": (0.15, 0.66, 0.82),
+    "lip6": (0.07, 0.68, 0.86),
+    "lip7": (0.07, 0.63, 0.86),
+}
+PALM_FURTHER = {
+    "hand_root": (0.02, 0.0),
+    "thumb1": (0.12, 0.15),
+    "thumb3": (0.43, 0.36),
+    **{f"forefinger{k}": (0.52 + 0.14 * (k - 1), 0.2 + 0.01 * (k - 1)) for k in (2, 3, 4)},
+    **{f"middle_finger{k}": (0.54 + 0.15 * (k - 1), 0.05 - 0.017 * (k - 1)) for k in (1, 2, 3)},
+    **{f"ring_finger{k}": (0.51 + 0.14 * (k - 1), -0.09 - 0.01 * (k - 1)) for k in (1, 2, 3, 4)},
+    **{f"pinky_finger{k}": (0.45 + 0.11 * (k - 1), -0.22 - 0.01 * (k - 1)) for k in (2, 3, 4)},
+}
+
+
+def further(name: str) -> dict[str, float] | None:
+    """A point of a face or a hand, by its canonical name, as weights of points of :func:`body` that move with it; None
+    for other names.
+
+    Examples:
+        >>> further("left_hand_root")
+        {'left_wrist': 0.98, 'left_hand_tip': 0.02, 'left_thumb': 0.0}
+    """
+    side, _, base = name.partition("_") if name.startswith(("left_", "right_")) else ("", "", name)
+    if side and base in PALM_FURTHER:
+        ahead, aside = PALM_FURTHER[base]
+        thumb = aside / PALM["thumb"][1]
+        tip = ahead - thumb * PALM["thumb"][0]
+        return {f"{side}_wrist": 1 - tip - thumb, f"{side}_hand_tip": tip, f"{side}_thumb": thumb}
+    if base not in FACE_FURTHER or (FACE_FURTHER[base][0] > 0) != bool(side):
+        return None
+    left, up, forward = FACE_FURTHER[base]
+    across = (-left if side == "right" else left) / (2 * FACE["ear"][0])
+    nose = forward / FACE["nose"][2]
+    top = (up - nose * FACE["nose"][1]) / FACE["head_top"][1]
+    return {"left_ear": across, "right_ear": -across, "nose": nose, "head_top": top, "neck": 1 - nose - top}
+
+
 @functools.cache
 def body() -> Layout:
-    """The layout of all points of the made body; every built-in layout can be made from it."""
+    """The layout of the points of the made body; with :func:`further` every built-in layout can be made from it."""
     tree = dict(MIDDLE)
     for side in ("left", "right"):
         for joint, parent in BESIDE.items():
