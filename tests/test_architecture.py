@@ -14,7 +14,17 @@ SRC = Path(__file__).parents[1] / "src" / "kineme"
 ORDER = {
     "utils": ["threads", "errors", "registry", "files", "settings", "progress", "hardware", "distributed", "buffers"],
     "motion": ["layout", "joint_map", "units", "motion", "camera", "size", "normalise"],
-    "io": ["_text", "_detections", "_frame_names", "_bodies", "_following", "_tracking", "_landmarks", "_video"],
+    "io": [
+        "_text",
+        "_mat",
+        "_detections",
+        "_frame_names",
+        "_bodies",
+        "_following",
+        "_tracking",
+        "_landmarks",
+        "_video",
+    ],
     "data": [
         "array_file",
         "pictures",

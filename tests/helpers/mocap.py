@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import re
+from collections.abc import Callable
 from pathlib import Path
 
-from helpers.sample import Sample, never, replace, spellings
+import numpy as np
+from helpers.sample import Change, Sample, never, replace, spellings
 
 # ------------------------------------------------------------------------------------------------------------ ASF/AMC
 
@@ -134,4 +137,181 @@ ASF_AMC = Sample(
     },
 )
 
-MOCAP: dict[str, Sample] = {"asf_amc": ASF_AMC}
+
+# ------------------------------------------------------------------------------------------------------ MSR Action3D
+
+MSR_FILE = "a14_s03_e02_skeleton3D.txt"
+
+
+def _msr_action3d(folder: Path) -> None:
+    rng = np.random.default_rng(4)
+    rows = np.concatenate([rng.normal(size=(60, 3)), rng.integers(1, 3, (60, 1)) / 2], 1)
+    rows[20:40] = 0  # nobody in the second frame
+    rows[3, 3] = 0  # a joint that is a guess
+    (folder / MSR_FILE).write_text("\n".join(" ".join(f"{x:.6f}" for x in row) for row in rows) + "\n")
+
+
+def _msr_complete(good: bytes, cut: bytes) -> bool:
+    """No count of frames: the first one is whole, its last number perhaps shorter than it was."""
+    lines = cut.splitlines()
+    return len(lines) > 20 or (len(lines) == 20 and len(lines[19].split()) == 4)
+
+
+def _each_line(old: bytes, new: bytes) -> Change:
+    return lambda data: re.sub(rb"^" + old, new, data, flags=re.MULTILINE)
+
+
+MSR_ACTION3D = Sample(
+    MSR_FILE,
+    _msr_action3d,
+    faults={
+        "infinity": (MSR_FILE, _each_line(rb"\S+", b"inf")),
+        "zero frames": (MSR_FILE, lambda data: b"\n\n"),
+        "10^9 frames": (MSR_FILE, lambda data: b"1000000000\n"),
+        "wrong variant": (MSR_FILE, _each_line(rb"\S+ ", b"")),
+        "19 joints": (MSR_FILE, lambda data: b"\n".join(data.split(b"\n")[:19])),
+        "too large for float32": (MSR_FILE, _each_line(rb"\S+", b"1e39")),
+        "confidence in per cent": (MSR_FILE, lambda data: data.replace(b"1.000000", b"100")),
+    },
+    mended={
+        "a line of three": (MSR_FILE, lambda data: re.sub(rb"\A\S+ ", b"", data)),
+        "a word": (MSR_FILE, lambda data: re.sub(rb"\A\S+ ", b"x ", data)),
+        "a broken last frame": (MSR_FILE, lambda data: data + b"1 2 3 1\n"),
+    },
+    complete={MSR_FILE: _msr_complete},
+    variants=spellings(MSR_FILE)
+    | {"tabs": (MSR_FILE, lambda data: data.replace(b" ", b"\t")), "blanks before": (MSR_FILE, _each_line(b"", b"  "))},
+)
+
+# -------------------------------------------------------------------------------------------------------------- .mat
+
+UTD_FILE, PENN_FILE = "a6_s2_t3_skeleton.mat", "0042.mat"
+
+
+def mat(variables: dict[str, object]) -> bytes:
+    """A MATLAB file."""
+    from scipy.io import savemat
+
+    buffer = io.BytesIO()
+    savemat(buffer, variables, do_compression=True)
+    return buffer.getvalue()
+
+
+def in_mat(change: Callable[[dict], object]) -> Change:
+    """Change the variables of a MATLAB file."""
+
+    def changed(data: bytes) -> bytes:
+        from scipy.io import loadmat
+
+        variables = {key: value for key, value in loadmat(io.BytesIO(data)).items() if not key.startswith("__")}
+        change(variables)
+        return mat(variables)
+
+    return changed
+
+
+def claim(variable: str, sides: tuple[int, int]) -> Change:
+    """Only the header of a variable, which comes first then, says that there is so much."""
+
+    def changed(data: bytes) -> bytes:
+        from scipy.io import loadmat, savemat
+
+        buffer = io.BytesIO()
+        variables = {key: value for key, value in loadmat(io.BytesIO(data)).items() if not key.startswith("__")}
+        savemat(buffer, {variable: variables.pop(variable), **variables})
+        plain = bytearray(buffer.getvalue())
+        for at, side in zip((160, 164), sides):  # behind the file's header, two tags and the flags
+            plain[at : at + 4] = side.to_bytes(4, "little", signed=True)
+        return bytes(plain)
+
+    return changed
+
+
+def _utd_mhad(folder: Path) -> None:
+    (folder / UTD_FILE).write_bytes(mat({"d_skel": np.random.default_rng(5).normal(size=(20, 3, 4))}))
+
+
+def _skeletons(**changes: Callable[[np.ndarray], object]) -> dict[str, tuple[str, Change]]:
+    return {
+        name.replace("_", " "): (UTD_FILE, in_mat(lambda d, change=change: d.update(d_skel=change(d["d_skel"]))))
+        for name, change in changes.items()
+    }
+
+
+def _bomb(data: bytes) -> bytes:
+    """300 MB of zeros in 300 KB."""
+    import zlib
+
+    machine = zlib.compressobj(9)
+    packed = machine.compress(b"\x0e\0\0\0\0\0\0\x12") + b"".join(machine.compress(bytes(1 << 20)) for _ in range(300))
+    packed += machine.flush()
+    return data[:128] + (15).to_bytes(4, "little") + len(packed).to_bytes(4, "little") + packed
+
+
+UTD_MHAD = Sample(
+    UTD_FILE,
+    _utd_mhad,
+    faults=_skeletons(
+        infinity=lambda a: np.full_like(a, np.inf),
+        zero_frames=lambda a: a[..., :0],
+        wrong_variant=lambda a: a[:15],
+        text=lambda a: "words",
+        two_coordinates=lambda a: a[:, :2],
+        complex_numbers=lambda a: a * 1j,
+        a_structure=lambda a: {"x": a},
+        a_cell=lambda a: np.array([a, a[:1]], object),
+        too_large_for_float32=lambda a: np.full_like(a, 1e39),
+    )
+    | {
+        "10^9 frames": (UTD_FILE, claim("d_skel", (20, 10**9))),
+        "a negative number of joints": (UTD_FILE, claim("d_skel", (-20, 3))),
+        "no skeleton": (UTD_FILE, in_mat(lambda d: d.update(other=d.pop("d_skel")))),
+        "300 MB in 300 KB": (UTD_FILE, _bomb),
+        "version 7.3": (UTD_FILE, lambda data: data[:124] + b"\x00\x02IM" + data[128:]),
+        "version 4": (UTD_FILE, lambda data: bytes(20) + data[128:]),
+    },
+    mended=_skeletons(a_joint_that_is_no_number=lambda a: np.where(np.arange(240).reshape(20, 3, 4) == 9, np.nan, a)),
+    complete={UTD_FILE: lambda good, cut: cut == good},
+)
+
+
+def _penn_action(folder: Path) -> None:
+    rng = np.random.default_rng(6)
+    x, y = rng.uniform(20, 300, (2, 5, 13))
+    visibility = rng.integers(0, 2, (5, 13)).astype(np.uint8)
+    visibility[:, 1:4] = 1
+    x[2, visibility[2] == 0] = y[2, visibility[2] == 0] = 1
+    about = {"action": "golf_swing", "pose": "front", "train": 1, "bbox": np.ones((4, 4)), "nframes": 5}
+    (folder / PENN_FILE).write_bytes(
+        mat({"x": x, "y": y, "visibility": visibility, "dimensions": np.uint16([[272, 480, 5]]), **about})
+    )
+
+
+def _penn(change: Callable[[dict], object]) -> tuple[str, Change]:
+    return PENN_FILE, in_mat(change)
+
+
+PENN_ACTION = Sample(
+    PENN_FILE,
+    _penn_action,
+    faults={
+        "infinity": _penn(lambda d: d["x"].__setitem__((0, 1), np.inf)),
+        "zero frames": _penn(lambda d: d.update(x=d["x"][:0], y=d["y"][:0], visibility=d["visibility"][:0])),
+        "10^9 frames": (PENN_FILE, claim("visibility", (10**9, 13))),
+        "wrong variant": _penn(lambda d: d.update(x=d["x"][:, :12])),
+        "no visibility": _penn(lambda d: d.pop("visibility")),
+        "visibility in text": _penn(lambda d: d.update(visibility=["x"] * 5)),
+        "fourteen joints": _penn(lambda d: d.update({k: np.ones((5, 14)) for k in ("x", "y", "visibility")})),
+        "300 MB in 300 KB": (PENN_FILE, _bomb),
+    },
+    mended={"a joint that is no number": _penn(lambda d: d["x"].__setitem__((0, 1), np.nan))},
+    complete={PENN_FILE: lambda good, cut: cut == good},
+)
+
+
+MOCAP: dict[str, Sample] = {
+    "asf_amc": ASF_AMC,
+    "msr_action3d": MSR_ACTION3D,
+    "penn_action": PENN_ACTION,
+    "utd_mhad": UTD_MHAD,
+}

@@ -31,6 +31,9 @@ def several(tmp_path):
 def test_every_real_file_is_what_it_is(data_dir):
     formats = {
         "asf_amc": "asf_amc",
+        "msr_action3d_txt": "msr_action3d",
+        "penn_action_mat": "penn_action",
+        "utd_mhad_mat": "utd_mhad",
         "ntu_skeleton": "ntu",
         "pku_mmd": "pku_mmd",
         "nw_ucla_json": "nw_ucla",

@@ -22,7 +22,7 @@ def test_every_reader_has_a_line():
 
 @pytest.mark.parametrize("name", LINES)
 def test_every_line_is_true(name, tmp_path):
-    """The sample of a format has an ending that its line names, and reads in a layout, a unit and an axis of the line."""
+    """The sample of a format has an ending of its line, and reads in a layout, a unit and an axis of the line."""
     unit, line = SAMPLES[name].write(tmp_path), LINES[name]
     endings = set(re.findall(r"`[^`|]*?(\.[a-z]\w+)`", line))
     assert unit.is_dir() or not endings or unit.suffix in endings
