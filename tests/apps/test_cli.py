@@ -191,6 +191,18 @@ def test_evaluate_prints_a_table_and_writes_rows(store, run, tmp_path):
     assert all(0 <= row["score"] <= 1 for row in rows)
 
 
+def test_evaluate_writes_predictions_and_draws_which_class_was_taken_for_which(store, run, tmp_path):
+    given = ["--predictions", tmp_path / "said.csv", "--confusion", tmp_path / "confusion.png"]
+    done = kineme("evaluate", run, store.path, "--split", "xsub", "--protocols", "linear,retrieval", *given)
+    assert "across camera" in done.stdout
+    lines = (tmp_path / "said.csv").read_text().splitlines()
+    assert lines[0] == "clip,true,predicted,score,protocol,metric,features,run,seed"
+    assert f"{len(lines) - 1} predictions written" in done.stdout
+    assert (tmp_path / "confusion.png").stat().st_size > 5000
+    refused = kineme("evaluate", run, store.path, "--split", "xsub", "--protocols", "fusion", *given, check=False)
+    one_paragraph(refused, "predict no labels: fusion")
+
+
 def test_evaluate_the_baseline_without_any_run(store, run, tmp_path):
     done = kineme("evaluate", "--baseline", store.path, "--split", "xsub", "--json", tmp_path / "rows.json")
     assert "hand-crafted is the best of up to 36 forms, chosen on the test clips in its favour" in " ".join(

@@ -11,7 +11,7 @@ import numpy as np
 from ..utils import settings
 
 DRAWS = 2000  # of the bootstrap
-BLOCK = 1 << 22  # numbers drawn at a time
+BLOCK = 1 << 22  # of clips and draws at a time
 KEYS = ("method", "encoder", "recipe", "split", "stores", "clips", "layout", "coords", "persons", "normalise", "crop")
 IDLE = ("recipe.preset", "recipe.loop.save_seconds")  # they change no weight
 
@@ -48,23 +48,24 @@ def labels(models: Sequence[Any]) -> list[str]:
     return [named[key] for key in keys]
 
 
-def differences(hits: Mapping[str, Mapping[str, np.ndarray]]) -> Iterator[dict[str, Any]]:
+def differences(values: Mapping[str, Mapping[str, np.ndarray]]) -> Iterator[dict[str, Any]]:
     """How far every two groups are apart on the same test clips, with a 95 % interval.
 
     The interval is a bootstrap over test clips and, where a group has several trainings, over these as well: it holds
     for other clips of this kind and, only then, for other seeds.
 
     Args:
-        hits: group -> training -> which test clips were right, ``[m]``.
+        values: group -> training -> what became of each test clip, ``[m]`` (:class:`kineme.evaluation.task.Outcome`).
 
     Yields:
-        ``group``, ``other``, ``score`` (the difference of the means), ``low``, ``high``, ``runs`` (of either).
+        ``group``, ``other``, ``score`` (the difference of the means), ``low``, ``high``, ``runs`` (of either),
+        ``test`` (clips that count in both).
     """
-    names = list(hits)
+    names = list(values)
     for i, one in enumerate(names):
         for other in names[i + 1 :]:
-            sides = [np.stack(list(hits[name].values())).astype(np.float32) for name in (one, other)]
-            low, high = _interval(*sides)
+            sides = _counted([np.stack(list(values[name].values())) for name in (one, other)])
+            low, high = _apart(*sides)
             yield {
                 "group": one,
                 "other": other,
@@ -72,23 +73,77 @@ def differences(hits: Mapping[str, Mapping[str, np.ndarray]]) -> Iterator[dict[s
                 "low": low,
                 "high": high,
                 "runs": [len(side) for side in sides],
+                "test": sides[0].shape[1],
             }
 
 
-def _interval(one: np.ndarray, other: np.ndarray) -> tuple[float, float]:
-    """Percentiles 2.5 and 97.5 of the difference, ``[a, m]`` against ``[b, m]``."""
-    gen, clips = np.random.default_rng(0), one.shape[1]
+def interval(values: np.ndarray) -> list[float]:
+    """95 % interval of a mean over test clips, a bootstrap (Efron 1979, percentiles).
+
+    Args:
+        values: ``[n, m]`` of n trainings or seeds, which are averaged for each clip; NaN where one does not count.
+
+    Returns:
+        low and high.
+
+    Examples:
+        >>> low, high = interval(np.array([[1.0, 1, 1, 1, 0, 0]]))
+        >>> low < 4 / 6 < high
+        True
+    """
+    (counted,) = _counted([np.asarray(values, np.float64)])
+    distinct, counts = np.unique(counted.mean(0), return_counts=True)  # drawn together: as good, and soon done
+    gen, block = np.random.default_rng(0), max(1, BLOCK // len(distinct))
+    clips, sizes = counts.sum(), [min(block, DRAWS - first) for first in range(0, DRAWS, block)]
+    means = [gen.multinomial(clips, counts / clips, size) @ distinct / clips for size in sizes]
+    return list(_percentiles(np.concatenate(means)))
+
+
+def paired(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, list[float]]:
+    """Differences ``[m]`` of two groups, mean over seeds, and the 95 % interval of their mean: a bootstrap over test
+    clips and, where there are several, over the seeds, each of which is one pair.
+
+    Args:
+        one, other: ``[s, m]``: row i of both is the same seed, column j the same clip.
+    """
+    one, other = _counted([one, other])
+    apart, gen = one - other, np.random.default_rng(1)
     found = []
-    block = max(1, BLOCK // clips)
+    for drawn in _draws(apart.shape[1]):
+        weights = gen.multinomial(len(apart), np.full(len(apart), 1 / len(apart)), len(drawn)) / len(apart)
+        found.append(((drawn @ apart.T) * weights).sum(1))
+    return apart.mean(0), list(_percentiles(np.concatenate(found)))
+
+
+def _counted(sides: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """The clips that count on all sides."""
+    counted = np.logical_and.reduce([np.isfinite(side).all(0) for side in sides])
+    return [side[:, counted].astype(np.float64) for side in sides]
+
+
+def _draws(clips: int) -> Iterator[np.ndarray]:
+    """How often each clip was drawn, as shares: ``[draws, clips]``, ``DRAWS`` of them in blocks."""
+    gen, block = np.random.default_rng(0), max(1, BLOCK // clips)
     for first in range(0, DRAWS, block):
-        draws = min(block, DRAWS - first)
-        drawn = gen.multinomial(clips, np.full(clips, 1 / clips), draws).astype(np.float32)  # [draws, m]
+        yield gen.multinomial(clips, np.full(clips, 1 / clips), min(block, DRAWS - first)) / clips
+
+
+def _apart(one: np.ndarray, other: np.ndarray) -> tuple[float, float]:
+    """Percentiles 2.5 and 97.5 of the difference, ``[a, m]`` against ``[b, m]``: the same clips, trainings by
+    themselves.
+    """
+    gen, found = np.random.default_rng(1), []
+    for drawn in _draws(one.shape[1]):
         parts = []
         for side in (one, other):
-            weights = gen.multinomial(len(side), np.full(len(side), 1 / len(side)), draws)  # [draws, a]
-            parts.append((drawn @ side.T * weights).sum(1) / (clips * len(side)))
+            weights = gen.multinomial(len(side), np.full(len(side), 1 / len(side)), len(drawn)) / len(side)
+            parts.append((drawn @ side.T * weights).sum(1))
         found.append(parts[0] - parts[1])
-    low, high = np.percentile(np.concatenate(found), [2.5, 97.5])
+    return _percentiles(np.concatenate(found))
+
+
+def _percentiles(found: np.ndarray) -> tuple[float, float]:
+    low, high = np.percentile(found, [2.5, 97.5])
     return float(low), float(high)
 
 

@@ -26,15 +26,18 @@ def summary(rows: Sequence[Row]) -> list[Row]:
 
     Returns:
         One row for each (group, protocol, probe, metric, split, features): ``mean``, ``spread`` (max - min), ``std``
-        (of the sample; 0 for a single training), ``n`` (number of distinct trainings), ``train``, ``test``,
-        ``classes``, ``higher_is_better``.
+        (of the sample; 0 for a single training), ``n`` (number of distinct trainings), ``interval`` (of the mean over
+        test clips; None where it is not known), ``train``, ``test``, ``classes``, ``higher_is_better``.
     """
     names = (*SHOWN, "features", "train", "test", "classes", "higher_is_better")
     groups: dict[tuple, dict[str, list[float]]] = {}
+    intervals: dict[tuple, list[float]] = {}
     for row in rows:
         if row["features"] != DIFFERENCE:
             key = tuple({"higher_is_better": True, "group": "", **row}[name] for name in names)
             groups.setdefault(key, {}).setdefault(str(row.get("training", row["run"])), []).append(row["score"])
+            if row.get("interval"):
+                intervals.setdefault(key, row["interval"])
     found = []
     for key, trainings in groups.items():
         scores = [float(np.mean(each)) for each in trainings.values()]
@@ -45,6 +48,7 @@ def summary(rows: Sequence[Row]) -> list[Row]:
                 "spread": max(scores) - min(scores),
                 "std": float(np.std(scores, ddof=1)) if len(scores) > 1 else 0.0,
                 "n": len(scores),
+                "interval": intervals.get(key),
             }
         )
     return found
@@ -191,4 +195,6 @@ def _forms(rows: Sequence[Row]) -> Iterator[str]:
 def _cell(mean: Row | None) -> str:
     if mean is None:
         return "-"
-    return f"{mean['mean']:.3f}" + (f" (spread {mean['spread']:.3f}, n = {mean['n']})" if mean["n"] > 1 else "")
+    between = " [{:.3f}, {:.3f}]".format(*mean["interval"]) if mean["interval"] else ""
+    spread = f" (spread {mean['spread']:.3f}, n = {mean['n']})" if mean["n"] > 1 else ""
+    return f"{mean['mean']:.3f}{between}{spread}"

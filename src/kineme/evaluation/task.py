@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -14,6 +15,8 @@ from ..utils.errors import InputError
 if TYPE_CHECKING:
     from ..data.splits import Split
     from ..data.store import Store
+
+CROPS = 1 << 30  # bytes of random crops that are kept
 
 
 class ClipModel(Protocol):
@@ -38,20 +41,56 @@ class FrameModel(Protocol):
         """
 
 
+class Outcome(NamedTuple):
+    """What became of each test clip under one metric.
+
+    Attributes:
+        values: float64 ``[m]``, whose mean is the score (1: right, 0: wrong); NaN where a clip does not count.
+        labels: int64 ``[m]``, what was predicted, an index into :attr:`Task.classes`; None where nothing was.
+        scores: float64 ``[m]``, how sure that was, e.g. its probability or cosine.
+    """
+
+    values: np.ndarray
+    labels: np.ndarray | None = None
+    scores: np.ndarray | None = None
+
+
 class Scores(dict[str, float]):
-    """Scores by metric, some with more to be said in their rows (a confusion matrix, what they were trained on).
+    """Scores by metric, some with what became of each test clip, or with more to be said in their rows.
 
     Attributes:
         more: metric -> entries of its row, in place of those of the same name.
+        outcomes: metric -> what became of each test clip: intervals, paired differences and files of predictions are
+            made of it.
+
+    Examples:
+        >>> from kineme.evaluation.task import Outcome, Scores
+        >>> scores = Scores()
+        >>> scores.tell("accuracy", Outcome(np.array([1.0, 0.0, 1.0, 1.0])))
+        >>> scores
+        {'accuracy': 0.75}
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.more: dict[str, dict[str, Any]] = {}
+        self.outcomes: dict[str, Outcome] = {}
 
-    def add(self, metric: str, score: float, more: Mapping[str, Any]) -> None:
+    def add(self, metric: str, score: float, more: Mapping[str, Any] | None = None) -> None:
         """Enter a score."""
-        self[metric], self.more[metric] = score, dict(more)
+        self[metric], self.more[metric] = float(score), dict(more or {})
+
+    def tell(self, metric: str, outcome: Outcome, more: Mapping[str, Any] | None = None) -> None:
+        """Enter the mean of what became of the test clips that count.
+
+        Raises:
+            InputError: none counts.
+        """
+        counted = np.isfinite(outcome.values)
+        if not counted.any():
+            raise InputError(metric, "no test clip that it could be said of", "one or more")
+        self.add(metric, float(outcome.values[counted].mean()), more)
+        self.outcomes[metric] = outcome
 
 
 @dataclass
@@ -141,7 +180,16 @@ class Task:
         A crop is a share of the clip, uniform on [low, high).
         """
         crops = [(low, high, seed) for seed in range(self.seed * n, (self.seed + 1) * n)]
-        return np.stack([self._checked(self.model.embed(self.store, rows, crop=crop), len(rows)) for crop in crops])
+        return np.stack([self._crop(rows, crop) for crop in crops])
+
+    def _crop(self, rows: np.ndarray, crop: tuple[float, float, int]) -> np.ndarray:
+        """float32 ``[len(rows), D]`` of one random crop, for all protocols that draw the same."""
+        kept: dict[tuple, tuple[np.ndarray, np.ndarray]] = self._known.setdefault("crops", {})
+        if crop not in kept or not np.array_equal(kept[crop][0], rows):
+            kept[crop] = rows, self._checked(self.model.embed(self.store, rows, crop=crop), len(rows))
+            while len(kept) > 1 and sum(features.nbytes for _, features in kept.values()) > CROPS:
+                kept.pop(next(iter(kept)))
+        return kept[crop][1]
 
     def _wanted(self) -> tuple[np.ndarray, np.ndarray | None]:
         """Rows that protocols will ask for, and how to ask a model for them: where it is at least half of the store,
@@ -209,6 +257,17 @@ def make_task(model: ClipModel | None, store: Store, split: str | Split, name: s
         name=name,
         notes=tuple(getattr(split, "notes", ())),
     )
+
+
+def normalised(name: str) -> str:
+    """A class name as it is compared: small letters and digits only.
+
+    Examples:
+        >>> from kineme.evaluation.task import normalised
+        >>> normalised("Use_Phone") == normalised("usephone") == normalised("use phone")
+        True
+    """
+    return re.sub(r"[\W_]+", "", name.casefold())
 
 
 def has_frame_codes(model: Any) -> bool:

@@ -122,3 +122,116 @@ def embedding_map(
             loc="outside right center", frameon=False, labelcolor=GREY, fontsize=8, ncols=-(-len(names) // 24)
         )
     _save(figure, path)
+
+
+def confusion(counts: np.ndarray, classes: Sequence[str], path: str | Path, title: str = "") -> None:
+    """A confusion matrix: a row for each true class, shaded by its share of the row, with the numbers of clips.
+
+    Args:
+        counts: ``[K, K]``, true class, predicted class.
+        classes: K names.
+        path: picture to write.
+        title: what is shown.
+
+    Raises:
+        InputError: counts and names that do not fit.
+    """
+    if counts.shape != (len(classes), len(classes)):
+        raise InputError("confusion", f"counts of shape {counts.shape}", f"{len(classes)} x {len(classes)} classes")
+    many = len(classes)
+    side = min(14.0, max(4.2, 0.36 * many + 2.0))
+    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    figure = Figure((side + 1.2, side), layout="constrained", dpi=DPI)
+    axes = figure.add_subplot()
+    axes.set_title(title, color=BLACK, fontsize=10)
+    drawn = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    names = [_short(name) for name in classes]
+    axes.set_xticks(range(many), names, rotation=90, fontsize=7, color=GREY)
+    axes.set_yticks(range(many), names, fontsize=7, color=GREY)
+    axes.set_xlabel("predicted", color=GREY)
+    axes.set_ylabel("true", color=GREY)
+    axes.tick_params(length=0)
+    axes.spines[:].set_color(PALE)
+    if many <= 30:
+        for row, column in zip(*counts.nonzero()):
+            ink = "white" if shares[row, column] > 0.5 else BLACK
+            axes.text(column, row, str(counts[row, column]), ha="center", va="center", fontsize=6, color=ink)
+    bar = figure.colorbar(drawn, ax=axes, fraction=0.04)
+    bar.set_label("share of the class", color=GREY)
+    bar.ax.tick_params(colors=GREY, labelsize=7)
+    _save(figure, path)
+
+
+def lines(
+    curves: Mapping[str, Mapping[str, Sequence[tuple[float | str, float]]]],
+    path: str | Path,
+    title: str = "",
+    across: Mapping[str, str] | None = None,
+    score: str = "accuracy",
+) -> None:
+    """Panels of curves, one panel for each quantity that is varied.
+
+    Args:
+        curves: panel -> name of a line -> points (value, score); values may be words.
+        path: picture to write.
+        title: what is shown.
+        across: panel -> what its values are.
+        score: what the height is.
+    """
+    columns = min(3, len(curves))
+    rows = -(-len(curves) // columns)
+    figure = Figure((3.4 * columns, 2.7 * rows + 0.5), layout="constrained", dpi=DPI)
+    figure.suptitle(title, color=BLACK, fontsize=10)
+    drawn: dict[str, Any] = {}
+    for number, (panel, lines_) in enumerate(curves.items()):
+        axes = figure.add_subplot(rows, columns, number + 1)
+        for place, (name, points) in enumerate(lines_.items()):
+            at = [point[0] for point in points]
+            worded = any(isinstance(value, str) for value in at)
+            style = {"linestyle": ""} if worded else {"linewidth": 1.6}
+            (drawn[name],) = axes.plot(
+                at, [point[1] for point in points], marker="o", markersize=4, color=CURVES[place % len(CURVES)], **style
+            )
+            if worded:
+                axes.tick_params(axis="x", rotation=40)
+        axes.set_title(panel, color=BLACK, fontsize=9)
+        axes.set_xlabel((across or {}).get(panel, ""), color=GREY, fontsize=8)
+        axes.set_ylabel(score, color=GREY, fontsize=8)
+        axes.set_ylim(0, 1)
+        axes.tick_params(colors=GREY, length=3, labelsize=7)
+        axes.grid(axis="y", color=PALE, linewidth=0.6)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.spines[["left", "bottom"]].set_color(PALE)
+    figure.legend(drawn.values(), drawn, loc="outside lower center", ncols=3, frameon=False, labelcolor=GREY)
+    _save(figure, path)
+
+
+def reliability(bins: Mapping[str, Sequence[tuple[float, float, int]]], path: str | Path, title: str = "") -> None:
+    """Reliability diagrams (DeGroot and Fienberg 1983): what was right of all that was said with some confidence; the
+    diagonal is perfect. Beneath, how many clips were judged so.
+
+    Args:
+        bins: name -> (mean confidence, share that is right, number of clips) of each bin; empty ones are left out.
+        path: picture to write.
+        title: what is shown.
+    """
+    figure = Figure((3.2 * len(bins), 4.2), layout="constrained", dpi=DPI)
+    figure.suptitle(title, color=BLACK, fontsize=10)
+    for number, (name, found) in enumerate(bins.items()):
+        confidence, right, count = np.array(found, float).reshape(-1, 3).T
+        axes = figure.add_subplot(4, len(bins), (number + 1, number + 1 + 2 * len(bins)))
+        axes.plot([0, 1], [0, 1], color=PALE, linewidth=1)
+        axes.plot(confidence, right, marker="o", markersize=4, linewidth=1.4, color=CURVES[number % len(CURVES)])
+        axes.set(xlim=(0, 1), ylim=(0, 1))
+        axes.set_title(name, color=BLACK, fontsize=9)
+        axes.set_ylabel("share right", color=GREY, fontsize=8)
+        below = figure.add_subplot(4, len(bins), number + 1 + 3 * len(bins))
+        below.bar(confidence, count, width=0.04, color=CURVES[number % len(CURVES)])
+        below.set_xlim(0, 1)
+        below.set_xlabel("confidence", color=GREY, fontsize=8)
+        below.set_ylabel("clips", color=GREY, fontsize=8)
+        for each in (axes, below):
+            each.tick_params(colors=GREY, length=3, labelsize=7)
+            each.spines[["top", "right"]].set_visible(False)
+            each.spines[["left", "bottom"]].set_color(PALE)
+    _save(figure, path)

@@ -22,7 +22,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "runs", metavar="RUN", nargs="+", help="a run, or several joined by commas, scored as an ensemble"
     )
     parser.add_argument("store", metavar="STORE", help="labelled clips, prepared as those of the runs")
-    parser.add_argument("--protocols", default="knn,linear", help="comma-separated (default: %(default)s)")
+    parser.add_argument(
+        "--protocols",
+        default="knn,linear",
+        help="comma-separated, or `all`: all that apply (default: %(default)s; see `kineme methods`)",
+    )
     parser.add_argument("--split", required=True, help="see `kineme info STORE`")
     parser.add_argument("--seeds", type=int, default=1, help="seeds of the probe (default: %(default)s)")
     parser.add_argument("--probe", metavar="NAME", help="classifier of the protocols that train one")
@@ -37,6 +41,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     _shared.add_set(parser, "PROTOCOL.NAME=VALUE", "knn.k=1,5 or linear.C=0.1")
     parser.add_argument("--json", metavar="FILE", help="write every row")
+    parser.add_argument(
+        "--predictions",
+        metavar="FILE.csv",
+        help="write what was predicted for each test clip: clip, true, predicted ...",
+    )
+    parser.add_argument("--confusion", metavar="FILE.png", help="draw which class was taken for which")
 
 
 class _Alone(argparse.Action):
@@ -74,17 +84,17 @@ def run(args: argparse.Namespace) -> None:
     """Score, print the table, write the rows."""
     _shared.choose_threads()
     from ...data import store
-    from ...evaluation import scores
+    from ...evaluation import plan, predictions, scores
     from ...evaluation.run import baseline, evaluate
     from ...inference import ensemble
     from ...utils import settings
     from ...utils.files import write_json
 
-    protocols = [p.strip() for p in args.protocols.split(",") if p.strip()]
-    given = [word for name in OPTIONS for word in _given(protocols, name, getattr(args, name))]
+    words = [p.strip() for p in args.protocols.split(",") if p.strip()]
+    given = [word for name in OPTIONS for word in _given(plan.asked(words)[0], name, getattr(args, name))]
     how: Any = {
         "split": args.split,
-        "protocols": protocols,
+        "protocols": words,
         "seeds": args.seeds,
         "settings": settings.override({}, args.set + given),
         "progress": True,
@@ -99,3 +109,11 @@ def run(args: argparse.Namespace) -> None:
     if args.json:
         write_json(args.json, rows)
         print(f"Rows written to {args.json}")
+    if args.predictions:
+        print(f"{predictions.write(rows, args.predictions)} predictions written to {args.predictions}")
+    if args.confusion:
+        from ...viz import plots
+
+        counts, classes, title = predictions.confusion(rows)
+        plots.confusion(counts, classes, args.confusion, title)
+        print(f"Confusion matrix drawn to {args.confusion}")

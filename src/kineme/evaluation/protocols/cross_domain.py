@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
@@ -20,7 +19,7 @@ from ...training.finetune import Labelled, Tell
 from ...utils.errors import InputError
 from .. import marginals
 from ..sealed import SealedStore, sealed
-from ..task import Scores, Task
+from ..task import Scores, Task, normalised
 from . import linear
 
 TOP, BALANCED, VALIDATION = "top-1", "balanced", "source validation"
@@ -297,16 +296,6 @@ def _refuse_overlap(source: Source, task: Task) -> None:
             "another store, or a split",
             "Take the training side only: --set cross_domain.source_split=NAME, with the NAME of --split",
         )
-
-
-def normalised(name: str) -> str:
-    """A class name as it is compared: small letters and digits only.
-
-    Examples:
-        >>> normalised("Use_Phone") == normalised("usephone") == normalised("use phone")
-        True
-    """
-    return re.sub(r"[\W_]+", "", name.casefold())
 
 
 def _classes(labels: np.ndarray) -> tuple[list[str], np.ndarray]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...inference.nearest import neighbours
 from ...utils.errors import InputError
-from ..task import Task
+from ..task import Outcome, Scores, Task
 
 rivals = ("svm",)
 
@@ -21,16 +21,19 @@ class Settings:
     k: tuple[int, ...] = (1, 5)
 
 
-def score(task: Task, settings: Settings) -> dict[str, float]:
-    """Share of test clips whose nearest training clips have, by majority, their label."""
-    return {metric: float(np.mean(hits)) for metric, hits in correct(task, settings).items()}
+def score(task: Task, settings: Settings) -> Scores:
+    """Share of test clips whose nearest training clips have, by majority, their label.
 
-
-def correct(task: Task, settings: Settings) -> dict[str, np.ndarray]:
-    """Which test clips get their label, bool ``[m]``."""
-    labels = task.labels[task.train]
-    found = predict(task.features(task.train), labels, task.features(task.test), settings.k)
-    return {f"{k}-NN": label == task.labels[task.test] for k, label in found.items()}
+    Raises:
+        InputError: no k, or one below 1 or above the number of training clips.
+    """
+    labels, truth, scores = task.labels[task.train], task.labels[task.test], Scores()
+    train, test = task.features(task.train), task.features(task.test)
+    near = _nearest(train, test, settings.k)
+    for k, found in _votes(labels[near], settings.k).items():
+        first = near[np.arange(len(near)), (labels[near] == found[:, None]).argmax(1)]  # of those that voted for it
+        scores.tell(f"{k}-NN", Outcome((found == truth).astype(np.float64), found, cosines(train[first], test)))
+    return scores
 
 
 def is_stochastic(settings: Settings) -> bool:
@@ -57,10 +60,25 @@ def predict(train: np.ndarray, labels: np.ndarray, test: np.ndarray, k: Sequence
     Raises:
         InputError: no k, or one below 1 or above n.
     """
+    return _votes(labels[_nearest(train, test, k)], k)
+
+
+def cosines(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Of the rows of two arrays ``[n, D]``, float64 ``[n]``; 0 where one is zero."""
+    lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
+    return np.einsum("nd,nd->n", one, other, dtype=np.float64) / np.maximum(lengths, 1e-12)
+
+
+def _nearest(train: np.ndarray, test: np.ndarray, k: Sequence[int]) -> np.ndarray:
+    """The rows of ``train`` nearest to each of ``test``, int64 ``[m, max(k)]``."""
     if not k or min(k) < 1:
         raise InputError("knn.k", f"{tuple(k)}", "one or more numbers of neighbours, from 1 up")
-    near = labels[neighbours(train, test, max(k))]
-    return {number: _majority(near[:, :number], int(labels.max()) + 1) for number in k}
+    return neighbours(train, test, max(k))
+
+
+def _votes(near: np.ndarray, k: Sequence[int]) -> dict[int, np.ndarray]:
+    """By the labels of the nearest ``[m, max(k)]``, ``{k: int64 [m]}``."""
+    return {number: _majority(near[:, :number], int(near.max()) + 1) for number in k}
 
 
 def _majority(labels: np.ndarray, classes: int) -> np.ndarray:

@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy
 
 from ...nn.matmul import Linear
 from ...utils.errors import InputError
-from ..task import Task
+from ..task import Outcome, Scores, Task
 
 LAST, BEST = "accuracy", "accuracy at the best test epoch"
 FEW = "The number of unique classes"  # of small sets, as scikit-learn warns
@@ -71,23 +71,36 @@ PUBLISHED = {
 }
 
 
-def score(task: Task, settings: Settings) -> dict[str, float]:
+def score(task: Task, settings: Settings) -> Scores:
     """Share of test clips that the classifier, after its last step, gets right.
 
     Raises:
         InputError: a training side of one class; a setting that is not positive.
     """
-    return {metric: float(np.mean(hits)) for metric, hits in correct(task, settings).items()}
-
-
-def correct(task: Task, settings: Settings) -> dict[str, np.ndarray]:
-    """Which test clips the classifier gets right, bool ``[m]``."""
     check(task, settings, "linear")
-    truth = task.labels[task.test]
-    looks = classify(task, settings, crops(task, settings), task.features(task.test))
-    right = [scores.argmax(1) == truth for scores in looks]
-    faithful = settings.faithful and settings.probe != "logistic"  # which is looked at only once
-    return {LAST: right[-1]} | ({BEST: max(right, key=np.mean)} if faithful else {})
+    looks = list(classify(task, settings, crops(task, settings), task.features(task.test)))
+    scores, truth = Scores(), task.labels[task.test]
+    scores.tell(LAST, named(looks[-1], truth))
+    if settings.faithful and settings.probe != "logistic":  # which is looked at only once
+        scores.tell(BEST, named(max(looks, key=lambda found: np.mean(found.argmax(1) == truth)), truth))
+    return scores
+
+
+def named(found: np.ndarray, truth: np.ndarray) -> Outcome:
+    """What a classifier says: the class of the highest score and its probability.
+
+    Args:
+        found: ``[m, K]``, class scores whose softmax is the probability.
+        truth: int64 ``[m]``.
+    """
+    labels = found.argmax(1)
+    return Outcome((labels == truth).astype(np.float64), labels, probabilities(found).max(1))
+
+
+def probabilities(found: np.ndarray) -> np.ndarray:
+    """The softmax of class scores ``[m, K]``, float64; minus infinity is probability 0."""
+    shifted = np.exp(found.astype(np.float64) - found.max(1, keepdims=True))
+    return shifted / shifted.sum(1, keepdims=True)
 
 
 def is_stochastic(settings: Probe) -> bool:

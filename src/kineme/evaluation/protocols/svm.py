@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...utils.errors import InputError
-from ..task import Task
+from ..task import Outcome, Scores, Task
 from . import linear
 
 MOST = 5000  # training clips; the time grows with their square
@@ -21,17 +21,12 @@ class Settings:
     C: tuple[float, ...] = (1.0, 10.0)
 
 
-def score(task: Task, settings: Settings) -> dict[str, float]:
+def score(task: Task, settings: Settings) -> Scores:
     """Share of test clips that it gets right, on centred vectors of mean variance 1, gamma = 1 / D.
 
     Raises:
         InputError: a training side of one class or of more than 5,000 clips; a C that is not positive.
     """
-    return {metric: float(np.mean(hits)) for metric, hits in correct(task, settings).items()}
-
-
-def correct(task: Task, settings: Settings) -> dict[str, np.ndarray]:
-    """Which test clips it gets right, bool ``[m]``."""
     from sklearn.svm import SVC
 
     linear.check(task, linear.Probe(), "svm")
@@ -45,8 +40,13 @@ def correct(task: Task, settings: Settings) -> dict[str, np.ndarray]:
     truth = task.labels[task.test]
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", linear.FEW, UserWarning)
-        found = {C: SVC(C=C, gamma=1 / train.shape[1]).fit(train, task.labels[task.train]) for C in settings.C}
-    return {f"accuracy, C = {C:g}": model.predict(test) == truth for C, model in found.items()}
+        models = {C: SVC(C=C, gamma=1 / train.shape[1]).fit(train, task.labels[task.train]) for C in settings.C}
+    scores = Scores()
+    for C, model in models.items():
+        found, margins = model.predict(test), model.decision_function(test)
+        sure = margins.max(1) if margins.ndim == 2 else np.abs(margins)
+        scores.tell(f"accuracy, C = {C:g}", Outcome((found == truth).astype(np.float64), found, sure))
+    return scores
 
 
 def is_stochastic(settings: Settings) -> bool:
