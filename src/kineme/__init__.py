@@ -13,7 +13,10 @@ if TYPE_CHECKING:  # what an editor sees; at run time names are resolved on firs
     from .data.synth.render import render
     from .evaluation.reproduce import reproduce
     from .evaluation.run import evaluate
+    from .inference.index import Index
+    from .inference.indexing import write as index
     from .inference.model import Model, load
+    from .inference.search import search
     from .io import read, read_all
     from .motion.layout import layout
     from .motion.motion import Motion
@@ -39,6 +42,9 @@ _PUBLIC = {
     "pretrain": ("training.loop", "pretrain"),
     "load": ("inference.model", "load"),
     "Model": ("inference.model", "Model"),
+    "index": ("inference.indexing", "write"),
+    "Index": ("inference.index", "Index"),
+    "search": ("inference.search", "search"),
     "draw": ("viz.strips", None),
     "evaluate": ("evaluation.run", "evaluate"),
     "import_weights": ("training.import_weights", "import_weights"),
@@ -50,6 +56,7 @@ _SUBPACKAGES = (
     "apps",
 )  # fmt: skip
 __all__ = [
+    "Index",
     "InputError",
     "Model",
     "Motion",
@@ -58,6 +65,7 @@ __all__ = [
     "draw",
     "evaluate",
     "import_weights",
+    "index",
     "layout",
     "load",
     "open",
@@ -67,6 +75,7 @@ __all__ = [
     "read_all",
     "render",
     "reproduce",
+    "search",
     "store",
     "synth",
 ]

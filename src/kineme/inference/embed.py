@@ -90,8 +90,8 @@ def write(
 def _one(model: Model, several: Sequence[Source], folder: Path, asked: Mapping[str, Any]) -> Store:
     """All that is to be embedded as one store, in ``folder/store`` unless it is a store already."""
     if len(several) == 1:
-        return _opened(model, several[0], folder / "store", asked)
-    parts = [_opened(model, each, folder / f"part-{k}", asked) for k, each in enumerate(several)]
+        return prepared(model, several[0], folder / "store", asked)
+    parts = [prepared(model, each, folder / f"part-{k}", asked) for k, each in enumerate(several)]
     said = [report(part) for part in parts if part.path.parent == folder]
     notes = [note for each in said for note in each.notes]
     notes += [f"{file} was skipped: {reason}" for each in said for file, reason in each.skipped]
@@ -104,8 +104,18 @@ def _one(model: Model, several: Sequence[Source], folder: Path, asked: Mapping[s
     return joined
 
 
-def _opened(model: Model, data: Source, dest: Path, asked: Mapping[str, Any]) -> Store:
-    """A store as it is; motion files prepared as the run's own data were."""
+def prepared(model: Model, data: Source, dest: Path, asked: Mapping[str, Any]) -> Store:
+    """A store as it is; motion files prepared as the run's own data were.
+
+    Args:
+        model: the run.
+        data: a store, its folder, or a file or folder of motion.
+        dest: where motion files are prepared.
+        asked: what else :func:`kineme.data.prepare.prepare` takes of them.
+
+    Raises:
+        InputError: nothing readable, or nothing that the run can take.
+    """
     if isinstance(data, Store) or _is_store(data):
         return stores.opened(data)
     how = model.card["normalise"]["how"]
@@ -115,7 +125,7 @@ def _opened(model: Model, data: Source, dest: Path, asked: Mapping[str, Any]) ->
             raise InputError(f"{odd}={asked[odd]!r}", "said of videos without poses", "poses, or nothing of the kind")
         card = model.card
         return video.without_poses(Path(data), dest, model.layout, card["coords"], card["normalise"], card.get("up"))
-    only = asked["only"] or (None if how == "image" else f"{model.card['coords']}d")  # a camera sees both
+    only = asked.get("only") or (None if how == "image" else f"{model.card['coords']}d")  # a camera sees both
     unsure = model.card["normalise"].get("unsure", "keep")
     return prepare(data, dest, normalise=how, layout=model.layout, **{**asked, "only": only, "unsure": unsure})
 

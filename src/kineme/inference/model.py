@@ -272,7 +272,7 @@ class Model:
             torso = (what.card.get("size") or {}).get("torso")
             self._compare([torso] if torso else [], [str(what.path)])
         else:
-            motions = [self.fitted(motion) for motion in self._motions(what)]
+            motions = [self.fitted(motion) for motion in self.motions(what)]
             fit = gathered(motions, self.layout)
             measured = [size.measure(motion) for motion in motions] if self._torso else []
             self._compare([m.torso if m.seen else self._torso for m in measured], [m.source for m in motions])
@@ -307,8 +307,8 @@ class Model:
                 stacklevel=4,
             )
 
-    def _motions(self, what: Any) -> list[Motion]:
-        """A motion, an array, a file or a list of these as a list of motions."""
+    def motions(self, what: Any) -> list[Motion]:
+        """A motion, an array, a file (each of its clips) or a list of these as a list of motions, not fitted yet."""
         if isinstance(what, (str, os.PathLike)):
             return list(io.read_all(what, options=io.Options(image=self._in_image)))
         if isinstance(what, Motion):
@@ -316,7 +316,7 @@ class Model:
         if isinstance(what, np.ndarray) and what.dtype != object:
             return [self._from_array(what)]
         if isinstance(what, Iterable):
-            return [motion for each in what for motion in self._motions(each)]
+            return [motion for each in what for motion in self.motions(each)]
         raise InputError(
             "what to embed",
             f"a {type(what).__name__}",

@@ -1,4 +1,4 @@
-"""Say what a store or a run holds."""
+"""Say what a store, a run or an index holds."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from . import _shared
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What the command takes."""
-    parser.add_argument("path", metavar="STORE|RUN", help="its folder")
+    parser.add_argument("path", metavar="STORE|RUN|INDEX", help="its folder")
     parser.add_argument(
-        "--verify", action="store_true", help="read every byte of a store and check it against the card"
+        "--verify", action="store_true", help="read every byte of a store or an index and check it against the card"
     )
     parser.add_argument("--joints", action="store_true", help="the joints of a store, and how they were mapped")
 
@@ -24,7 +24,7 @@ def run(args: argparse.Namespace) -> None:
     from ...data import store
     from ...utils.files import read_json
 
-    card = read_json(Path(args.path) / "card.json", "a store or a run")
+    card = read_json(Path(args.path) / "card.json", "a store, a run or an index")
     kind = card.get("kind") if isinstance(card, dict) else None
     if kind == "run":
         for key in ("method", "encoder", "status", "clips", "split", "seed", "seconds", "torch", "device", "kineme"):
@@ -37,15 +37,33 @@ def run(args: argparse.Namespace) -> None:
         print(f"{'bodies':10} {said.removeprefix('how ')}, up {card.get('up')}")
         print(json.dumps({k: card["recipe"][k] for k in ("method", "encoder", "loop")}, indent=1))
         return
+    if kind == "index":
+        _index(Path(args.path), args)
+        return
     if kind == store.SEVERAL:
         names = [Path(args.path) / str(name) for name in card.get("stores") or ()]
         print(f"{len(names)} stores, one for each kind of motion")
     elif kind == "store":
         names = [Path(args.path)]
     else:
-        raise InputError(args.path, f"a card of kind {kind!r}", "a store or a run")
+        raise InputError(args.path, f"a card of kind {kind!r}", "a store, a run or an index")
     for name in names:
         _store(name, args)
+
+
+def _index(path: Path, args: argparse.Namespace) -> None:
+    from ...inference.index import Index
+
+    index = Index(path)
+    clips, cut, run = len(index.ids()), index.card["windows"], index.card["run"]
+    print(f"{path}: {clips} clips and {len(index) - clips} windows, {index.dim} dimensions")
+    print(f"run {run['name']}, weights {run['weights'][:12]}, at {run['path']}")
+    print(f"windows of {cut['seconds']:g} s every {cut['step']:g} s" if cut else "whole clips only")
+    for store in index.card["stores"]:
+        print(f"store {store['path']}, hash {store['hash'][:12]}")
+    if args.verify:
+        index.verify()
+        print("verified: every byte as the card says")
 
 
 def _store(path: Path, args: argparse.Namespace) -> None:

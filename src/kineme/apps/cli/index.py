@@ -1,0 +1,76 @@
+"""Make an index of a store, to be searched; add clips to it or remove some."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ...utils.errors import InputError
+from . import _shared
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What the command takes."""
+    parser.add_argument("store", metavar="STORE|FILES", nargs="?", help="a store, or motion files, which are prepared")
+    parser.add_argument("--run", metavar="RUN", help="a run, or base: the encoder that comes along (default: base)")
+    parser.add_argument("--out", metavar="INDEX", required=True, help="folder of the index")
+    parser.add_argument("--window", type=float, default=2.0, help="seconds of a window (default: %(default)s)")
+    parser.add_argument("--step", type=float, default=0.5, help="seconds between windows (default: %(default)s)")
+    parser.add_argument("--no-windows", action="store_true", help="whole clips only, however long they are")
+    parser.add_argument("--add", action="store_true", help="add the clips of STORE to an index that is there")
+    parser.add_argument(
+        "--remove",
+        metavar="ID",
+        action="append",
+        default=[],
+        help="remove clips by id, or by a pattern such as 'walk*'",
+    )
+    parser.add_argument(
+        "--labels",
+        metavar="FILE.csv|folder|PATTERN",
+        help="of motion files: their labels, as `kineme prepare` takes them",
+    )
+    _shared.add_jobs(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Make, add or remove, and say what there is now."""
+    _check(args)
+    if args.remove and not args.store:
+        from ...inference.index import Index
+
+        index = Index(args.out)
+        clips = index.remove(args.remove)
+        print(f"Removed {clips} clips; {_said(index)}")
+        return
+    _shared.choose_threads()
+    from ...inference import indexing
+    from ...inference.index import Index
+
+    if args.add:
+        index = Index(args.out)
+        indexing.add(index, args.store, args.run, progress=True)
+    else:
+        asked = (
+            {} if (Path(args.store) / "card.json").is_file() else {"labels": args.labels, "jobs": _shared.jobs(args)}
+        )
+        window = None if args.no_windows else args.window
+        index = indexing.write(
+            args.store, args.run or "base", args.out, window=window, step=args.step, progress=True, **asked
+        )
+    print(_said(index))
+    print(f"Next: {_shared.command_line(args, 'search', args.out, 'QUERY')} (a motion file, or an id)")
+
+
+def _check(args: argparse.Namespace) -> None:
+    if args.remove and (args.store or args.add):
+        raise InputError("--remove", "beside a store to add", "one of both", "Remove first, then add")
+    if not args.store and not args.remove:
+        raise InputError("kineme index", "no store", "a store, or --remove ID", "See kineme index --help")
+
+
+def _said(index) -> str:  # type: ignore[no-untyped-def]
+    clips = len(index.ids())
+    windows = len(index) - clips
+    of = f"{clips} clips" + (f" and {windows} windows of long recordings" if windows else "")
+    return f"{of} of {index.dim} dimensions in {index.path}, by the run {index.card['run']['name']}"
