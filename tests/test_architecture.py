@@ -12,7 +12,18 @@ SRC = Path(__file__).parents[1] / "src" / "kineme"
 # subpackages in import order, and the files of each in the order in which they may import each other
 # (one-file-per-plugin folders list only files that import siblings, or are imported by them)
 ORDER = {
-    "utils": ["threads", "errors", "registry", "files", "settings", "progress", "hardware", "distributed", "buffers"],
+    "utils": [
+        "threads",
+        "errors",
+        "registry",
+        "files",
+        "plain_pickle",
+        "settings",
+        "progress",
+        "hardware",
+        "distributed",
+        "buffers",
+    ],
     "motion": ["layout", "joint_map", "units", "motion", "camera", "size", "normalise"],
     "io": [
         "_text",
@@ -24,6 +35,8 @@ ORDER = {
         "_tracking",
         "_landmarks",
         "_video",
+        "ntu",
+        "pyskl",
     ],
     "data": [
         "array_file",

@@ -21,7 +21,7 @@ def detections(seed: int, *shape: int) -> np.ndarray:
     return found
 
 
-def _item(*keys: str | int, put: object = None) -> Change:
+def item(*keys: str | int, put: object = None) -> Change:
     """Put a value at a place in JSON; ``...`` takes what is there away."""
 
     def change(content: dict) -> None:
@@ -35,7 +35,7 @@ def _item(*keys: str | int, put: object = None) -> Change:
     return in_json(change)
 
 
-def _faults(name: str, *keys: str | int) -> dict[str, tuple[str, Change]]:
+def number_faults(name: str, *keys: str | int) -> dict[str, tuple[str, Change]]:
     """What may stand in the place of the number that these keys lead to."""
     values = {
         "NaN": float("nan"),
@@ -46,10 +46,10 @@ def _faults(name: str, *keys: str | int) -> dict[str, tuple[str, Change]]:
         "too large for float32": 1e39,
         "too large for any": 10**400,
     }
-    return {fault: (name, _item(*keys, put=value)) for fault, value in values.items()}
+    return {fault: (name, item(*keys, put=value)) for fault, value in values.items()}
 
 
-def _contents(name: str) -> dict[str, tuple[str, Change]]:
+def json_faults(name: str) -> dict[str, tuple[str, Change]]:
     """Faults of a whole file."""
     return {
         "deeper than any stack": (name, lambda data: b"[" * 100_000),
@@ -76,16 +76,16 @@ OPENPOSE = Sample(
     "take",
     _openpose,
     faults={},
-    mended=_faults(FRAME.format(1), *KEYPOINTS, 0)
-    | _contents(FRAME.format(1))
+    mended=number_faults(FRAME.format(1), *KEYPOINTS, 0)
+    | json_faults(FRAME.format(1))
     | {
         "zero frames": (FRAME.format(1), lambda data: b"{}"),
-        "10^9 frames": (FRAME.format(1), _item("people", put=10**9)),
+        "10^9 frames": (FRAME.format(1), item("people", put=10**9)),
         "wrong variant": (FRAME.format(1), lambda data: data.replace(b'"people"', b'"persons"')),
-        "a number too few": (FRAME.format(1), _item(*KEYPOINTS, 74, put=...)),
-        "another layout": (FRAME.format(1), _item(*KEYPOINTS, put=[1.5] * 54)),
-        "people in text": (FRAME.format(1), _item("people", put=["x"])),
-        "nested keypoints of another number": (FRAME.format(1), _item(*KEYPOINTS, put=[[1.0, 2.0, 0.5]] * 24)),
+        "a number too few": (FRAME.format(1), item(*KEYPOINTS, 74, put=...)),
+        "another layout": (FRAME.format(1), item(*KEYPOINTS, put=[1.5] * 54)),
+        "people in text": (FRAME.format(1), item("people", put=["x"])),
+        "nested keypoints of another number": (FRAME.format(1), item(*KEYPOINTS, put=[[1.0, 2.0, 0.5]] * 24)),
         "a list": (FRAME.format(1), lambda data: b"[1, 2]"),
     },
     complete={FRAME.format(0): never, FRAME.format(2): never},
@@ -115,17 +115,17 @@ BODY = ("annotations", 1, "keypoints")
 COCO = Sample(
     "persons.json",
     _coco,
-    faults=_contents("persons.json")
+    faults=json_faults("persons.json")
     | {
-        "zero frames": ("persons.json", _item("images", put=[])),
-        "joints of no name": ("persons.json", _item("categories", put=[{"id": 1, "keypoints": 17}])),
+        "zero frames": ("persons.json", item("images", put=[])),
+        "joints of no name": ("persons.json", item("categories", put=[{"id": 1, "keypoints": 17}])),
         "edges to nowhere": (
             "persons.json",
-            _item("categories", put=[{"id": 1, "keypoints": [f"joint {k}" for k in range(17)], "skeleton": [[1, 99]]}]),
+            item("categories", put=[{"id": 1, "keypoints": [f"joint {k}" for k in range(17)], "skeleton": [[1, 99]]}]),
         ),
         "two kinds of bodies": (
             "persons.json",
-            _item("categories", put=[{"id": 1, "keypoints": ["nose"]}, {"id": 2, "keypoints": ["tail"]}]),
+            item("categories", put=[{"id": 1, "keypoints": ["nose"]}, {"id": 2, "keypoints": ["tail"]}]),
         ),
         "an empty list": ("persons.json", lambda data: b"[]"),
         "most people of another number of joints": (
@@ -133,26 +133,26 @@ COCO = Sample(
             in_json(lambda d: [entry.update(keypoints=[1.5] * 48) for entry in d["annotations"][:5]]),
         ),
     },
-    mended=_faults("persons.json", *BODY, 0)
+    mended=number_faults("persons.json", *BODY, 0)
     | {
-        "10^9 frames": ("persons.json", _item("images", 3, "file_name", put="clip/1000000000.jpg")),
-        "wrong variant": ("persons.json", _item(*BODY, put=[1.5] * 48)),
-        "another number of joints": ("persons.json", _item(*BODY, put=[1.5] * 78)),
-        "no keypoints": ("persons.json", _item(*BODY, put=None)),
-        "an unknown image": ("persons.json", _item("annotations", 1, "image_id", put=7)),
-        "an annotation in text": ("persons.json", _item("annotations", 1, put="x")),
-        "an image without a number": ("persons.json", _item("images", 1, "id", put=[])),
-        "an image twice": ("persons.json", _item("images", 1, "id", put=70)),
-        "a file name in numbers": ("persons.json", _item("images", 1, "file_name", put=[1])),
-        "a frame twice": ("persons.json", _item("images", 1, "file_name", put="clip/00000.jpg")),
-        "half a pixel": ("persons.json", _item("images", 1, "width", put=640.5)),
+        "10^9 frames": ("persons.json", item("images", 3, "file_name", put="clip/1000000000.jpg")),
+        "wrong variant": ("persons.json", item(*BODY, put=[1.5] * 48)),
+        "another number of joints": ("persons.json", item(*BODY, put=[1.5] * 78)),
+        "no keypoints": ("persons.json", item(*BODY, put=None)),
+        "an unknown image": ("persons.json", item("annotations", 1, "image_id", put=7)),
+        "an annotation in text": ("persons.json", item("annotations", 1, put="x")),
+        "an image without a number": ("persons.json", item("images", 1, "id", put=[])),
+        "an image twice": ("persons.json", item("images", 1, "id", put=70)),
+        "a file name in numbers": ("persons.json", item("images", 1, "file_name", put=[1])),
+        "a frame twice": ("persons.json", item("images", 1, "file_name", put="clip/00000.jpg")),
+        "half a pixel": ("persons.json", item("images", 1, "width", put=640.5)),
     },
     complete={"persons.json": never},
     variants=spellings("persons.json")
     | {
         "categories that name the joints of COCO": (
             "persons.json",
-            _item("categories", put=[{"id": 1, "name": "person", "keypoints": list(layout.layout("coco17").joints)}]),
+            item("categories", put=[{"id": 1, "name": "person", "keypoints": list(layout.layout("coco17").joints)}]),
         ),
         "sizes as floats": (
             "persons.json",
@@ -185,28 +185,28 @@ MARK = ("frames", 1, "landmarks", 5, 0)
 MEDIAPIPE = Sample(
     "pose.json",
     _mediapipe,
-    faults=_contents("pose.json")
+    faults=json_faults("pose.json")
     | {
-        "zero frames": ("pose.json", _item("frames", put=[])),
-        "10^9 frames": ("pose.json", _item("frames", 3, "frame", put=10**9)),
-        "other names": ("pose.json", _item("landmark_names", put=["nose"])),
-        "other fields": ("pose.json", _item("landmark_fields", put=["y", "x", "z", "visibility"])),
+        "zero frames": ("pose.json", item("frames", put=[])),
+        "10^9 frames": ("pose.json", item("frames", 3, "frame", put=10**9)),
+        "other names": ("pose.json", item("landmark_names", put=["nose"])),
+        "other fields": ("pose.json", item("landmark_fields", put=["y", "x", "z", "visibility"])),
         "other keys": ("pose.json", lambda data: data.replace(b'"landmarks"', b'"points"').replace(b'"world_', b'"w')),
     },
-    mended=_faults("pose.json", *MARK)
+    mended=number_faults("pose.json", *MARK)
     | {
-        "wrong variant": ("pose.json", _item("frames", 1, "landmarks", put=[[0.5, 0.5, 0, 1]] * 21)),
-        "a landmark of two numbers": ("pose.json", _item("frames", 1, "landmarks", 5, put=[0.5, 0.5])),
-        "a landmark of one number": ("pose.json", _item("frames", 1, "landmarks", 5, put=[0.5])),
-        "a landmark without x": ("pose.json", _item("frames", 1, "landmarks", 5, put={"y": 1, "z": 0})),
-        "landmarks in text": ("pose.json", _item("frames", 1, "landmarks", put="nose")),
-        "a frame twice": ("pose.json", _item("frames", 1, "frame", put=0)),
-        "half a frame": ("pose.json", _item("frames", 1, "frame", put=0.5)),
-        "frames in text": ("pose.json", _item("frames", 1, put="x")),
-        "a negative frame rate": ("pose.json", _item("fps", put=-25)),
-        "a frame rate in words": ("pose.json", _item("fps", put="fast")),
-        "half a pixel": ("pose.json", _item("width", put=320.5)),
-        "a negative width": ("pose.json", _item("width", put=-320)),
+        "wrong variant": ("pose.json", item("frames", 1, "landmarks", put=[[0.5, 0.5, 0, 1]] * 21)),
+        "a landmark of two numbers": ("pose.json", item("frames", 1, "landmarks", 5, put=[0.5, 0.5])),
+        "a landmark of one number": ("pose.json", item("frames", 1, "landmarks", 5, put=[0.5])),
+        "a landmark without x": ("pose.json", item("frames", 1, "landmarks", 5, put={"y": 1, "z": 0})),
+        "landmarks in text": ("pose.json", item("frames", 1, "landmarks", put="nose")),
+        "a frame twice": ("pose.json", item("frames", 1, "frame", put=0)),
+        "half a frame": ("pose.json", item("frames", 1, "frame", put=0.5)),
+        "frames in text": ("pose.json", item("frames", 1, put="x")),
+        "a negative frame rate": ("pose.json", item("fps", put=-25)),
+        "a frame rate in words": ("pose.json", item("fps", put="fast")),
+        "half a pixel": ("pose.json", item("width", put=320.5)),
+        "a negative width": ("pose.json", item("width", put=-320)),
     },
     complete={"pose.json": never},
     variants=spellings("pose.json")
@@ -259,9 +259,9 @@ MEDIAPIPE = Sample(
             ),
         ),
         "names in the browser": ("pose.json", lambda data: data.replace(b'"landmarks"', b'"poseLandmarks"')),
-        "a size in floats": ("pose.json", _item("width", put=320.0)),
-        "a frame rate in text": ("pose.json", _item("fps", put="25/1")),
-        "whole floats": ("pose.json", _item("frames", 1, "frame", put=1.0)),
+        "a size in floats": ("pose.json", item("width", put=320.0)),
+        "a frame rate in text": ("pose.json", item("fps", put="25/1")),
+        "whole floats": ("pose.json", item("frames", 1, "frame", put=1.0)),
         "names of the solution": ("pose.json", lambda data: data.replace(b'"landmarks"', b'"pose_landmarks"')),
         "a list of people": (
             "pose.json",

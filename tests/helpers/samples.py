@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from helpers.detectors import COCO, MEDIAPIPE, OPENPOSE
 from helpers.mocap import MOCAP
+from helpers.pose_results import POSE_RESULTS
 from helpers.sample import Change, Sample, in_json, never, replace, spellings
 
 NTU_FILE, NW_FILE, BVH_FILE = "S001C002P003R002A013.skeleton", "a08_s02_e01_v03.json", "walk.bvh"
@@ -361,4 +362,5 @@ SAMPLES: dict[str, Sample] = {
     "coco": COCO,
     "mediapipe": MEDIAPIPE,
     **MOCAP,
+    **POSE_RESULTS,
 }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -88,6 +87,7 @@ def test_real_videos_of_jhmdb(data_dir):
     for motion in motions:
         assert (motion.joints.shape, motion.image_size) == ((1, 1, 15, 2), (320, 240))
         layout = motion.layout
+        assert layout.name == "jhmdb15"
         assert layout.joints[:3] == ("neck", "belly", "head")
         assert {layout.joints[i] for i in layout.root} == {"left_hip", "right_hip"}
         assert layout.parents.count(-1) == 1
@@ -96,27 +96,11 @@ def test_real_videos_of_jhmdb(data_dir):
         assert "nose" in made.virtual
 
 
-def test_real_results_of_alphapose(data_dir):
-    path = data_dir / "formats" / "alphapose" / "alphapose-results.json"
-    content = json.loads(path.read_text())
-    motion = readers.read(path)
-    assert (len(motion), motion.layout.name, motion.unit, motion.image_size) == (149, "coco17", "px", None)
-    assert (motion.extra["first_frame"], motion.extra["followed"], motion.source) == (1, "position", path.name)
-    there = (motion.confidence > 0).any(2)
-    assert there.sum() == len(content) == 153
-    assert there.any(1).sum() == len({entry["image_id"] for entry in content}) == 111
-    assert there.sum(1).max() == 4
-    assert motion.joints[..., 0][there].mean() == pytest.approx(238.601, abs=5e-4)
-    assert np.mean([entry["score"] for entry in content]) == pytest.approx(1.1532, abs=5e-5)
-    number = Counter(int(entry["image_id"].split(".")[0]) for entry in content)
-    assert there.sum(1).tolist() == [number.get(k, 0) for k in range(1, 150)]
-
-
 @settings(max_examples=30)
 @given(
     seed=st.integers(0, 999),
     images=st.integers(1, 6),
-    joints=st.sampled_from([17, 26, 133]),
+    joints=st.sampled_from([17, 26, 133, 136]),
     name=st.sampled_from(["{}.jpg", "cam/{:06d}.png", "a\\frame-{:04d}.jpg", "img_{:012d}", ""]),
     first=st.integers(0, 10**8),
 )
@@ -126,9 +110,51 @@ def test_round_trip(tmp_path_factory, seed, images, joints, name, first):
     order = np.random.default_rng(seed).permutation(len(entries))
     path = write(tmp_path_factory.mktemp("coco") / "results.json", [entries[i] for i in order])
     motion = readers.read(path)
-    np.testing.assert_array_equal(points(motion), expected(bodies[:, :, :17]))
+    np.testing.assert_array_equal(points(motion), expected(bodies))
+    assert motion.layout.name == {17: "coco17", 26: "halpe26", 133: "coco_wholebody133", 136: "halpe136"}[joints]
     assert motion.extra["first_frame"] == first
     assert motion.source == "results.json"
+
+
+def test_the_whole_body_in_parts(tmp_path):
+    """COCO-WholeBody's own files have feet, face and hands beside the body."""
+    bodies = detections(8, 3, 1, 133)
+    entries = results(bodies)
+    for entry in entries:
+        row = entry["keypoints"]
+        ends = np.cumsum([0, 17, 6, 68, 21, 21]) * 3
+        names = ("keypoints", "foot_kpts", "face_kpts", "lefthand_kpts", "righthand_kpts")
+        entry |= {name: row[low:high] for name, low, high in zip(names, ends, ends[1:])}
+    content = {
+        "images": [{"id": k, "file_name": f"{k}.jpg"} for k in (1, 2, 3)],
+        "annotations": [{**entry, "image_id": k} for k, entry in enumerate(entries, 1)],
+        "categories": [{"id": 1, "name": "person", "keypoints": list(skeleton.layout("coco17").joints)}],
+    }
+    for written in (entries, content):
+        motion = readers.read(write(tmp_path / "r.json", written))
+        assert motion.layout.name == "coco_wholebody133"
+        np.testing.assert_array_equal(points(motion), expected(bodies))
+    del content["annotations"][1]["face_kpts"]
+    content["annotations"][2]["lefthand_kpts"] = "x"
+    motion = readers.read(write(tmp_path / "r.json", content))
+    bodies[1, 0, 23:91] = bodies[2, 0, 91:112] = 0
+    np.testing.assert_array_equal(points(motion), expected(bodies))
+
+
+def test_the_whole_body_by_the_names_of_mmpose(tmp_path):
+    layout = skeleton.layout("coco_wholebody133")
+    names = [name.replace("face_", "face-") for name in layout.joints]
+    bodies = detections(9, 3, 1, 133)
+    content = {
+        "meta_info": {"dataset_name": "coco_wholebody", "keypoint_id2name": {str(k): n for k, n in enumerate(names)}},
+        "instance_info": [
+            {"frame_id": k, "instances": [{"keypoints": b[0, :, :2].tolist(), "keypoint_scores": b[0, :, 2].tolist()}]}
+            for k, b in enumerate(bodies, 1)
+        ],
+    }
+    motion = readers.read(write(tmp_path / "r.json", content))
+    assert motion.layout is layout
+    np.testing.assert_array_equal(points(motion), expected(bodies))
 
 
 def test_numbers_not_texts_put_images_in_order(tmp_path):

@@ -95,7 +95,7 @@ def test_an_unknown_format(several):
 def test_an_unknown_file(content, found, tmp_path):
     path = tmp_path / "notes.xyz"
     path.write_bytes(content)
-    with pytest.raises(InputError, match=rf"notes\.xyz: .*{found}.*one of arrays \(\.npz\), .*bvh \(\.bvh\), .*ntu"):
+    with pytest.raises(InputError, match=rf"notes\.xyz: .*{found}.*one of .*arrays \(\.npz\), .*bvh \(\.bvh\), .*ntu"):
         readers.read(path)
 
 

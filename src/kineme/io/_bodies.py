@@ -20,10 +20,11 @@ ORDERS = {  # keypoints -> layouts that a detector may mean, the usual one first
     17: (("coco17", 17), ("h36m17", 17)),
     18: (("openpose18", 18), ("coco17", 17)),  # COCO's with a neck behind them
     25: (("body25", 25), ("body25b", 25), ("ntu25", 25)),
-    26: (("coco17", 17),),  # Halpe, COCO-WholeBody: COCO's 17 stand first
-    133: (("coco17", 17),),
-    136: (("coco17", 17),),
+    26: (("halpe26", 26),),
+    133: (("coco_wholebody133", 133),),
+    136: (("halpe136", 136),),
 }
+PARTS = {"foot_kpts": 6, "face_kpts": 68, "lefthand_kpts": 21, "righthand_kpts": 21}  # of COCO-WholeBody's files
 BODIES = 2000  # are enough to look at
 BONES = 6  # of a body, at least, to be judged by
 MIDDLES = (("chest", "left_shoulder", "right_shoulder"), ("pelvis", "left_hip", "right_hip"))  # between the other two
@@ -43,6 +44,15 @@ def keypoints(
     known = " or ".join(map(str, ORDERS)) if name is None else f"at least {min(counts)}"
     table, kept = _detections.table(places, rows, shapes, f"{what} of {width} x {known} numbers", notes)
     return table.reshape(len(table), -1, width), kept
+
+
+def joined(body: list[Any], entry: Mapping[str, Any]) -> list[Any]:
+    """Flat keypoints of a person of COCO-WholeBody: of the body, then of feet, face and hands, 0 where none are."""
+    row = list(body)
+    for name, count in PARTS.items():
+        part = entry.get(name)
+        row += part if isinstance(part, list) and len(part) == 3 * count else [0] * (3 * count)
+    return row
 
 
 def order(points: np.ndarray, asked: Mapping[str, Any] | None, notes: Notes) -> tuple[Layout, np.ndarray]:

@@ -18,10 +18,10 @@ of a folder, ``images=photos`` takes every image by itself. Videos and photograp
 clips.
 
 **People** are followed by their track, else by position (:mod:`kineme.io._tracking`); box and score of a whole person
-are passed over. **Layout**: what the joints are called, else their number (17 ``coco17``; of Halpe's 26 and 136 and
-COCO-WholeBody's 133 COCO's 17, which stand first), unless their places tell of another order;
-setting ``keypoints`` names it. Other names give a free layout. A joint that is NaN or null is missing; an
-entry that cannot be read is left out and counted.
+are passed over. **Layout**: what the joints are called, else their number (17 ``coco17``, 133 ``coco_wholebody133``,
+26 and 136 ``halpe26`` and ``halpe136``), unless their places tell of another order; setting ``keypoints`` names it.
+Feet, face and hands of COCO-WholeBody, which its files have beside the body (``foot_kpts``), are put behind it. Other
+names give a free layout. A joint that is NaN or null is missing; an entry that cannot be read is left out and counted.
 """
 
 from __future__ import annotations
@@ -247,8 +247,6 @@ def _points(path: Path, content: Content, options: Options) -> tuple[np.ndarray,
     points = _detections.stated(_detections.gaps(points, content.notes))
     if named is None:
         layout, points = _bodies.order(points, options.table, content.notes)
-    elif len(named) > 17 and skeleton.identify(named.joints[:17]) == skeleton.layout("coco17"):
-        layout, points = skeleton.layout("coco17"), points[:, :17]
     else:
         layout = named
     return points, kept, layout
@@ -383,7 +381,10 @@ def _take(content: Content, place: str, key: Any, entry: Mapping[str, Any]) -> N
     """One person more."""
     tracks = (entry[name] for name in TRACKS if type(entry.get(name)) in (int, str, float))
     content.where.append(key)
-    content.rows.append(entry.get("keypoints"))
+    row = entry.get("keypoints")
+    if isinstance(row, list) and not _bodies.PARTS.keys().isdisjoint(entry):
+        row, content.layout = _bodies.joined(row, entry), None
+    content.rows.append(row)
     content.tracks.append(next(tracks, None))
     content.places.append(place)
 

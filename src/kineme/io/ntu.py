@@ -104,10 +104,10 @@ def read(path: Path, options: Options) -> Iterator[Motion]:
     seen[frame, slot] = _confidence(words, places, joints[frame, slot], options.faithful)
     ids[frame, slot] = [words.word(place) for place in places.tolist()]
     joints, seen, columns, notes = settle(joints, seen, ids, listed(options))
-    named = _named(path)
-    named["extra"] = named.get("extra", {}) | columns
+    said = named(path.name)
+    said["extra"] = said.get("extra", {}) | columns
     kind: dict[str, Any] = {"layout": layout.layout("ntu25"), "fps": 30.0, "up": "+y", "unit": "m"}
-    yield Motion(joints, confidence=seen, source=path.name, notes=notes, **kind, **named)
+    yield Motion(joints, confidence=seen, source=path.name, notes=notes, **kind, **said)
 
 
 def _confidence(words: _text.Words, places: np.ndarray, joints: np.ndarray, faithful: bool) -> np.ndarray:
@@ -119,9 +119,9 @@ def _confidence(words: _text.Words, places: np.ndarray, joints: np.ndarray, fait
     return np.where(sure, there, there * np.float32(UNSURE)) if sure.any() else there
 
 
-def _named(path: Path) -> dict[str, Any]:
+def named(name: str) -> dict[str, Any]:
     """What the name of a file says: label, subject, camera and further columns; nothing if it is of another kind."""
-    known = NAME.match(path.name)
+    known = NAME.match(name)
     if known is None:
         return {}
     setup, camera, subject, repetition, action = map(int, known.groups())

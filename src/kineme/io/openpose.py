@@ -2,8 +2,8 @@
 
 OpenPose (Cao et al., TPAMI 2019) writes ``TAKE_000000000012_keypoints.json`` for frame 12: ``people``, each with
 ``pose_keypoints_2d`` (x, y, confidence for every joint; 0, 0, 0 where it was not found). The number of joints says the
-layout: 25 ``body25``, 18 ``openpose18``; tools that write the same files for other detectors have COCO's 17, alone or
-at the head of Halpe's 26 or COCO-WholeBody's 133. A folder is a recording; one that holds several takes gives a clip
+layout: 25 ``body25``, 18 ``openpose18``; tools that write the same files for other detectors have COCO's 17,
+Halpe's 26 or 136, or COCO-WholeBody's 133. A folder is a recording; one that holds several takes gives a clip
 for each, and takes that cannot be read are reported behind the others. A frame's file is also read alone.
 
 The number may stand anywhere in the name, or be a time stamp (:mod:`kineme.io._frame_names`). Of 25, 18 and 17
