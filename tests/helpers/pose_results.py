@@ -122,6 +122,7 @@ PYSKL = Sample(
             lambda data: data.replace(b"K\x02K\x05K\x11K\x02", b"K\x02J\x00\xca\x9a;K\x11K\x02"),
         ),
         "wrong variant": _in_clips(keypoint=np.ones((1, 5, 16, 2), np.float32)),
+        "NUL bytes": ("clips.pkl", lambda data: bytes(8) + data[8:]),  # among its numbers nothing can tell
         "a call": _in_pickle(lambda content: content["annotations"][1].update(label=Call(exec, "raise SystemExit"))),
         "a class": _in_pickle(lambda content: content["annotations"][1].update(label=Path("x"))),
         "deeper than any stack": ("clips.pkl", lambda data: data[:2] + b"annotations" + b"]" * 100_000),

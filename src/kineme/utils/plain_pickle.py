@@ -12,6 +12,7 @@ import math
 import mmap
 import os
 import re
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from pickletools import genops
@@ -117,8 +118,10 @@ class _Machine:
 
     def run(self, data: Any) -> Any:
         try:
-            for opcode, argument, _ in genops(data):
-                self.step(opcode.name, argument)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of escapes in damaged text
+                for opcode, argument, _ in genops(data):
+                    self.step(opcode.name, argument)
             if len(self.stack) != 1:
                 raise ValueError("more than one value")
             return _finished(self.stack[0], {})
