@@ -147,9 +147,9 @@ ORDER = {
         "sealed",
         "marginals",
         "robustness",
+        "groups",
         "protocols",
         "scores",
-        "groups",
         "plan",
         "run",
         "predictions",
@@ -173,7 +173,17 @@ INNER = {
         "render",
         "two_domains",
     ],
-    "evaluation.protocols": ["_camera_pairs", "knn", "linear", "svm", "fusion", "sequence", "cross_view", "viewpoint"],
+    "evaluation.protocols": [
+        "_camera_pairs",
+        "knn",
+        "linear",
+        "finetune",
+        "svm",
+        "fusion",
+        "sequence",
+        "cross_view",
+        "viewpoint",
+    ],
 }
 LIGHT = ("numpy", "torch", "sklearn", "pyarrow", "scipy", "matplotlib", "rich")
 PLUGINS = {"io", "encoders", "methods", "evaluation.protocols", "apps.cli"}

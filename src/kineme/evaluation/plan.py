@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -134,6 +136,23 @@ def beside(plan: Mapping[str, Entry]) -> dict[str, Entry]:
             form, config = module.baseline(module.Settings())
             found[name] = Entry(name, module, config, form, tuple(others))
     return found
+
+
+def pictures(rows: Sequence[Row], folder: str | os.PathLike) -> list[Path]:
+    """Draw what the protocols of an evaluation have to show, each into ``FOLDER/PROTOCOL.png``.
+
+    Returns:
+        the pictures' paths.
+    """
+    drawn = []
+    for name in dict.fromkeys(row["protocol"] for row in rows):
+        module = registry.load(PROTOCOLS, name)
+        if hasattr(module, "picture"):
+            path = Path(folder) / f"{name}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            module.picture([row for row in rows if row["protocol"] == name], path)
+            drawn.append(path)
+    return drawn
 
 
 def _settings(modules: Mapping[str, ModuleType], given: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from ...utils.errors import InputError
 from . import _shared
 
 PROTOCOLS = "evaluation.protocols"
-OPTIONS = ("probe", "source", "adapt")
+OPTIONS = ("probe", "source", "target", "adapt")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,6 +31,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seeds", type=int, default=1, help="seeds of the probe (default: %(default)s)")
     parser.add_argument("--probe", metavar="NAME", help="classifier of the protocols that train one")
     parser.add_argument("--source", metavar="STORE", help="labelled clips to learn from, of protocols across domains")
+    parser.add_argument("--target", metavar="STORE", help="labelled clips to transfer to, of the protocol `transfer`")
     parser.add_argument(
         "--adapt",
         choices=("none", "true", "uniform", "estimated"),
@@ -47,6 +48,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="write what was predicted for each test clip: clip, true, predicted ...",
     )
     parser.add_argument("--confusion", metavar="FILE.png", help="draw which class was taken for which")
+    parser.add_argument(
+        "--plots", metavar="FOLDER", help="draw what protocols have to show: reliability, robustness, ..."
+    )
 
 
 class _Alone(argparse.Action):
@@ -117,3 +121,6 @@ def run(args: argparse.Namespace) -> None:
         counts, classes, title = predictions.confusion(rows)
         plots.confusion(counts, classes, args.confusion, title)
         print(f"Confusion matrix drawn to {args.confusion}")
+    if args.plots:
+        drawn = plan.pictures(rows, args.plots)
+        print(f"Drawn: {', '.join(map(str, drawn)) or 'nothing, none of these protocols has a picture'}")
