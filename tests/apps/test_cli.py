@@ -203,6 +203,27 @@ def test_evaluate_writes_predictions_and_draws_which_class_was_taken_for_which(s
     one_paragraph(refused, "predict no labels: fusion")
 
 
+SHORT = (
+    "semi.fractions=0.5", "semi.draws=1", "semi.training.epochs=1", "finetune.training.epochs=1", "few_shot.ways=4",
+    "few_shot.episodes=5", "clustering.starts=1",
+)  # fmt: skip
+
+
+@pytest.mark.slow
+def test_evaluate_by_all_protocols_says_which_do_not_apply(store, run, tmp_path):
+    given = ["--protocols", "all", "--plots", tmp_path / "plots", "--json", tmp_path / "rows.json"]
+    short = [word for each in SHORT for word in ("--set", each)]
+    done = kineme("evaluate", run, store.path, "--split", "xsub", *given, *short)
+    rows = json.loads((tmp_path / "rows.json").read_text())
+    scored, left = {row["protocol"] for row in rows}, [note for note in rows[0]["notes"] if "is left out" in note]
+    assert scored | {note.split()[0] for note in left} == set(registry.names("evaluation.protocols"))
+    assert scored >= {"knn", "linear", "semi", "finetune", "few_shot", "clustering", "calibration", "robustness"}
+    said = " ".join(done.stdout.split())
+    assert "transfer is left out: transfer.target: no store" in said
+    assert all(np.isfinite(row["score"]) for row in rows)
+    assert {path.name for path in (tmp_path / "plots").iterdir()} >= {"calibration.png", "robustness.png"}
+
+
 def test_evaluate_the_baseline_without_any_run(store, run, tmp_path):
     done = kineme("evaluate", "--baseline", store.path, "--split", "xsub", "--json", tmp_path / "rows.json")
     assert "hand-crafted is the best of up to 36 forms, chosen on the test clips in its favour" in " ".join(

@@ -302,6 +302,27 @@ def test_groups_are_never_averaged():
     assert "moco" in text
 
 
+def test_many_figures_are_counted_and_those_that_were_not_won_are_named():
+    """Of 14 figures one does not beat the untrained encoder, and of those where lower is better one is higher."""
+    rows = []
+    for number in range(14):
+        error = number >= 12
+        more = {"metric": f"R@{number}", "higher_is_better": not error}
+        good, bad = (0.2, 0.5) if error else (0.5, 0.2)
+        rows += trainings(*([bad, bad] if number in (3, 13) else [good, good + 0.01]), **more)
+        rows += trainings(0.3, 0.3, features="untrained", **more)
+        rows.append(row(0.05 if number == 5 else good - 0.1 if not error else 0.9, "hand-crafted", **more))
+    won, hand = verdicts(rows)
+    assert won.startswith("xview: trained is better than the untrained encoder by more than the spread in 12 of 14 fig")
+    assert won.endswith("(not in knn R@3, knn R@13).")
+    assert hand == "xview: trained does NOT beat the hand-crafted features in 1 of 14 figures (knn R@3)."
+    alone = [found for found in rows if found["run"] != "runs/1"]
+    assert verdicts(alone)[0] == (
+        "xview: trained is better than the untrained encoder in 12 of 14 figures (not in knn R@3, knn R@13); one run "
+        "has no spread: only more runs can tell whether that is chance."
+    )
+
+
 def card(method: str, seed: int, **more) -> dict:
     recipe = {"method": {"stream": "joint", **more}, "loop": {"epochs": 2, "save_seconds": float(seed)}}
     return {"method": method, "encoder": "recurrent", "recipe": recipe, "seed": seed, "split": "xview"}

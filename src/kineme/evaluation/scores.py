@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 TRAINED, UNTRAINED, HAND_CRAFTED = "trained", "untrained", "hand-crafted"
 DIFFERENCE = "difference"  # between two groups of trained runs, on the same test clips
+MANY = 12  # figures of trained runs; of more, what was won and what was not is gathered in a sentence or two
 SHOWN = ("group", "protocol", "probe", "metric", "split")
 
 
@@ -58,13 +59,18 @@ def verdicts(rows: Sequence[Row]) -> list[str]:
     """What was won and what was not, in sentences, and which clips are not what they seem.
 
     Trained features win against the untrained encoder only if the means differ by more than the larger of the two
-    spreads over trainings; one training wins nothing. Where lower is better, the figures are only named.
+    spreads over trainings; one training wins nothing. Where lower is better, the figures are only named. Of more than
+    ``MANY`` figures the sentences only count them and name those that were not won.
     """
     means = summary(rows)
     several = len(_groups(means)) > 1
     rivals = [row for row in rows if row.get("rivals")]
     said = list(_not_unseen(rows))
-    for trained in (m for m in means if m["features"] == TRAINED and m["higher_is_better"] is not None):
+    compared = [m for m in means if m["features"] == TRAINED and m["higher_is_better"] is not None]
+    if len(compared) > MANY:
+        said += _gathered(means, compared, several)
+        compared = []
+    for trained in compared:
         place = f"{trained['protocol']} {trained['metric']} on {trained['split']}"
         figure = f"{place}: {trained['group'] + ' ' if several else ''}trained {trained['mean']:.3f}"
         if not trained["higher_is_better"]:
@@ -117,6 +123,38 @@ def table(rows: Sequence[Row]) -> Table:
         if mean["features"] == HAND_CRAFTED and all(_beside([mean], each, HAND_CRAFTED) is None for each in trained):
             result.add_row(*(mean[name] for name in names), *["-"] * (len(kinds) - 1), _cell(mean))
     return result
+
+
+def _gathered(means: Sequence[Row], compared: Sequence[Row], several: bool) -> Iterator[str]:
+    """What was won and what was not, of many figures of each group."""
+    for split, group in dict.fromkeys((mean["split"], mean["group"]) for mean in compared):
+        own = [mean for mean in compared if (mean["split"], mean["group"]) == (split, group)]
+        who = f"{split}: {group + ' ' if several else ''}trained"
+        pairs = [(mean, rival) for mean in own if (rival := _beside(means, mean, UNTRAINED))]
+        if pairs:
+            alone = min(min(mean["n"], rival["n"]) for mean, rival in pairs) == 1
+            lost = [mean for mean, rival in pairs if _gain(mean, rival) <= (0 if alone else _spread(mean, rival))]
+            much = "" if alone else " by more than the spread"
+            chance = "; one run has no spread: only more runs can tell whether that is chance" if alone else ""
+            won = f"{len(pairs) - len(lost)} of {len(pairs)} figures"
+            yield f"{who} is better than the untrained encoder{much} in {won}{_but(lost, 'not in ')}{chance}."
+        hands = [(mean, hand) for mean in own if (hand := _beside(means, mean, HAND_CRAFTED))]
+        if lost := [mean for mean, hand in hands if _gain(mean, hand) <= 0]:
+            yield f"{who} does NOT beat the hand-crafted features in {len(lost)} of {len(hands)} figures{_but(lost)}."
+
+
+def _gain(mean: Row, rival: Row) -> float:
+    return (mean["mean"] - rival["mean"]) * (1 if mean["higher_is_better"] else -1)
+
+
+def _spread(mean: Row, rival: Row) -> float:
+    return max(mean["spread"], rival["spread"]) + 1e-9  # equal but for rounding
+
+
+def _but(lost: Sequence[Row], words: str = "") -> str:
+    """Which figures were not won."""
+    names = [f"{mean['protocol']} {mean['metric']}" for mean in lost]
+    return f" ({words}{', '.join(names)})" if names else ""
 
 
 def _groups(means: Sequence[Row]) -> list[str]:
@@ -187,6 +225,7 @@ def _forms(rows: Sequence[Row]) -> Iterator[str]:
         here = [row for row in found if row["split"] == split]
         many = max(len(row["forms"]) for row in here)
         best = "; ".join(f"{row['protocol']} {row['metric']}: {row['form']}" for row in here)
+        best = best if len(here) <= MANY else "the rows say which"
         yield (
             f"{split}: hand-crafted is the best of up to {many} forms, chosen on the test clips in its favour ({best})."
         )

@@ -138,7 +138,16 @@ def _plain_speech() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # None under pythonw, anything in a notebook
             stream.reconfigure(errors="backslashreplace")
-    warnings.formatwarning = lambda message, *_, **__: f"kineme: note: {message}\n"
+    told: set[str] = set()
+
+    def once(message: Any, *_: Any, **__: Any) -> str:
+        text = f"kineme: note: {message}\n"
+        if text in told:
+            return ""
+        told.add(text)
+        return text
+
+    warnings.formatwarning = once
 
 
 def _complain(text: str) -> int:
