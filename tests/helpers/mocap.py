@@ -309,9 +309,149 @@ PENN_ACTION = Sample(
 )
 
 
+# --------------------------------------------------------------------------------------------------------------- C3D
+
+C3D_FILE, TRC_FILE = "walk.c3d", "walk.trc"
+MARKERS = ("LASI", "RASI", "LKNE", "RKNE")
+
+
+def c3d_bytes(points: np.ndarray, unit: str = "mm", rate: float = 100.0, labels: tuple[str, ...] = MARKERS) -> bytes:
+    """A C3D file of points ``[T, V, 3]``; NaN is a missing one."""
+    import warnings
+
+    import c3d
+
+    writer = c3d.Writer(point_rate=rate, analog_rate=0)
+    for frame in points:
+        gap = np.isnan(frame).any(1)
+        row = np.concatenate([np.nan_to_num(frame), np.where(gap, -1, 0)[:, None], np.where(gap, -1, 0)[:, None]], 1)
+        writer.add_frames([(row.astype(np.float32), np.array([[]]))])
+    writer.set_point_labels(list(labels))
+    writer.set_screen_axis("+X", "+Z")
+    writer.point_group.set_str("UNITS", "", unit, len(unit))
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        writer.write(buffer)
+    return buffer.getvalue()
+
+
+def _c3d_points() -> np.ndarray:
+    points = np.random.default_rng(7).normal(500, 100, (8, 4, 3)).astype(np.float32)
+    points[1, 2] = np.nan
+    return points
+
+
+def _c3d(folder: Path) -> None:
+    (folder / C3D_FILE).write_bytes(c3d_bytes(_c3d_points()))
+
+
+def _c3d_begin(data: bytes) -> int:
+    return (int.from_bytes(data[16:18], "little") - 1) * 512
+
+
+def _c3d_complete(good: bytes, cut: bytes) -> bool:
+    """The frames count: one that is whole."""
+    return len(cut) >= _c3d_begin(good) + 4 * 4 * 4
+
+
+def _c3d_value(value: float) -> Change:
+    """Another first number."""
+
+    def change(data: bytes) -> bytes:
+        at = _c3d_begin(data)
+        return data[:at] + np.float32(value).tobytes() + data[at + 4 :]
+
+    return change
+
+
+def _c3d_header(at: int, value: int) -> Change:
+    return lambda data: data[:at] + value.to_bytes(2, "little") + data[at + 2 :]
+
+
+def _c3d_frames(data: bytes) -> bytes:
+    """A number of frames beyond what is there."""
+    name = b"ACTUAL_END_FIELD"
+    at = data.index(name) + len(name) + 5  # behind an offset, the size of an element, and one dimension
+    return data[:at] + (10**9).to_bytes(4, "little") + data[at + 4 :]
+
+
+C3D = Sample(
+    C3D_FILE,
+    _c3d,
+    faults={
+        "zero frames": (C3D_FILE, lambda data: data[: _c3d_begin(data)]),
+        "wrong variant": (C3D_FILE, lambda data: data[:1] + b"Q" + data[2:]),
+        "NUL bytes": (C3D_FILE, lambda data: bytes(16) + data[16:]),
+        "a header only": (C3D_FILE, lambda data: data[:512]),
+        "parameters beyond the end": (C3D_FILE, lambda data: b"\xff" + data[1:]),
+        "points beyond the end": (C3D_FILE, _c3d_header(16, 60000)),
+        "points before the beginning": (C3D_FILE, _c3d_header(16, 0)),
+    },
+    mended={
+        "infinity": (C3D_FILE, _c3d_value(np.inf)),
+        "10^9 frames": (C3D_FILE, _c3d_frames),
+    },
+    complete={C3D_FILE: _c3d_complete},
+)
+
+# --------------------------------------------------------------------------------------------------------------- TRC
+
+TRC_TEXT = """PathFileType\t4\t(X/Y/Z)\twalk.trc
+DataRate\tCameraRate\tNumFrames\tNumMarkers\tUnits\tOrigDataRate\tOrigDataStartFrame\tOrigNumFrames
+60\t60\t3\t2\tmm\t60\t1\t3
+Frame#\tTime\tLASI\t\t\tRKNE\t\t
+\t\tX1\tY1\tZ1\tX2\tY2\tZ2
+
+1\t0.000\t100.5\t900\t-20\t80\t500.25\t-31
+2\t0.017\t\t\t\t81\t501.25\t-32
+3\t0.033\t102.5\t902\t-22\t82\t502.25\t-33.5
+"""
+
+
+def _trc(folder: Path) -> None:
+    (folder / TRC_FILE).write_text(TRC_TEXT)
+
+
+def _trc_complete(good: bytes, cut: bytes) -> bool:
+    """The rows count: one that is whole, its last number perhaps shorter than it was."""
+    return bool(re.search(rb"\n1\t0.000\t100.5\t900\t-20\t80\t500.25\t.", cut))
+
+
+TRC = Sample(
+    TRC_FILE,
+    _trc,
+    faults={
+        "zero frames": (TRC_FILE, lambda data: data[: data.index(b"1\t0.000")]),
+        "wrong variant": (TRC_FILE, replace(b"RKNE", b"RKNE\t\t\tLKNE")),
+        "no markers": (TRC_FILE, replace(b"LASI\t\t\tRKNE", b"")),
+        "another count of markers": (TRC_FILE, replace(b"\t2\tmm", b"\t51\tmm")),
+        "a header only": (TRC_FILE, lambda data: data[: data.index(b"\tX1")]),
+        "rows of another width": (TRC_FILE, lambda data: data.replace(b"\t-3", b"")),
+    },
+    mended={
+        "infinity": (TRC_FILE, replace(b"100.5", b"-inf")),
+        "10^9 frames": (TRC_FILE, replace(b"60\t3\t", b"60\t1000000000\t")),
+        "too large for float32": (TRC_FILE, replace(b"502.25", b"1e39")),
+        "a word": (TRC_FILE, replace(b"502.25", b"x")),
+        "a row too long": (TRC_FILE, replace(b"501.25", b"501.25\t1\t2")),
+    },
+    complete={TRC_FILE: _trc_complete},
+    variants=spellings(TRC_FILE)
+    | {
+        "commas": (TRC_FILE, lambda data: data.replace(b"\t", b",")),
+        "a tab at the end of rows": (TRC_FILE, lambda data: re.sub(rb"(?<=\d)\n", b"\t\n", data)),
+        "blanks beside tabs": (TRC_FILE, lambda data: re.sub(rb"\t(?=[-\d])", b"\t ", data)),
+        "no empty line": (TRC_FILE, lambda data: data.replace(b"\n\n", b"\n")),
+    },
+)
+
+
 MOCAP: dict[str, Sample] = {
     "asf_amc": ASF_AMC,
+    "c3d": C3D,
     "msr_action3d": MSR_ACTION3D,
     "penn_action": PENN_ACTION,
+    "trc": TRC,
     "utd_mhad": UTD_MHAD,
 }

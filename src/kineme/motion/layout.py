@@ -199,6 +199,26 @@ def free(joints: Sequence[str], parents: Sequence[int], name: str = "free") -> L
     return Layout(name, joints, parents, root)
 
 
+def tree(joints: Sequence[str]) -> list[int]:
+    """Parents for joints that come without a tree, by their names: the nearest joint towards the pelvis that is there.
+
+    A joint whose name tells nothing, such as a marker on the skin, begins a tree of its own.
+
+    Examples:
+        >>> tree(["pelvis", "left_wrist", "left_shoulder", "LASI"])
+        [-1, 2, 0, -1]
+    """
+    where = {word: i for i, word in reversed(list(enumerate(_stated(tuple(joints)) or _canonical(tuple(joints)))))}
+    above = _data()["tree"]
+
+    def parent(word: str) -> int:
+        side, base = _split(word)
+        inwards = above.get(base, "").split()
+        return next((where[name] for near in inwards for name in (side + near, near) if name in where), -1)
+
+    return [parent(word) for word in _stated(tuple(joints)) or _canonical(tuple(joints))]
+
+
 def from_dict(data: Mapping[str, Any]) -> Layout:
     """Read back what :meth:`Layout.as_dict` wrote.
 
