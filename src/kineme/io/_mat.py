@@ -8,7 +8,6 @@ version 1.17). The format: *MAT-File Format*, The MathWorks.
 from __future__ import annotations
 
 import math
-import os
 import struct
 import zlib
 from collections.abc import Collection, Iterator
@@ -19,6 +18,7 @@ import numpy as np
 
 from ..utils.errors import InputError
 from ..utils.files import free_memory
+from . import _text
 
 MOST = 1 << 28  # bytes of a file, and of all its variables once they are inflated
 GLANCE = 1 << 25  # bytes to be inflated to find out whose file it is
@@ -116,36 +116,23 @@ def text(values: np.ndarray) -> str:
     return str(values.ravel()[0]).strip() if values.dtype.kind == "U" and values.size else ""
 
 
-def _header(path: Path, what: str) -> bytes:
-    try:
-        if os.path.getsize(path) > MOST:
-            raise InputError(path, f"not a file of at most {MOST} bytes", what)
-        with open(path, "rb") as file:
-            head = file.read(HEADER)
-    except OSError as error:
-        raise InputError(path, f"not readable ({error.strerror or error})", what) from None
-    if not head.strip():
-        raise InputError(path, "the file is empty", what)
-    if not is_mat(head) or head[124:128] not in (b"\x00\x01IM", b"\x01\x00MI"):
-        kind = "a MATLAB file of version 7.3 (HDF5)" if is_mat(head) or head[:4] == b"\x89HDF" else "no MATLAB file"
-        raise InputError(path, kind, f"{what}, of version 5 to 7", HOW if "HDF5" in kind else "")
-    return head
-
-
 def _variables(path: Path, what: str, most: int = MOST) -> Iterator[Variable]:
     """All variables, inflated, as long as they fit."""
-    order = "<" if _header(path, what).endswith(b"IM") else ">"
-    data = path.read_bytes()
+    data = _text.raw(path, what, MOST)
+    if not is_mat(data) or data[124:128] not in (b"\x00\x01IM", b"\x01\x00MI"):
+        kind = "a MATLAB file of version 7.3 (HDF5)" if is_mat(data) or data[:4] == b"\x89HDF" else "no MATLAB file"
+        raise InputError(path, kind, f"{what}, of version 5 to 7", HOW if "HDF5" in kind else "")
+    order = "<" if data[124:128].endswith(b"IM") else ">"
     at, left = HEADER, min(most, free_memory() // 3)
     while at < len(data):
         if len(data) - at < 8:
             raise InputError(path, f"{len(data) - at} bytes behind the last variable", what, CUT)
-        kind, size = struct.unpack_from(f"{order}II", data, at)
-        if kind not in (COMPRESSED, MATRIX) or size > len(data) - at - 8:
-            raise InputError(path, f"no whole variable at byte {at} (kind {kind}, {size} bytes)", what, CUT)
+        kind_of, size = struct.unpack_from(f"{order}II", data, at)
+        if kind_of not in (COMPRESSED, MATRIX) or size > len(data) - at - 8:
+            raise InputError(path, f"no whole variable at byte {at} (kind {kind_of}, {size} bytes)", what, CUT)
         element = data[at : at + 8 + size]
         at += 8 + size
-        if kind == COMPRESSED:
+        if kind_of == COMPRESSED:
             element = _inflate(path, element[8:], left, what)
         left -= len(element)
         variable = _described(element, order)

@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 
 from ..utils.errors import InputError
-from ..utils.files import loads
+from ..utils.files import free_memory, loads
 
 MAX_TEXT = 1 << 29  # bytes of one text file; positions in it are int32
+LARGE = 1 << 26  # bytes, from which on the free memory is asked for
 BLOCK = 1 << 15  # bytes cut into words at a time
 BLANK = 32  # this character and those below it separate words
 LOST = "rows with too few or too many numbers, taken as frames with nobody in them"  # a note
@@ -26,20 +27,33 @@ NUMBER = re.compile(rb"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|inf|infin
 INTEGER = re.compile(rb"-?\d{1,18}")
 
 
-def load(path: str | os.PathLike, what: str, limit: int = MAX_TEXT) -> bytes:
-    """The bytes of a text file, without a byte-order mark.
+def raw(path: str | os.PathLike, what: str, limit: int) -> bytes:
+    """The bytes of a file.
 
     Raises:
-        InputError: missing, unreadable, empty, larger than ``limit``, or with NUL bytes in it (a binary file).
+        InputError: missing, unreadable, empty, no plain file, larger than ``limit`` or a third of the free memory.
     """
     try:
         with open(path, "rb", buffering=0) as file:
             status = os.fstat(file.fileno())
+            limit = limit if status.st_size < LARGE else min(limit, free_memory() // 3)
             if not stat.S_ISREG(status.st_mode) or status.st_size > limit:
                 raise InputError(path, f"not a file of at most {limit} bytes", what)
             data = file.read()
     except OSError as error:
         raise InputError(path, f"not readable ({error.strerror or error})", what) from None
+    if not data or data.isspace():
+        raise InputError(path, "the file is empty", what)
+    return data
+
+
+def load(path: str | os.PathLike, what: str, limit: int = MAX_TEXT) -> bytes:
+    """The bytes of a text file, without a byte-order mark.
+
+    Raises:
+        InputError: as :func:`raw`, or with NUL bytes in it (a binary file).
+    """
+    data = raw(path, what, limit)
     if b"\0" in data:
         raise InputError(path, f"a NUL byte at position {data.index(0)}", what, "The file is damaged or not text")
     data = data.removeprefix(b"\xef\xbb\xbf")

@@ -25,8 +25,7 @@ from ..motion import layout as skeleton
 from ..motion import units
 from ..motion.motion import UPS, Motion
 from ..utils.errors import InputError
-from ..utils.files import free_memory
-from . import MAX_JOINTS, Options
+from . import MAX_JOINTS, Options, _text
 
 suffixes = own = (".c3d",)
 
@@ -61,7 +60,9 @@ class Facts:
 
 def read(path: Path, options: Options) -> Iterator[Motion]:
     """One motion ``[T, 1, V, 3]``, V = points in file order."""
-    data = _load(path)
+    data = _text.raw(path, WHAT, MOST)
+    if len(data) < 1024 or data[1] != 0x50:
+        raise InputError(path, "no header of a C3D file", WHAT, CUT if len(data) < 1024 else "")
     facts = _facts(path, data)
     if not 0 < facts.count <= MAX_JOINTS:
         raise InputError(path, f"{facts.count} points", f"{WHAT}, at most {MAX_JOINTS}")
@@ -81,21 +82,6 @@ def read(path: Path, options: Options) -> Iterator[Motion]:
         source=path.name,
         notes={**notes, INFINITE: int(huge.any(-1).sum())},
     )
-
-
-def _load(path: Path) -> bytes:
-    try:
-        size = path.stat().st_size
-        if size > min(MOST, free_memory() // 3):
-            raise InputError(path, f"{size} bytes", f"{WHAT}, at most {MOST} bytes and a third of the free memory")
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError(path, f"not readable ({error.strerror or error})", WHAT) from None
-    if not data.strip():
-        raise InputError(path, "the file is empty", WHAT)
-    if len(data) < 1024 or data[1] != 0x50:
-        raise InputError(path, "no header of a C3D file", WHAT, CUT if len(data) < 1024 else "")
-    return data
 
 
 def _facts(path: Path, data: bytes) -> Facts:
@@ -122,8 +108,8 @@ def _facts(path: Path, data: bytes) -> Facts:
                 _labels(found, min(max(count, 0), MAX_JOINTS)),
                 float(found.point_rate),
                 float(found.point_scale),
-                units.find(_text(found, "POINT:UNITS")) or "1",
-                _up(_text(found, "POINT:Y_SCREEN").lower()),
+                units.find(_word(found, "POINT:UNITS")) or "1",
+                _up(_word(found, "POINT:Y_SCREEN").lower()),
                 (int(found.header.data_block) - 1) * 512,
                 int(found.header.analog_count),
                 ">" if found._dtypes.is_mips else "<",
@@ -164,7 +150,7 @@ def _labels(found: Any, count: int) -> list[str]:
     return [label or f"point_{k + 1}" for k, label in enumerate(labels)]
 
 
-def _text(found: Any, key: str) -> str:
+def _word(found: Any, key: str) -> str:
     parameter = found.get(key)
     return "" if parameter is None else str(parameter.string_value).strip(" \0")
 
