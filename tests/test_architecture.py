@@ -33,6 +33,7 @@ ORDER = {
         "_bodies",
         "_following",
         "_tracking",
+        "_frame_files",
         "_landmarks",
         "_video",
         "ntu",

@@ -55,6 +55,14 @@ def joined(body: list[Any], entry: Mapping[str, Any]) -> list[Any]:
     return row
 
 
+def named(names: Sequence[str]) -> tuple[Layout, list[int]]:
+    """The layout of joints of these names, and where each of its joints stands among them; a free one has no bones."""
+    known = skeleton.identify(names)
+    if known is not None:
+        return known, list(range(len(names)))
+    return skeleton.reordered(names) or (skeleton.free(names, [-1] * len(names)), list(range(len(names))))
+
+
 def order(points: np.ndarray, asked: Mapping[str, Any] | None, notes: Notes) -> tuple[Layout, np.ndarray]:
     """What the keypoints ``[D, V, C + 1]`` of detectors are, and those that belong to it, ``[D, len(layout), C + 1]``.
 

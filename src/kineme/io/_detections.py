@@ -19,6 +19,7 @@ from . import _text
 
 Notes = Counter[str]
 GAPS = "joints that are no number (NaN, null, infinite), taken as missing"
+CELLS = "cells with something else than a number, taken as missing"
 EMPTY = "people without a single joint that is a number, taken as absent"
 FORM = "people whose joints are in another form than those of the others, left out"
 NUMBERS = "frames without a number of their own, left out"
@@ -97,6 +98,15 @@ def number(value: Any) -> float:
         return float("inf")
     except ValueError:
         return float("nan")
+
+
+def cells(rows: Sequence[Sequence[str]], notes: Notes) -> np.ndarray:
+    """Numbers of a table of text ``[R, C]``, NaN for empty cells and for what is no finite number, which is counted."""
+    with np.errstate(over="ignore"):
+        values = np.array([[number(cell) if cell else np.nan for cell in row] for row in rows]).astype(np.float32)
+    lost = [cell for row, bad in zip(rows, ~np.isfinite(values)) for cell, none in zip(row, bad) if none and cell]
+    notes[CELLS] += sum(cell.strip().lower() not in ("", "nan") for cell in lost)
+    return np.where(np.isfinite(values), values, np.float32("nan"))
 
 
 def gaps(points: np.ndarray, notes: Notes) -> np.ndarray:

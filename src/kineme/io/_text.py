@@ -6,6 +6,7 @@ that are wanted go to Arrow's cast from text to float64, which rounds correctly,
 
 from __future__ import annotations
 
+import csv
 import os
 import re
 import stat
@@ -77,6 +78,19 @@ def document(path: str | os.PathLike, what: str) -> Any:
         InputError: as :func:`load` and :func:`kineme.utils.files.loads`.
     """
     return loads(path, load(path, what), what)
+
+
+def table(path: str | os.PathLike, what: str) -> list[list[str]]:
+    """The rows of a CSV file as text, without empty ones.
+
+    Raises:
+        InputError: as :func:`load`, or no CSV.
+    """
+    try:
+        rows = [row for row in csv.reader(unpack(load(path, what)).splitlines()) if any(map(str.strip, row))]
+    except csv.Error as error:
+        raise InputError(path, f"not a table ({error})", what) from None
+    return rows
 
 
 def near(path: Path, *places: str) -> Path | None:

@@ -25,8 +25,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +35,7 @@ from ..motion import layout
 from ..motion.motion import Motion
 from ..utils.errors import InputError
 from . import Options, _bodies, _detections, _frame_names, _tracking
+from ._frame_files import Take, by_name, head
 
 suffixes = (".json",)
 settings = {"keypoints": layout.layouts}
@@ -43,19 +43,10 @@ folder = True
 
 WHAT = "OpenPose json: people, each with pose_keypoints_2d"
 NAME = re.compile(r"(?P<take>.*?)[_. -]*(?P<frame>\d{1,18})_keypoints\.json", re.IGNORECASE)
-NUMBERED = re.compile(r"(?P<take>.*?)[_. -]*(?P<frame>\d{1,18})\.json", re.IGNORECASE)  # by other tools
 ENDING = "_keypoints.json"
 PEOPLE = re.compile(rb'"people"\s*:')
 FLAT = ("pose_keypoints_2d", "pose_keypoints")  # the second before version 1.2
 BROKEN = "frame files that cannot be read, taken as frames with nobody in them"
-
-
-@dataclass
-class Take:
-    """A recording of a folder: its files with the numbers of their frames, and the rate if their names tell it."""
-
-    frames: list[tuple[int, Path]]
-    fps: float | None = None
 
 
 def sniff(path: Path, head: bytes) -> bool:
@@ -110,44 +101,12 @@ def _takes(path: Path) -> dict[str, Take]:
     with os.scandir(path) as entries:
         files = sorted(entry.name for entry in entries if entry.name[-5:].lower() == ".json" and entry.name[0] != ".")
     named = [name for name in files if name.lower().endswith(ENDING)]
-    takes = _by_name(path, named, [name[: -len(ENDING)] for name in named])
+    takes = by_name(path, named, [name[: -len(ENDING)] for name in named])
     others = [name for name in files if not name.lower().endswith(ENDING) and any(map(str.isdigit, name))]
-    others = [name for name in others if PEOPLE.search(_head(path / name))]  # by other tools: by what they begin with
-    for name, take in _by_name(path, others, [name[:-5] for name in others]).items():
+    others = [name for name in others if PEOPLE.search(head(path / name))]  # by other tools: by what they begin with
+    for name, take in by_name(path, others, [name[:-5] for name in others]).items():
         takes.setdefault(name, take)
     return takes
-
-
-def _by_name(path: Path, files: Sequence[str], names: Sequence[str]) -> dict[str, Take]:
-    """The takes among files with these names; images whose names tell of no video are none."""
-    videos, alone = _frame_names.videos(names)
-    takes = {
-        video.name: Take([(number, path / files[i]) for i, number in zip(video.members, video.numbers)], video.fps)
-        for video in videos
-    }
-    for video in videos:  # files of a frame that is there already: they are left out when the take is read
-        takes[video.name].frames += [(video.numbers[0], path / files[i]) for i in video.again]
-    rest: dict[str, Take] = {}
-    for i in alone:  # few frames far apart, single ones, a frame once more
-        if match := NUMBERED.fullmatch(names[i] + ".json"):
-            known = takes if match["take"] in takes else rest
-            known.setdefault(match["take"], Take([])).frames.append((int(match["frame"]), path / files[i]))
-    for take in rest.values():
-        take.frames.sort()
-    few = {
-        name: take
-        for name, take in rest.items()
-        if take.frames[-1][0] - take.frames[0][0] < _tracking.SPARSE * len(take.frames)
-    }
-    return takes | few
-
-
-def _head(path: Path) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            return file.read(1024)
-    except OSError:
-        return b""
 
 
 def _motion(path: Path, source: str, take: Take, options: Options, notes: _detections.Notes) -> Motion:

@@ -171,4 +171,4 @@ def _layout(points: np.ndarray, options: Options, notes: _detections.Notes) -> t
 
 
 def _pair(value: Any) -> tuple[Any, Any]:
-    return tuple(value) if isinstance(value, (tuple, list)) and len(value) == 2 else (None, None)  # type: ignore
+    return tuple(value) if isinstance(value, (tuple, list)) and len(value) == 2 else (None, None)

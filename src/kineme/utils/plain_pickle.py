@@ -163,8 +163,8 @@ class _Machine:
                 stack.append([] if name == "LIST" else {})
                 self.fill(name, above)
         elif name in ("APPEND", "ADDITEMS", "APPENDS", "SETITEM", "SETITEMS"):
-            count = {"APPEND": 1, "SETITEM": 2}.get(name)
-            above = self.marked() if count is None else [stack.pop() for _ in range(count)][::-1]
+            single = {"APPEND": 1, "SETITEM": 2}.get(name, 0)
+            above = [stack.pop() for _ in range(single)][::-1] if single else self.marked()
             self.fill({"A": "LIST", "S": "DICT"}[name[0]], above)
         elif name in ("GLOBAL", "STACK_GLOBAL"):
             stack.append(self.name(name, argument))

@@ -223,8 +223,8 @@ def _joints(made: np.ndarray, target: Layout) -> tuple[np.ndarray, np.ndarray]:
     """
     weights = joint_map(body(), target).weights.copy()
     for joint, name in enumerate(target.canonical_names):
-        for source, share in (further(name) or {}).items():
-            weights[joint, body().joints.index(source)] = share
+        for point, share in (further(name) or {}).items():
+            weights[joint, body().joints.index(point)] = share
     n, persons, _, _, frames = made.shape
     joints = np.zeros((n, frames, persons, len(target), 3), np.float32)
     for joint, row in enumerate(weights):
