@@ -112,6 +112,24 @@ def test_phases():
         torch.testing.assert_close(losses["loss"].detach(), expected, msg=str(number))
 
 
+def test_clips_of_another_origin_are_no_negatives(tmp_path):
+    """Only the groups within which clips are compared reach the loss; the queue knows of them too."""
+    source = ClipLoader(make_store(tmp_path / "store", layout="ntu25", pictures=40))
+    gen = torch.Generator().manual_seed(0)
+    together, apart = method(contrast=1.0), method(contrast=1.0, within=("label",))
+    plain = together.views(source, torch.arange(8), gen)
+    drawn = apart.views(source, torch.arange(8), gen.manual_seed(0))
+    assert all(view.group is None for view in plain)
+    assert all(torch.equal(view.group, torch.arange(8) % 4) for view in drawn)
+    torch.testing.assert_close(plain[0].frames, drawn[0].frames)
+    losses = [made.eval().losses(drawn, at())[1]["loss contrast"] for made in (together, apart)]
+    torch.testing.assert_close(*losses)  # what a batch carries decides
+    alone = together.losses(plain, at())[1]["loss contrast"]
+    assert losses[1] < alone  # fewer to be told from
+    apart.after_step(at())
+    assert apart._queue("video").keys[:8, -1].tolist() == [0, 1, 2, 3] * 2
+
+
 # ---- gradients
 
 

@@ -83,6 +83,19 @@ def test_queue_counts_as_far_as_it_is_filled():
     )
 
 
+def test_groups_are_assigned_each_by_itself():
+    unit = torch.nn.functional.normalize
+    rows, prototypes, queue = (unit(torch.randn(n, 8), dim=1) for n in (7, 12, 9))
+    group, of_queue = torch.tensor([0, 1, 0, 2, 1, 0, 0]), torch.tensor([0, 0, 1, 1, 1, 2, 2, 0, 1])
+    valid, filled = torch.arange(7) != 5, torch.arange(9) < 7
+    found = assign(rows, prototypes, queue, valid=valid, filled=filled, group=group, queue_group=of_queue)
+    for g in range(3):
+        mine, earlier = (group == g) & valid, (of_queue == g) & filled
+        torch.testing.assert_close(found[mine], assign(rows[mine], prototypes, queue[earlier]))
+    without = assign(rows, prototypes, group=group)
+    torch.testing.assert_close(without[group == 1], assign(rows[group == 1], prototypes))
+
+
 def test_marginals_of_the_predictions_change_nothing():
     log_p = scores().mul(3).log_softmax(1)
     torch.testing.assert_close(

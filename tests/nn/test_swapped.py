@@ -97,3 +97,21 @@ def test_contrast_of_several_bodies():
             there.append(torch.stack([x.logsumexp(0) - x[b] for x in look]).mean())
     torch.testing.assert_close(forth, torch.stack(here).mean())
     torch.testing.assert_close(back, torch.stack(there).mean())
+
+
+def test_contrast_of_groups_is_that_of_each_by_itself():
+    unit = torch.nn.functional.normalize
+    video, bodies = unit(made(6, D), dim=-1), unit(made(6, M, D, seed=1), dim=-1)
+    present, group = torch.ones(6, M, dtype=torch.bool), torch.tensor([0, 1, 0, 0, 1, 0])
+    found = nt_xent(video, bodies, present, 0.1, group)
+    for way, loss in enumerate(found):
+        parts = [nt_xent(video[group == g], bodies[group == g], present[group == g], 0.1)[way] for g in (0, 1)]
+        torch.testing.assert_close(loss, (4 * parts[0] + 2 * parts[1]) / 6)
+
+
+def test_telling_groups_apart_does_not_lower_the_contrast_within_them():
+    group = torch.tensor([0, 0, 0, 1, 1, 1])
+    rows = torch.eye(2)[group]  # embeddings that know the group and nothing else
+    present = torch.ones(6, 1, dtype=torch.bool)
+    assert all(float(x) == pytest.approx(math.log(3)) for x in nt_xent(rows, rows[:, None], present, 0.1, group))
+    assert all(float(x) < math.log(6) - 0.6 for x in nt_xent(rows, rows[:, None], present, 0.1))  # the way round it

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from helpers.training import make_store
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -396,3 +397,12 @@ def test_no_gradient_is_recorded():
     with torch.inference_mode():
         kept = view(ClipLoader(made([90, 70])), torch.arange(2), ViewSettings(), torch.Generator())
     assert kept.joints.isfinite().all()
+
+
+def test_groups_are_of_the_columns_that_a_store_has(tmp_path):
+    source = ClipLoader(make_store(tmp_path / "store", clips=12))
+    labels = source.store.column("label")
+    found = source.groups(("label", "nothing"))
+    assert [labels[found == g].tolist() for g in found.unique()] == [[name] * 3 for name in dict.fromkeys(labels)]
+    assert source.groups(("nothing",)) is None
+    assert source.groups(("dataset",)) is None  # one value, one group

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import torch
@@ -77,6 +77,10 @@ class PHLVC(Method):
             contrast_temperature: of NT-Xent.
             contrast_left: weight of NT-Xent after the ramp.
             frozen: steps after ``contrast`` in which the prototypes stay where they are.
+            within: columns of the clip table that say where clips are from, those that the store has: clips are
+                contrasted with, and assigned among, clips of the same values only. Otherwise the easiest that a video
+                and its poses share is which collection they are of: that alone brings the loss down, and tells
+                domains apart instead of motions.
             w_video: weight of swapped prediction between the views of the video; it rewards appearance.
             pose: the network of motion images.
             views: of the videos; the motion image has all ``frames * step`` frames of their window.
@@ -100,6 +104,7 @@ class PHLVC(Method):
         contrast_temperature: float = 0.1
         contrast_left: float = 0.0
         frozen: int = 1000
+        within: tuple[str, ...] = ("dataset", "domain")
         w_video: float = 0.0
         pose: PoseSettings = field(default_factory=PoseSettings)
         views: VideoViewSettings = field(default_factory=VideoViewSettings)
@@ -141,9 +146,10 @@ class PHLVC(Method):
         nn.init.orthogonal_(self.prototypes)
         self._to_unit_rows()
         streams = dict.fromkeys(("video", settings.against)) if settings.queue else {}
-        self.queues = nn.ModuleDict({name: KeyQueue(settings.queue, settings.dim) for name in streams})
+        self.queues = nn.ModuleDict({name: KeyQueue(settings.queue, settings.dim + 1) for name in streams})
         self.register_buffer("used", torch.full((settings.prototypes,), -1))  # step in which each was last assigned
-        self._met: tuple[Tensor, Tensor] | None = None  # embeddings of the step under way, of all processes
+        # embeddings of the step under way, of all processes, and behind each the number of its group
+        self._met: tuple[Tensor, Tensor] | None = None
         self._still: Tensor | None = None  # prototypes that the step under way is not to move
 
     @classmethod
@@ -167,7 +173,9 @@ class PHLVC(Method):
 
     def views(self, source: ClipLoader, index: Tensor, gen: torch.Generator) -> tuple[Batch, ...]:
         """V views of one window of each clip, with its poses."""
-        return video_views(source, index, self.settings.views, gen)
+        group = source.groups(self.settings.within)
+        own = None if group is None else group[index].to(source.device)
+        return tuple(replace(view, group=own) for view in video_views(source, index, self.settings.views, gen))
 
     def losses(self, views: tuple[Batch, ...], step: StepContext) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Embeddings of every view and of the bodies of the first, then :meth:`objective`."""
@@ -177,11 +185,11 @@ class PHLVC(Method):
             present = torch.ones(bodies.shape[:2], dtype=torch.bool, device=bodies.device)
         else:
             bodies, present = self.model.bodies(views[0])
-        return self.objective(video, bodies, present, step)
+        return self.objective(video, bodies, present, step, views[0].group)
 
     @full_precision
     def objective(
-        self, video: Tensor, bodies: Tensor, present: Tensor, step: StepContext
+        self, video: Tensor, bodies: Tensor, present: Tensor, step: StepContext, group: Tensor | None = None
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """The loss of this step's batch over all processes, each of which computes the same.
 
@@ -190,25 +198,33 @@ class PHLVC(Method):
             bodies: ``[B, M, dim]`` unit vectors.
             present: bool ``[B, M]``.
             step: where training stands.
+            group: int64 ``[B]``, see ``Settings.within``; None: all clips are of one.
         """
         s = self.settings
-        (video, bodies), (there,) = gather_together(step.dist, [video, bodies], [present.to(video)])
-        present = there.detach() > 0
+        some = torch.zeros_like(present[:, 0]) if group is None else group
+        told = [present.to(video), some.to(video)]
+        (video, bodies), (there, some) = gather_together(step.dist, [video, bodies], told)
+        present, some = there.detach() > 0, some.detach().long()
+        group = None if group is None else some
         frozen = step.number < self._begins(step) + s.frozen
         self._still = self.prototypes.detach().clone() if frozen else None
         # a gradient of 0 while they are frozen, not none: then one process and several do the same
         prototypes = self.prototypes.detach() + 0.0 * self.prototypes if frozen else self.prototypes
-        q_video = torch.stack([self._assigned(x, "video", step) for x in video.detach().unbind(1)], 1)
-        flat = self._assigned(bodies.detach().flatten(0, 1), s.against, step, present.flatten())
+        q_video = torch.stack([self._assigned(x, "video", step, group) for x in video.detach().unbind(1)], 1)
+        of_bodies = None if group is None else group.repeat_interleave(present.shape[1])
+        flat = self._assigned(bodies.detach().flatten(0, 1), s.against, step, of_bodies, present.flatten())
         q_bodies = flat.view(*present.shape, -1)
         binary, scores = s.loss == "binary", (video @ prototypes.T, bodies @ prototypes.T)
         swap = swapped(q_video, scores[0], q_bodies, scores[1], present, s.temperature, binary)
         if s.w_video:
             swap = swap + s.w_video * between_views(q_video, scores[0], s.temperature, binary)
-        each = [nt_xent(x, bodies, present, s.contrast_temperature) for x in video.unbind(1)]
+        each = [nt_xent(x, bodies, present, s.contrast_temperature, group) for x in video.unbind(1)]
         contrast = torch.stack([loss for pair in each for loss in pair]).mean()
         share = self._ramp(step)
-        self._met = video[:, 0].detach(), bodies.detach()[present]
+        self._met = (
+            torch.cat([video[:, 0].detach(), some[:, None].to(video)], 1),
+            torch.cat([bodies.detach()[present], some[:, None].expand(present.shape)[present][:, None].to(video)], 1),
+        )
         log = {"loss swapped": swap.detach(), "loss contrast": contrast.detach()}
         log |= self._monitors(video.detach(), bodies.detach(), present, q_video, q_bodies, step)
         return {"loss": share * swap + max(1 - share, s.contrast_left) * contrast}, log
@@ -248,13 +264,22 @@ class PHLVC(Method):
         past, ramp = step.number - self._begins(step), self.settings.ramp * step.steps
         return 0.0 if past < 0 else min(1.0, (past + 1) / max(ramp, 1.0))
 
-    def _assigned(self, rows: Tensor, stream: str, step: StepContext, valid: Tensor | None = None) -> Tensor:
+    def _assigned(
+        self,
+        rows: Tensor,
+        stream: str,
+        step: StepContext,
+        group: Tensor | None = None,
+        valid: Tensor | None = None,
+    ) -> Tensor:
         s = self.settings
-        keys, filled = None, None
+        keys, filled, of_keys = None, None, None
         if self.queues and step.number >= s.queue_start:
             queue = self._queue(stream)
-            keys, filled = queue.keys, torch.arange(len(queue), device=rows.device) < queue.filled
-        return assign(rows, self.prototypes, keys, eps=s.eps, rounds=s.rounds, valid=valid, filled=filled)
+            keys, of_keys = queue.keys[:, :-1], queue.keys[:, -1].round().long()
+            filled = torch.arange(len(queue), device=rows.device) < queue.filled
+        chosen = {"valid": valid, "filled": filled, "group": group, "queue_group": of_keys}
+        return assign(rows, self.prototypes, keys, eps=s.eps, rounds=s.rounds, **chosen)
 
     @torch.no_grad()
     def _monitors(

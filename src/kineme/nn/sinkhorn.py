@@ -56,6 +56,8 @@ def assign(
     rounds: int = 3,
     valid: Tensor | None = None,
     filled: Tensor | None = None,
+    group: Tensor | None = None,
+    queue_group: Tensor | None = None,
 ) -> Tensor:
     """Assignments of a batch, in the company of earlier embeddings of the same stream where there are fewer samples
     than prototypes (Caron et al. 2020).
@@ -67,10 +69,23 @@ def assign(
         eps, rounds: see :func:`sinkhorn`.
         valid: bool ``[N]``, which rows are samples; default all.
         filled: bool ``[Q]``, which entries of the queue are real; default all.
+        group: int64 ``[N]``: every group is assigned by itself, so that each uses all prototypes and none of them can
+            stand for a group; None: all rows are one.
+        queue_group: int64 ``[Q]``, the groups of the queue.
 
     Returns:
         ``[N, K]``, of the current rows only.
     """
+    if group is not None:
+        valid = torch.ones_like(group, dtype=torch.bool) if valid is None else valid
+        if queue is not None and filled is None:
+            filled = torch.ones(len(queue), dtype=torch.bool, device=queue.device)
+        found = rows.new_zeros(len(rows), len(prototypes))
+        for one in group.unique():
+            mine = None if filled is None or queue_group is None else filled & (queue_group == one)
+            some = assign(rows, prototypes, queue, eps=eps, rounds=rounds, valid=valid & (group == one), filled=mine)
+            found = torch.where((group == one)[:, None], some.to(found), found)
+        return found
     if queue is None:
         return sinkhorn(rows @ prototypes.T, eps, rounds, valid)
     there = [

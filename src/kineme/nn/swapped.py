@@ -73,7 +73,9 @@ def between_views(assignment: Tensor, scores: Tensor, temperature: float = 0.1, 
     return prediction_loss(others, scores, temperature, binary).mean()
 
 
-def nt_xent(video: Tensor, bodies: Tensor, present: Tensor, temperature: float = 0.1) -> tuple[Tensor, Tensor]:
+def nt_xent(
+    video: Tensor, bodies: Tensor, present: Tensor, temperature: float = 0.1, group: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Contrast of clips and bodies within a batch (NT-Xent, Chen et al. 2020), in either direction.
 
     Args:
@@ -81,6 +83,7 @@ def nt_xent(video: Tensor, bodies: Tensor, present: Tensor, temperature: float =
         bodies: ``[B, M, D]`` unit vectors.
         present: bool ``[B, M]``.
         temperature: T.
+        group: int64 ``[B]``: clips are told apart from those of their own group alone; None: from all.
 
     Returns:
         The loss of clips that look for each of their bodies among the bodies of all other clips, and of bodies that
@@ -88,6 +91,8 @@ def nt_xent(video: Tensor, bodies: Tensor, present: Tensor, temperature: float =
     """
     rows, places = present.shape
     logits = (video @ bodies.flatten(0, 1).T).view(rows, rows, places) / temperature  # clip, clip of the body, body
+    if group is not None:
+        logits = logits.masked_fill((group[:, None] != group)[..., None], -1e30)
     own = logits.diagonal().T  # [B, M]
     share = shares(present)
     of_others = logits.masked_fill(

@@ -21,6 +21,8 @@ class Batch:
             augmented and normalised (:mod:`kineme.views.video_clips`), which is what encoders take.
         sizes: float32 ``[B, 2]``, width and height of the image in whose pixels 2-D joints lie; NaN where they are not
             known, None where joints are no pixels.
+        group: int64 ``[B]``: which of several origins each clip is of (:meth:`ClipLoader.groups`), for losses that
+            compare clips of one origin only; None: all are of one.
     """
 
     joints: Tensor
@@ -28,6 +30,7 @@ class Batch:
     index: Tensor
     frames: Tensor | None = None
     sizes: Tensor | None = None
+    group: Tensor | None = None
 
     def __len__(self) -> int:
         return self.joints.shape[0]
@@ -42,5 +45,5 @@ class Batch:
         return self._each(lambda tensor: tensor.to(device))
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
-        frames, sizes = (None if each is None else change(each) for each in (self.frames, self.sizes))
-        return Batch(change(self.joints), change(self.confidence), change(self.index), frames, sizes)
+        rest = (None if each is None else change(each) for each in (self.frames, self.sizes, self.group))
+        return Batch(change(self.joints), change(self.confidence), change(self.index), *rest)

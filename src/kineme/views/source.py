@@ -106,10 +106,25 @@ class ClipLoader:
         self._edges = None if edges is None else torch.from_numpy(edges).to(home)
         self._sizes = _image_sizes(store, home) if self.coords == 2 else None
         self._memory = BufferPool()
+        self._groups: dict[tuple[str, ...], Tensor | None] = {}
 
     def __len__(self) -> int:
         """Number of ``rows``."""
         return len(self.rows)
+
+    def groups(self, columns: Sequence[str]) -> Tensor | None:
+        """Numbers, int64 ``[N]`` on the CPU, the same for clips that have the same values in these columns.
+
+        Columns that the store lacks are left out; None where that leaves one group.
+        """
+        if (known := self._groups.get(tuple(columns), False)) is not False:
+            return known
+        table = getattr(self.store, "clips", None)
+        names = [] if table is None else [name for name in columns if name in table.column_names]
+        values = list(zip(*(table[name].to_pylist() for name in names))) if names else []  # type: ignore[index]
+        numbers = {value: number for number, value in enumerate(dict.fromkeys(values))}
+        found = torch.tensor([numbers[value] for value in values]) if len(numbers) > 1 else None
+        return self._groups.setdefault(tuple(columns), found)
 
     @torch.no_grad()
     def gather(self, index: Tensor, start: Tensor, length: Tensor, frames: int) -> Batch:
