@@ -15,7 +15,7 @@ from ..data import store as stores
 from ..training import trained_on
 from ..utils.errors import InputError
 from ..utils.progress import Bar
-from . import baselines
+from . import baselines, leaks
 from . import plan as plans
 from .groups import differences, interval, labels, training
 from .plan import Entry, Found
@@ -55,12 +55,13 @@ def evaluate(
 
     Returns:
         Plain rows: ``protocol``, ``probe``, ``metric``, ``split``, ``features`` (trained, untrained, hand-crafted),
-        ``score``, ``seed``, ``run`` (the run's folder), ``training`` (the hash of its weights), ``group`` (method and
-        the settings in which groups differ), ``higher_is_better`` (None: the figure is only reported), ``interval``
-        (95 %, a bootstrap over test clips of the mean over the group's runs, where a protocol tells what became of each
-        clip), ``train`` and ``test`` (labelled clips), ``classes`` (in these clips), ``unlabelled`` (clips left out),
-        ``unseen`` (classes of the test side that training does not have), ``notes`` (on the split, and on protocols
-        that ``all`` left out). Those of hand-crafted features have
+        ``score``, ``seed``, ``run`` (the run's folder), ``training`` (the hash of its weights), ``run_seed`` (its own
+        seed), ``group`` (method and the settings in which groups differ), ``higher_is_better`` (None: the figure is
+        only reported), ``interval`` (95 %, a bootstrap over test clips of the mean over the group's runs, where a
+        protocol tells what became of each clip), ``train`` and ``test`` (labelled clips), ``classes`` (in these clips),
+        ``unlabelled`` (clips left out), ``unseen`` (classes of the test side that training does not have), ``leaks``
+        (how many test clips share what with training clips, :mod:`kineme.evaluation.leaks`), ``notes`` (on the split,
+        on leaks, and on protocols that ``all`` left out). Those of hand-crafted features have
         ``form``, the best one, and ``forms``, the scores of all. With several groups there are rows with the
         ``features`` *difference* (see :func:`kineme.evaluation.groups.differences`). Those of trained runs have
         ``seen``, how many test clips the run, or one that it began with, was trained on, and ``seen_is_known``.
@@ -92,7 +93,8 @@ def evaluate(
         done = 0
         for model, group in zip(models, groups):
             name = str(getattr(model, "path", None) or getattr(model, "hash", "the model"))
-            who = {"group": group, "training": training(model)}
+            seed_of = (getattr(model, "card", None) or {}).get("seed")
+            who = {"group": group, "training": training(model), "run_seed": seed_of}
             known = _seen(model, base)
             for features in (TRAINED, UNTRAINED) if untrained else (TRAINED,):
                 scored = model if features == TRAINED else model.untrained()
@@ -238,6 +240,8 @@ def _paired(rows: Rows, plan: Mapping[str, Entry], common: Row) -> Iterator[Row]
 
 def _common(base: Task, split: str | Split) -> Row:
     """What all rows of an evaluation share."""
+    found = leaks.find(base.store, base.train, base.test)
+    shared = leaks.note(base.store, found, len(base.test))
     return {
         "split": split if isinstance(split, str) else split.name,
         "train": len(base.train),
@@ -245,7 +249,8 @@ def _common(base: Task, split: str | Split) -> Row:
         "classes": len(np.unique(base.labels[np.concatenate([base.train, base.test])])),
         "unlabelled": base.unlabelled,
         "unseen": base.unseen,
-        "notes": list(base.notes),
+        "leaks": {leak.kind: len(leak.test) for leak in found},
+        "notes": [*base.notes, *filter(None, [shared])],
     }
 
 
