@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from helpers.sample import Change, Sample, never, replace, spellings
+from helpers.sample import Change, Sample, in_json, never, replace, spellings
 
 # ------------------------------------------------------------------------------------------------------------ ASF/AMC
 
@@ -447,11 +448,150 @@ TRC = Sample(
 )
 
 
+# --------------------------------------------------------------------------------------------------------------- npy
+
+NPY_FILE, NPY_ABOUT, CSV_FILE = "walk.npy", "walk.json", "walk.csv"
+
+
+def npy(array: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=True)
+    return buffer.getvalue()
+
+
+def _npy(folder: Path) -> None:
+    joints = np.random.default_rng(8).normal(size=(6, 1, 4, 3)).astype(np.float32)
+    joints[2] = np.nan  # nobody in one frame
+    (folder / NPY_FILE).write_bytes(npy(joints))
+    about = {"joint_names": ["Hips", "Spine", "Head", "Tail"], "parents": [-1, 0, 1, 0], "fps": 30, "units": "m"}
+    (folder / NPY_ABOUT).write_text(json.dumps({**about, "up": "+y"}, indent=0) + "\n")
+
+
+def _array(change: Callable[[np.ndarray], np.ndarray]) -> tuple[str, Change]:
+    return NPY_FILE, lambda data: npy(change(np.load(io.BytesIO(data))))
+
+
+def _shape(new: bytes) -> tuple[str, Change]:
+    """Only the header says so."""
+
+    def change(data: bytes) -> bytes:
+        assert b"(6, 1, 4, 3), }" in data
+        return data.replace(b"(6, 1, 4, 3), }", new + b", }", 1)
+
+    return NPY_FILE, change
+
+
+def _first(value: float) -> Callable[[np.ndarray], np.ndarray]:
+    def change(array: np.ndarray) -> np.ndarray:
+        array[1, 0, 2, 0] = value
+        return array
+
+    return change
+
+
+NPY = Sample(
+    NPY_FILE,
+    _npy,
+    faults={
+        "NUL bytes": (NPY_FILE, lambda data: bytes(8) + data[8:]),
+        "zero frames": _array(lambda a: a[:0]),
+        "10^9 frames": _shape(b"(1000000000, 1, 4, 3)"),
+        "wrong variant": _array(lambda a: a[:, :, :3]),
+        "a negative number of frames": _shape(b"(-6, 1, 4, 3)"),
+        "one axis": _array(lambda a: a.ravel()),
+        "one coordinate": _array(lambda a: a[..., :1]),
+        "complex numbers": _array(lambda a: a * 1j),
+        "Python objects": _array(lambda a: a.astype(object)),
+        "words": _array(lambda a: a.astype(str)),
+        "confidence above 1": _array(lambda a: np.concatenate([a, np.full((6, 1, 4, 1), 2)], -1)),
+        "a list beside it": (NPY_ABOUT, lambda data: b"[]"),
+        "names in numbers": (NPY_ABOUT, in_json(lambda d: d.update(joint_names=[1, 2, 3, 4]))),
+        "parents in a circle": (NPY_ABOUT, in_json(lambda d: d.update(parents=[1, 0, 1, 0]))),
+        "an unknown unit": (NPY_ABOUT, in_json(lambda d: d.update(units="furlong"))),
+        "a negative rate": (NPY_ABOUT, in_json(lambda d: d.update(fps=-30))),
+        "a size of three": (NPY_ABOUT, in_json(lambda d: d.update(image_size=[1, 2, 3]))),
+    },
+    mended={"a joint that is no number": _array(_first(np.nan)), "infinity": _array(_first(np.inf))},
+    complete={NPY_FILE: lambda good, cut: cut == good, NPY_ABOUT: never},
+    variants={
+        "a person's axis left out": _array(lambda a: a[:, 0]),
+        "double precision": _array(lambda a: a.astype(np.float64)),
+        "by columns": _array(np.asfortranarray),
+        "bytes the other way round": _array(lambda a: a.astype(">f4")),
+    },
+)
+
+# ------------------------------------------------------------------------------------------------------------- table
+
+
+def _table(folder: Path) -> None:
+    rng = np.random.default_rng(9)
+    names = ("nose", "left_hip", "right_hip", "tail")
+    lines = ["frame,time,note," + ",".join(f"{name}_{axis}" for name in names for axis in "xyz") + ",unit,up"]
+    for frame in range(5):
+        cells = [f"{value:.5f}" for value in rng.normal(1.5, 0.3, 12)]
+        lines.append(",".join([str(frame), f"{frame / 25:.3f}", "ok", *cells, "m", "+y"]))
+    (folder / CSV_FILE).write_text("\n".join(lines) + "\n")
+
+
+def _table_complete(good: bytes, cut: bytes) -> bool:
+    """The rows count: one whose cells are all there, the last perhaps shorter than it was."""
+    rows = cut.rstrip().split(b"\n")
+    whole = [row for row in rows[1:] if row.count(b",") == good.split(b"\n")[0].count(b",")]
+    units_up = [cell for row in whole for cell in (row.split(b",")[-2], row.split(b",")[-1])]
+    return bool(whole) and len(rows) - 1 - len(whole) < len(whole) and set(units_up[:2]) == {b"m", b"+y"}
+
+
+def _cells(column: int, value: bytes, rows: slice = slice(1, None)) -> tuple[str, Change]:
+    def change(data: bytes) -> bytes:
+        lines = [line.split(b",") for line in data.rstrip().split(b"\n")]
+        for line in lines[rows]:
+            line[column] = value
+        return b"\n".join(map(b",".join, lines)) + b"\n"
+
+    return CSV_FILE, change
+
+
+TABLE = Sample(
+    CSV_FILE,
+    _table,
+    faults={
+        "zero frames": (CSV_FILE, lambda data: data.split(b"\n")[0]),
+        "10^9 frames": _cells(0, b"1000000000", slice(1, 2)),
+        "wrong variant": (CSV_FILE, lambda data: data.replace(b"_x", b"_a")),
+        "nobody": (CSV_FILE, lambda data: re.sub(rb"\d\.\d{5}", b"", data)),
+        "a column twice": (CSV_FILE, replace(b"left_hip_x", b"nose_x")),
+        "frames in text": _cells(0, b"x"),
+        "an unknown unit": _cells(15, b"furlong"),
+        "an unknown axis": _cells(16, b"up"),
+        "rows too short": (CSV_FILE, lambda data: re.sub(rb",m,.*", b"", data)),
+    },
+    mended={
+        "infinity": _cells(3, b"inf", slice(1, 2)),
+        "a word": _cells(3, b"x", slice(1, 2)),
+        "an empty cell": _cells(3, b"", slice(1, 2)),
+        "too large for float32": _cells(3, b"1e39", slice(1, 2)),
+    },
+    complete={CSV_FILE: _table_complete},
+    variants=spellings(CSV_FILE)
+    | {
+        "tabs": (CSV_FILE, lambda data: data.replace(b",", b"\t")),
+        "semicolons and decimal commas": (CSV_FILE, lambda data: data.replace(b",", b";").replace(b".", b",")),
+        "dots in the names": (CSV_FILE, lambda data: re.sub(rb"_([xyz])(?=,)", rb".\1", data)),
+        "the coordinate in front": (CSV_FILE, lambda data: re.sub(rb"(\w+)_([xyz])(?=,)", rb"\2_\1", data)),
+        "capitals": (CSV_FILE, lambda data: re.sub(rb"_([xyz])(?=,)", lambda found: found[0].upper(), data)),
+        "without frames": (CSV_FILE, lambda data: re.sub(rb"^\w+,", b"", data, flags=re.MULTILINE)),
+    },
+)
+
+
 MOCAP: dict[str, Sample] = {
     "asf_amc": ASF_AMC,
     "c3d": C3D,
     "msr_action3d": MSR_ACTION3D,
+    "npy": NPY,
     "penn_action": PENN_ACTION,
+    "table": TABLE,
     "trc": TRC,
     "utd_mhad": UTD_MHAD,
 }

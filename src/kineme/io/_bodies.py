@@ -24,6 +24,26 @@ ORDERS = {  # keypoints -> layouts that a detector may mean, the usual one first
     133: (("coco_wholebody133", 133),),
     136: (("halpe136", 136),),
 }
+FLAT = {  # the same of arrays that state no names, of poses in the image ...
+    **ORDERS,
+    13: (("penn13", 13),),
+    15: (("jhmdb15", 15),),
+    19: (("panoptic19", 19),),
+    33: (("mediapipe33", 33),),
+}
+SPACE = {  # ... and in space; 75 and more: MediaPipe's with hands and a face behind them
+    17: (("h36m17", 17), ("coco17", 17)),
+    19: (("panoptic19", 19),),
+    20: (("kinect20", 20),),
+    23: (("mvnx23", 23),),
+    24: (("smpl24", 24),),
+    25: (("ntu25", 25), ("body25", 25), ("body25b", 25)),
+    26: (("halpe26", 26),),
+    32: (("azure32", 32),),
+    **dict.fromkeys((33, 75, 543, 553), (("mediapipe33", 33),)),
+    133: (("coco_wholebody133", 133),),
+    136: (("halpe136", 136),),
+}
 PARTS = {"foot_kpts": 6, "face_kpts": 68, "lefthand_kpts": 21, "righthand_kpts": 21}  # of COCO-WholeBody's files
 BODIES = 2000  # are enough to look at
 BONES = 6  # of a body, at least, to be judged by
@@ -73,16 +93,45 @@ def order(points: np.ndarray, asked: Mapping[str, Any] | None, notes: Notes) -> 
     Raises:
         InputError: a layout of more joints is asked for.
     """
-    count = points.shape[1]
-    name = (asked or {}).get("keypoints")
-    if name is not None:
-        layout = skeleton.layout(name)
-        if len(layout) > count:
-            raise InputError("keypoints", f"layout {name} of {len(layout)} joints", f"one of at most {count} joints")
-        return layout, points[:, : len(layout)]
-    usual, *others = [(skeleton.layout(name), points[:, :used]) for name, used in ORDERS[count]]
+    return _asked(points, asked) or _chosen(points, ORDERS[points.shape[1]], notes)
+
+
+def by_number(
+    where: object, points: np.ndarray, asked: Mapping[str, Any] | None, notes: Notes
+) -> tuple[Layout, np.ndarray]:
+    """The same of arrays that state no names, in the image or, ``[D, V, 4]``, in space.
+
+    Raises:
+        InputError: no layout, or one of more joints than are there, has as many joints.
+    """
+    known = SPACE if points.shape[2] == 4 else FLAT
+    given = _asked(points, asked)
+    if given is None and points.shape[1] not in known:
+        raise InputError(
+            where,
+            f"{points.shape[1]} joints in {points.shape[2] - 1}-D",
+            f"one of {', '.join(map(str, sorted(known)))} joints",
+            "Name the layout: --read keypoints=LAYOUT",
+        )
+    return given or _chosen(points, known[points.shape[1]], notes)
+
+
+def _asked(points: np.ndarray, asked: Mapping[str, Any] | None) -> tuple[Layout, np.ndarray] | None:
+    """The layout that a user names, and its joints."""
+    if (name := (asked or {}).get("keypoints")) is None:
+        return None
+    layout = skeleton.layout(name)
+    if len(layout) > points.shape[1]:
+        found = f"layout {name} of {len(layout)} joints"
+        raise InputError("keypoints", found, f"one of at most {points.shape[1]} joints")
+    return layout, points[:, : len(layout)]
+
+
+def _chosen(points: np.ndarray, choices: Sequence[tuple[str, int]], notes: Notes) -> tuple[Layout, np.ndarray]:
+    """Of several layouts the one that the places of the joints suit, the usual one unless another does far better."""
+    usual, *others = [(skeleton.layout(name), points[:, :used]) for name, used in choices]
     strains = [_strain(*one) for one in (usual, *others)]
-    people = int((points[..., -1] > 0).any(1).sum())
+    people, count = int((points[..., -1] > 0).any(1).sum()), points.shape[1]
     best = int(np.nanargmin(strains)) if np.isfinite(strains).any() else 0
     if best and strains[best] < RIGHT and strains[0] > RATIO * strains[best]:
         layout, points = others[best - 1]

@@ -283,7 +283,7 @@ def from_csv(path: Path) -> Found:
     if odd and len(odd) >= len(table):
         raise InputError(f"{path}, line {odd[0]}", "another number of cells than the first line", WHAT)
     notes[ODD] += len(odd)
-    cells = {name: _numbers(table[name], delimiter) for name in wanted}
+    cells = {name: cell_numbers(table[name], delimiter) for name in wanted}
     none = np.full(len(table), np.nan)
     points = np.stack([np.stack([cells.get(columns[joint, part], none) for part in PARTS], 1) for joint in NAMES], 1)
     places = [f"{path}, row {k + 1}" for k in range(len(table))]
@@ -310,7 +310,7 @@ def from_csv(path: Path) -> Found:
     )
 
 
-def _numbers(column: Any, delimiter: str) -> np.ndarray:
+def cell_numbers(column: Any, delimiter: str = ",") -> np.ndarray:
     """A column of text as numbers, NaN for a cell that is none."""
     import pyarrow as pa
     import pyarrow.compute as pc

@@ -48,7 +48,9 @@ GUESSED = "recordings whose landmarks are taken to be in space, by their numbers
 def sniff(path: Path, head: bytes) -> bool:
     if path.suffix.lower() == ".csv":
         names = {_landmarks.plain(name.decode("latin-1")) for name in re.split(rb'[",;\t\r]+', head.split(b"\n", 1)[0])}
-        return {"nosex", "lefthipy"} <= names
+        return {"nosex", "lefthipy"} <= names and not names.isdisjoint(
+            {"lefteyeinnerx", "leftfootindexx", "mouthleftx"}
+        )
     if path.suffix.lower() != ".json":
         return False
     return bool(_landmarks.LANDMARKS.search(head)) or (

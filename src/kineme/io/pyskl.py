@@ -35,8 +35,6 @@ settings = {"keypoints": skeleton.layouts, "people": ("followed", "listed")}
 
 WHAT = "a PYSKL pickle: annotations with frame_dir, keypoint [M, T, V, C], and perhaps split"
 WORDS = (b"annotations", b"frame_dir", b"keypoint", b"split")
-FLAT = {13: "penn13", 15: "jhmdb15", 19: "panoptic19"}  # layouts by V, beside those that detectors have
-SPACE = {25: "ntu25", 20: "kinect20", 17: "h36m17", 19: "panoptic19"}
 PARTS = {"train": "train", "val": "test", "test": "test"}
 NO_POSES = "a table of contents: {} clips without keypoint, whose poses lie in other files"
 
@@ -94,7 +92,7 @@ def _motion(source: str, name: str, clip: Any, options: Options) -> Motion:
     points, notes = _points(source, clip), Counter[str]()
     people, frames, _, width = points.shape
     flat = _detections.gaps(points.reshape(people * frames, -1, width), notes)
-    layout, flat = _layout(flat, options, notes)
+    layout, flat = _bodies.by_number("keypoint", flat, options.table, notes)
     points = flat.reshape(people, frames, -1, width).swapaxes(0, 1)
     there = (points[..., -1] > 0).any(2, keepdims=True) & (somewhere(points[..., :-1]) > 0)
     seen = np.where(there, np.clip(points[..., -1], UNSURE, 1), 0).astype(np.float32)
@@ -150,24 +148,6 @@ def _are_scores(keypoint: np.ndarray) -> bool:
     """Whether the third of three numbers is a score beside pixels."""
     third, others = keypoint[..., 2], np.abs(keypoint[..., :2])
     return bool(np.isfinite(third).all() and (third >= 0).all() and (third <= 1).all() and np.nanmedian(others) > 10)
-
-
-def _layout(points: np.ndarray, options: Options, notes: _detections.Notes) -> tuple[skeleton.Layout, np.ndarray]:
-    """What the joints ``[D, V, C + 1]`` are, and those that belong to it."""
-    count, width = points.shape[1:]
-    asked = (options.table or {}).get("keypoints")
-    names = SPACE if width == 4 else {} if count in _bodies.ORDERS else FLAT
-    if asked is None and count in names:
-        return skeleton.layout(names[count]), points
-    if asked is None and (width == 4 or count not in _bodies.ORDERS):
-        known = sorted(SPACE if width == 4 else {*_bodies.ORDERS, *FLAT})
-        raise InputError(
-            "keypoint",
-            f"{count} joints in {width - 1}-D",
-            f"one of {', '.join(map(str, known))} joints",
-            "Name the layout: --read keypoints=LAYOUT",
-        )
-    return _bodies.order(points, options.table, notes)
 
 
 def _pair(value: Any) -> tuple[Any, Any]:

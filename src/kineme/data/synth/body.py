@@ -160,14 +160,26 @@ PALM_FURTHER = {
 }
 
 
+TRUNK_FURTHER = {  # between two points of the middle, or the middle and a side: shares of them
+    "lumbar_l5": {"pelvis": 0.7, "spine": 0.3},
+    "lumbar_l3": {"pelvis": 0.4, "spine": 0.6},
+    "spine2": {"spine": 0.75, "chest": 0.25},
+    "upper_spine": {"spine": 0.5, "chest": 0.5},
+    "left_clavicle": {"chest": 0.85, "left_shoulder": 0.15},
+    "right_clavicle": {"chest": 0.85, "right_shoulder": 0.15},
+}
+
+
 def further(name: str) -> dict[str, float] | None:
-    """A point of a face or a hand, by its canonical name, as weights of points of :func:`body` that move with it; None
-    for other names.
+    """A point of a face, a hand or the trunk, by its canonical name, as weights of points of :func:`body` that move
+    with it; None for other names.
 
     Examples:
         >>> further("left_hand_root")
         {'left_wrist': 0.98, 'left_hand_tip': 0.02, 'left_thumb': 0.0}
     """
+    if name in TRUNK_FURTHER:
+        return TRUNK_FURTHER[name]
     side, _, base = name.partition("_") if name.startswith(("left_", "right_")) else ("", "", name)
     if side and base in PALM_FURTHER:
         ahead, aside = PALM_FURTHER[base]
