@@ -139,6 +139,7 @@ ORDER = {
         "indexing",
         "rerank",
         "search",
+        "estimators",
     ],
     "viz": ["stick_figure", "strips", "plots", "videos"],
     "evaluation": [

@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # what an editor sees; at run time names are resolved on firs
     from .data.synth.render import render
     from .evaluation.reproduce import reproduce
     from .evaluation.run import evaluate
+    from .inference import estimators as sklearn
     from .inference.index import Index
     from .inference.indexing import write as index
     from .inference.model import Model, load
@@ -45,6 +46,7 @@ _PUBLIC = {
     "index": ("inference.indexing", "write"),
     "Index": ("inference.index", "Index"),
     "search": ("inference.search", "search"),
+    "sklearn": ("inference.estimators", None),
     "draw": ("viz.strips", None),
     "evaluate": ("evaluation.run", "evaluate"),
     "import_weights": ("training.import_weights", "import_weights"),
@@ -76,6 +78,7 @@ __all__ = [
     "render",
     "reproduce",
     "search",
+    "sklearn",
     "store",
     "synth",
 ]
