@@ -131,8 +131,8 @@ class Fused(Encoder):
             noise = self.draw(*batch.joints.shape[:3:2])
         noise = None if noise is None else Noise(*(x.to(batch.joints.device, non_blocking=True) for x in noise))
         there = (batch.confidence > 0).flatten(3).any(3).any(1)
-        some = there.clone()
-        some[:, 0] |= ~there.any(1)  # nobody at all: a vector all the same
+        nobody = ~there.any(1, keepdim=True)  # nobody at all: a vector all the same
+        some = torch.cat([there[:, :1] | nobody, there[:, 1:]], 1)
         features, clips = self._channels(batch, there, some, noise)
         x = self.norm(features.flatten(2)).clamp(-WIDEST, WIDEST).unflatten(2, features.shape[2:])
         if noise is not None:
@@ -168,7 +168,7 @@ class Fused(Encoder):
             scene = body_frame.standardised(scene, seen)
         persons, width = scene.shape[2], (scene.shape[1], len(self.layout), self.coords)
         # a row is a person of a clip; chosen among all only where there may be people who are not
-        rows = some.flatten().nonzero()[:, 0] if persons > 1 else torch.arange(len(scene), device=scene.device)
+        rows = some.flatten().nonzero()[:, 0] if persons > 1 else torch.arange(scene.shape[0], device=scene.device)
         clips = rows // persons
         bodies, known = scene.transpose(1, 2).reshape(-1, *width), seen.transpose(1, 2).reshape(-1, *width[:2])[rows]
         own, matrix = bodies[rows], None

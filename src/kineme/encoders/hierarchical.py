@@ -132,7 +132,7 @@ class Hierarchical(Encoder):
         persons = batch.joints.shape[2] if s.per_person else self.persons
         x = flatten(batch, persons)
         present = F.pad((batch.confidence > 0).any(3).any(1), (0, persons - batch.confidence.shape[2]))
-        present[:, 0] |= ~present.any(1)
+        present = torch.cat([present[:, :1] | ~present.any(1, keepdim=True), present[:, 1:]], 1)
         return x.unflatten(2, (persons, self.joints, self.coords)), present
 
     def _space(self, tokens: Tensor, present: Tensor) -> Tensor:
@@ -144,7 +144,7 @@ class Hierarchical(Encoder):
         persons = present.shape[1]
         if not self.settings.mask_absent or persons == 1:
             return self.space(tokens)[0]
-        by_person, clips = tokens.unflatten(1, (persons, -1)), torch.arange(len(tokens), device=tokens.device)
+        by_person, clips = tokens.unflatten(1, (persons, -1)), torch.arange(tokens.shape[0], device=tokens.device)
         order = (~present).byte().argsort(dim=1, stable=True)  # those who are there come first
         by_person = by_person[clips[:, None], order]
         groups = [(many, (present.sum(1) == many).nonzero()[:, 0]) for many in range(1, persons + 1)]

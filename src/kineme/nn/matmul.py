@@ -52,6 +52,8 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         >>> linear(torch.ones(2, 3), torch.ones(4, 3), torch.ones(4))[0]
         tensor([4., 4., 4., 4.])
     """
+    if torch.jit.is_tracing():  # on its way to ONNX
+        return F.linear(x, weight, bias)
     rows = x.unsqueeze(0).flatten(0, -2)  # [n, K]: given more axes, torch multiplies some of them clip by clip
     made = _Linear.apply(rows, weight, bias) if onednn(rows, weight) else F.linear(rows, weight, bias)
     return made.view(*x.shape[:-1], len(weight))

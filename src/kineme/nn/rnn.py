@@ -33,7 +33,7 @@ _tanh_slope = torch.ops.aten.tanh_backward.grad_input  # (d, y): d * (1 - y * y)
 
 def suits(x: Tensor) -> bool:
     """Whether to :func:`run`: on a CPU. A GPU has cuDNN's cells, and a program that is exported torch's own."""
-    return x.device.type == "cpu" and not torch.compiler.is_compiling()
+    return x.device.type == "cpu" and not (torch.compiler.is_compiling() or torch.jit.is_tracing())
 
 
 def joins(network: nn.Module, x: Tensor) -> bool:

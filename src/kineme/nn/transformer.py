@@ -23,7 +23,7 @@ class TransformerLayer(nn.TransformerEncoderLayer):
 
     def forward(self, src: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """``[B, N, d]`` -> the same."""
-        if src.device.type != "cpu" or torch.compiler.is_compiling():
+        if src.device.type != "cpu" or torch.compiler.is_compiling() or torch.jit.is_tracing():
             return super().forward(src, *args, **kwargs)
         x = self.norm1(src + self._drop(self._attended(src), self.dropout1))
         hidden = self._drop(linear(x, self.linear1.weight, self.linear1.bias).relu(), self.dropout)

@@ -164,7 +164,7 @@ def rotation_matrices(angle: Tensor, coords: int, axis: int = 1) -> Tensor:
     """Counter-clockwise rotations ``[B, C, C]`` by ``angle`` ``[B]`` radians about an axis, or in the plane (C = 2)."""
     axis = axis if coords == 3 else 2
     first, second = (axis + 1) % 3, (axis + 2) % 3  # `first` turns towards `second`
-    matrix = torch.eye(coords, dtype=angle.dtype, device=angle.device).repeat(len(angle), 1, 1)
+    matrix = torch.eye(coords, dtype=angle.dtype, device=angle.device).repeat(angle.shape[0], 1, 1)
     matrix[:, first, first] = matrix[:, second, second] = angle.cos()
     matrix[:, first, second] = angle.sin()
     matrix[:, second, first] = -angle.sin()

@@ -62,7 +62,7 @@ def facing(joints: Tensor, seen: Tensor, pairs: tuple[tuple[int, int], ...], axi
         pairs: see :func:`sides`.
         axis: number of the up axis.
     """
-    angle = joints.new_zeros(len(joints))
+    angle = joints.new_zeros(joints.shape[0])
     for left, right in reversed(pairs):
         both = (seen[..., left] & seen[..., right]).to(joints)[..., None]
         across = ((joints[:, :, left] - joints[:, :, right]) * both).sum(1) / both.sum(1).clamp(min=1)
@@ -84,6 +84,7 @@ def nearest(joints: Tensor, there: Tensor, root: tuple[int, ...]) -> tuple[Tenso
     """
     roots = joints[:, :, :, list(root)].mean(3)
     apart = (roots[:, :, :, None] - roots[:, :, None, :]).norm(dim=-1).mean(1)
-    alone = ~there[:, None, :] | torch.eye(apart.shape[1], dtype=torch.bool, device=apart.device)
+    person = torch.arange(apart.shape[1], device=apart.device)
+    alone = ~there[:, None, :] | (person[:, None] == person)
     least, who = apart.masked_fill(alone, FAR).min(2)
     return who, least < FAR

@@ -27,6 +27,7 @@ def stream(batch: Batch, name: str, layout: Layout | None) -> Batch:
         InputError: an unknown name.
     """
     joints, seen = batch.joints, batch.confidence
+    traced = torch.jit.is_tracing()  # on its way to ONNX, where what is written into given memory is lost
     if name == "joint":
         return batch
     if name == "bone":
@@ -35,8 +36,13 @@ def stream(batch: Batch, name: str, layout: Layout | None) -> Batch:
         parents = tuple(i if parent < 0 else parent for i, parent in enumerate(layout.parents))
         from_parent = _joints(joints, parents)
         both = seen.minimum(_joints(seen[..., None], parents)[..., 0])
-        bones = torch.sub(joints, from_parent, out=from_parent).mul_((both > 0).to(joints)[..., None])
+        bones = joints - from_parent if traced else torch.sub(joints, from_parent, out=from_parent)
+        bones = bones.mul_((both > 0).to(joints)[..., None])
         return replace(batch, joints=bones, confidence=both)
+    if name == "motion" and traced:
+        motion = torch.cat([joints.diff(dim=1), torch.zeros_like(joints[:, :1])], 1)
+        both = torch.cat([seen[:, 1:].minimum(seen[:, :-1]), seen[:, -1:]], 1)
+        return replace(batch, joints=motion * (both > 0).to(motion)[..., None], confidence=both)
     if name == "motion":
         motion, both = torch.empty_like(joints), seen.clone()
         torch.sub(joints[:, 1:], joints[:, :-1], out=motion[:, :-1])
