@@ -43,7 +43,8 @@ class MotionEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         >>> from sklearn.model_selection import cross_val_score
         >>> from sklearn.pipeline import make_pipeline
         >>> pipeline = make_pipeline(MotionEncoder(run, device="cpu"), LogisticRegression())
-        >>> cross_val_score(pipeline, list(store), store.column("label"), cv=2).shape
+        >>> far = store.column("camera") == 1
+        >>> cross_val_score(pipeline, list(store), far, cv=2).shape
         (2,)
     """
 
