@@ -18,6 +18,7 @@ from helpers.training import TINY, kineme, make_store, one_paragraph
 import kineme as package
 from kineme.apps.cli import main, parser
 from kineme.data import synth
+from kineme.data.store_writer import Writer
 from kineme.utils import registry
 
 
@@ -199,8 +200,8 @@ def test_evaluate_writes_predictions_and_draws_which_class_was_taken_for_which(s
     assert lines[0] == "clip,true,predicted,score,protocol,metric,features,run,seed"
     assert f"{len(lines) - 1} predictions written" in done.stdout
     assert (tmp_path / "confusion.png").stat().st_size > 5000
-    refused = kineme("evaluate", run, store.path, "--split", "xsub", "--protocols", "fusion", *given, check=False)
-    one_paragraph(refused, "predict no labels: fusion")
+    refused = kineme("evaluate", run, store.path, "--split", "xsub", "--protocols", "clustering", *given, check=False)
+    one_paragraph(refused, "predict no labels: clustering")
 
 
 SHORT = (
@@ -222,6 +223,40 @@ def test_evaluate_by_all_protocols_says_which_do_not_apply(store, run, tmp_path)
     assert "transfer is left out: transfer.target: no store" in said
     assert all(np.isfinite(row["score"]) for row in rows)
     assert {path.name for path in (tmp_path / "plots").iterdir()} >= {"calibration.png", "robustness.png"}
+
+
+@pytest.mark.parametrize(
+    ("labels", "cameras", "words", "said"),
+    [
+        ([None] * 12, [1, 2], ["--protocols", "knn"], ["no clip has a label", "--labels"]),
+        (
+            ["a", "b"] * 6,
+            [1, 1],
+            ["--set", "retrieval.across=camera", "--set", "retrieval.k=1"],
+            ["retrieval.across camera", "single value"],
+        ),
+        (["a"] * 11 + ["b"], [1, 2], ["--protocols", "few_shot"], ["few_shot.ways=2", "training clip"]),
+        (["a"] * 12, [1, 2], ["--protocols", "calibration"], ["all training clips have one label"]),
+        (["a"] * 12, [1, 2], ["--protocols", "clustering"], ["test clips of 1 classes"]),
+        (["a", "b"] * 6, [1, 2], ["--protocols", "semi"], ["semi, 1 % of 6 labels", "semi.stratified=true"]),
+        ([None, "b"] * 6, [1, 2], ["--split", "camera=1"], ["no labelled clip on the train side"]),
+        (["a", "b"] * 6, [1, 2], ["--set", "robustness.alterations=fog"], ["robustness.alterations", "fog"]),
+        (["a", "b"] * 6, [1, 2], ["--set", "localisation.recordings=nowhere"], ["nowhere", "no such folder"]),
+    ],
+)
+def test_evaluate_what_cannot_be_scored_is_said_in_a_sentence(store, run, tmp_path, labels, cameras, words, said):
+    """Clips without labels, of one camera, of one class; a class with one clip; settings that do not fit."""
+    motions = [
+        motion.with_(label=label, camera=cameras[i % 2], source=f"c{i}")
+        for i, (motion, label) in enumerate(zip(store, labels))
+    ]
+    with Writer(tmp_path / "few", store.layout, normalise={"how": "none"}) as writer:
+        for motion in motions:
+            writer.add(motion)
+    protocol = [word.split(".")[0] for word in words if "." in word]
+    given = words if "--protocols" in words or not protocol else ["--protocols", protocol[0], *words]
+    split = [] if "--split" in words else ["--split", "random"]
+    one_paragraph(kineme("evaluate", run, tmp_path / "few", *split, *given, check=False), *said)
 
 
 def test_evaluate_the_baseline_without_any_run(store, run, tmp_path):

@@ -13,6 +13,7 @@ from kineme.data.store_writer import Writer
 from kineme.evaluation import leaks, run
 from kineme.motion import layout as skeleton
 from kineme.motion.motion import Motion
+from kineme.utils.errors import InputError
 
 
 @pytest.fixture
@@ -99,3 +100,18 @@ def test_an_evaluation_says_it(tmp_path, fake_model):
     people = int(np.isin(store.column("subject")[10:], store.column("subject")[:10]).sum())
     assert rows[0]["leaks"] == {"subject": people}
     assert rows[0]["notes"] == [f"of 10 test clips {people} share their subject with a training clip"]
+
+
+def test_copies_can_be_left_out(clips, tmp_path, fake_model):
+    clips[7] = clips[2].with_(source="c7")
+    store = stored(tmp_path / "same", clips)
+    sides = SimpleNamespace(name="mine", train=TRAIN, test=TEST)
+    how = {"split": sides, "untrained": False, "baseline": False, "copies": False, "settings": {"knn": {"k": (1,)}}}
+    rows = run.evaluate(fake_model(np.eye(10)), store, "knn", **how)
+    assert rows[0]["test"] == 4
+    assert rows[0]["leaks"] == {}
+    assert rows[0]["notes"] == ["1 test clips that are copies of training clips were left out"]
+    assert 7 not in rows.task.test
+    only = SimpleNamespace(name="mine", train=TRAIN, test=np.array([7]))
+    with pytest.raises(InputError, match="nothing but copies"):
+        run.evaluate(fake_model(np.eye(10)), store, "knn", **(how | {"split": only}))

@@ -30,6 +30,7 @@ def compare(
     split: str | Split = "random",
     seeds: int = 1,
     settings: Mapping[str, Any] | None = None,
+    copies: bool = True,
     progress: bool = False,
 ) -> list[Row]:
     """Score two runs by the same protocols on the same clips, and say how sure the difference is.
@@ -45,6 +46,7 @@ def compare(
         split: as there.
         seeds: as there.
         settings: as there.
+        copies: as there.
         progress: show a bar.
 
     Returns:
@@ -61,7 +63,7 @@ def compare(
         >>> row["metric"], row["low"] <= row["difference"] <= row["high"]
         ('1-NN', True)
     """
-    how: dict[str, Any] = {"split": split, "seeds": seeds, "settings": settings, "progress": progress}
+    how: dict[str, Any] = {"split": split, "seeds": seeds, "settings": settings, "copies": copies, "progress": progress}
     sides = [evaluate(runs(side), store, protocols, untrained=False, baseline=False, **how) for side in (one, other)]
     first, second = map(_units, sides)
     rows = [

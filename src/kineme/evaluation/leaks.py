@@ -21,6 +21,7 @@ SAMPLE = 300  # training clips that give the body's size and the principal compo
 MOST = 4 * 10**8  # pairs of clips; beyond it near-duplicates are not looked for
 BLOCK = 512  # test clips at a time
 SAME = ("recording", "performance", "subject")  # columns in which clips of one value are related
+COPIES = ("frames", "overlap", "near-duplicate")  # kinds that no split means
 WORDS = {
     "frames": "are training clips once more",
     "overlap": "overlap a training clip in time",

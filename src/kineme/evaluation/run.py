@@ -36,6 +36,7 @@ def evaluate(
     settings: Mapping[str, Any] | None = None,
     untrained: bool = True,
     baseline: bool = True,
+    copies: bool = True,
     progress: bool = False,
 ) -> Rows:
     """Score models by protocols, each beside its untrained encoder and beside hand-crafted features.
@@ -51,6 +52,8 @@ def evaluate(
         settings: protocol -> its Settings, or a table of some of their fields.
         untrained: also score ``model.untrained()``.
         baseline: also score the hand-crafted features (:func:`baseline`), once, where the protocol has a baseline.
+        copies: False leaves out test clips that are training clips once more, overlap one in time or hardly differ
+            from one (:mod:`kineme.evaluation.leaks`).
         progress: show a bar.
 
     Returns:
@@ -82,7 +85,7 @@ def evaluate(
         raise InputError(
             "evaluate", f"{len(models)} models, {len(names)} protocols, {seeds} seeds", "at least one of each"
         )
-    base = make_task(models[0], store, split)
+    base = _kept(make_task(models[0], store, split), copies)
     skipped: dict[str, str] | None = {} if lenient else None
     plan = plans.made(names, settings or {}, base, skipped)
     beside = plans.beside(plan) if baseline else {}
@@ -119,6 +122,7 @@ def baseline(
     protocols: str | Sequence[str] = plans.DEFAULT,
     settings: Mapping[str, Any] | None = None,
     seeds: int = 1,
+    copies: bool = True,
     progress: bool = False,
 ) -> Rows:
     """Score hand-crafted features alone: what a run has to beat, without any training.
@@ -133,6 +137,7 @@ def baseline(
             baseline have no row.
         settings: protocol -> its Settings, or a table of some of their fields.
         seeds: how many seeds a probe that draws is run with.
+        copies: as in :func:`evaluate`.
         progress: show a bar.
 
     Returns:
@@ -151,7 +156,7 @@ def baseline(
     names, lenient = plans.asked(protocols)
     if not names or seeds < 1:
         raise InputError("baseline", f"{len(names)} protocols, {seeds} seeds", "at least one of each")
-    base = make_task(None, store, split, HAND_CRAFTED)
+    base = _kept(make_task(None, store, split, HAND_CRAFTED), copies)
     skipped: dict[str, str] | None = {} if lenient else None
     beside = plans.beside(plans.made(names, settings or {}, base, skipped))
     if not beside:
@@ -236,6 +241,19 @@ def _paired(rows: Rows, plan: Mapping[str, Entry], common: Row) -> Iterator[Row]
     for (protocol, metric), means in groups.items():
         for apart in differences(means):
             yield plan[protocol].row(metric, apart["score"], 0, DIFFERENCE, "") | common | apart
+
+
+def _kept(base: Task, copies: bool) -> Task:
+    """The task, without test clips that are copies of training clips if so asked."""
+    if copies:
+        return base
+    found = [leak.test for leak in leaks.find(base.store, base.train, base.test) if leak.kind in leaks.COPIES]
+    gone = np.unique(np.concatenate([np.zeros(0, np.int64), *found]))
+    kept = np.setdiff1d(base.test, gone)
+    if not len(kept):
+        raise InputError(base.store.path, "nothing but copies of training clips on the test side", "another split")
+    note = f"{len(gone)} test clips that are copies of training clips were left out"
+    return replace(base, test=kept, notes=(*base.notes, *([note] if len(gone) else [])))
 
 
 def _common(base: Task, split: str | Split) -> Row:

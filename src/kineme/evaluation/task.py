@@ -150,6 +150,14 @@ class Task:
             return self._checked(self.model.embed(self.store, rows), len(rows))
         return features[where]
 
+    def embedded(self, store: Store, rows: np.ndarray) -> np.ndarray:
+        """float32 ``[len(rows), D]``: the model's vectors of clips of another store.
+
+        Raises:
+            InputError: clips that it cannot take; features that are not finite.
+        """
+        return self._checked(self.model.embed(store, rows), len(rows))
+
     def codes(self, rows: np.ndarray, part: str = "pose") -> tuple[np.ndarray, np.ndarray]:
         """One code per recorded frame of each clip: float32 ``[F, D]`` and where the clips begin, int64 ``[n + 1]``; a
         frame is encoded once for all protocols.

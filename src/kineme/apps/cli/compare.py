@@ -16,6 +16,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--protocols", default="knn,linear", help="comma-separated (default: %(default)s)")
     parser.add_argument("--split", required=True, help="see `kineme info STORE`")
     parser.add_argument("--seeds", type=int, default=1, help="seeds of the probe (default: %(default)s)")
+    parser.add_argument(
+        "--drop-copies", action="store_true", help="without test clips that are copies of training clips, or nearly"
+    )
     _shared.add_set(parser, "PROTOCOL.NAME=VALUE", "knn.k=1,5 or linear.C=0.1")
     parser.add_argument("--json", metavar="FILE", help="write every row")
 
@@ -44,6 +47,7 @@ def run(args: argparse.Namespace) -> None:
         split=args.split,
         seeds=args.seeds,
         settings=settings.override({}, args.set),
+        copies=not args.drop_copies,
         progress=True,
     )
     _shared.print_table(compare.table(rows, (args.one, args.other)))

@@ -40,6 +40,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--baseline", action=_Alone, metavar="STORE", help="score hand-crafted features alone, without any run"
     )
+    parser.add_argument(
+        "--drop-copies", action="store_true", help="without test clips that are copies of training clips, or nearly"
+    )
     _shared.add_set(parser, "PROTOCOL.NAME=VALUE", "knn.k=1,5 or linear.C=0.1")
     parser.add_argument("--json", metavar="FILE", help="write every row")
     parser.add_argument(
@@ -101,6 +104,7 @@ def run(args: argparse.Namespace) -> None:
         "protocols": words,
         "seeds": args.seeds,
         "settings": settings.override({}, args.set + given),
+        "copies": not args.drop_copies,
         "progress": True,
     }
     if args.baseline and args.runs:

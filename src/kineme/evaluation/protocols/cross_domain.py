@@ -19,7 +19,7 @@ from ...training.finetune import Labelled, Tell
 from ...utils.errors import InputError
 from .. import marginals
 from ..sealed import SealedStore, sealed
-from ..task import Scores, Task, normalised
+from ..task import Outcome, Scores, Task, normalised
 from . import linear
 
 TOP, BALANCED, VALIDATION = "top-1", "balanced", "source validation"
@@ -259,14 +259,22 @@ def _scored(task: Task, source: Source, answers: Answers, settings: Settings) ->
         own = own | {"confusion": confusion.tolist(), "class_names": source.classes}
         hits = predicted == truth[there]
         per_class = [hits[truth[there] == label].mean() for label in shown]
-        for metric, value in ((TOP, hits.mean()), (BALANCED, np.mean(per_class))):
-            scores.add(f"{metric}, {kind}" if kind else metric, float(value), own)
+        word = f", {kind}" if kind else ""
+        scores.tell(f"{TOP}{word}", _outcome(there, hits), own)
+        scores.add(f"{BALANCED}{word}", float(np.mean(per_class)), own)
     for k in settings.retrieval:
         found_it = (answers.near[there, :k] == truth[there, None]).any(1)
-        scores.add(f"R@{k}", float(found_it.mean()), more)
+        scores.tell(f"R@{k}", _outcome(there, found_it), more)
     if answers.validation is not None:
         scores.add(VALIDATION, answers.validation, more)
     return scores
+
+
+def _outcome(there: np.ndarray, right: np.ndarray) -> Outcome:
+    """Of the test clips whose class the source has."""
+    values = np.full(len(there), np.nan)
+    values[there] = right
+    return Outcome(values)
 
 
 def _notes(source: Source, missing: Sequence[str], count: int, settings: Settings) -> list[str]:

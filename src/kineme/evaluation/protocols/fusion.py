@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...utils.errors import InputError
-from ..task import Task
+from ..task import Outcome, Scores, Task
 from . import knn, linear
 
 FUSED = "fused"
@@ -29,7 +29,7 @@ class Settings(linear.Probe):
     k: tuple[int, ...] = (1,)
 
 
-def score(task: Task, settings: Settings) -> dict[str, float]:
+def score(task: Task, settings: Settings) -> Scores:
     """Share of test clips that get their own label: by a classifier of each stream and by the weighted mean of their
     class scores; by the nearest training clips in each stream and by the weighted mean of the streams' cosines.
 
@@ -59,11 +59,13 @@ def score(task: Task, settings: Settings) -> dict[str, float]:
     if len(streams) > 1:
         scores[FUSED] = averaged(list(scores.values()), weights)
         galleries[FUSED], queries[FUSED] = (joined(list(side.values()), weights) for side in (galleries, queries))
-    right = {f"{name} accuracy": float(np.mean(each.argmax(1) == truth)) for name, each in scores.items()}
+    found = Scores()
+    for name, each in scores.items():
+        found.tell(f"{name} accuracy", linear.named(each, truth))
     for name, query in queries.items():
-        near = knn.predict(galleries[name], labels, query, settings.k)
-        right |= {f"{name} {k}-NN": float(np.mean(label == truth)) for k, label in near.items()}
-    return right
+        for k, label in knn.predict(galleries[name], labels, query, settings.k).items():
+            found.tell(f"{name} {k}-NN", Outcome((label == truth).astype(np.float64), label))
+    return found
 
 
 def is_stochastic(settings: Settings) -> bool:

@@ -236,7 +236,8 @@ def _whole(task: Task, settings: Settings) -> Recordings:
             f"no test clip of {store.path} names one of them by {column}, with start and end",
             "the recordings that the clips were cut out of",
         )
-    note = f"{len(used)} whole recordings, {len(spans)} of {len(task.test)} test clips happen there"
+    whole = f"{len(used)} whole recording{'s' if len(used) > 1 else ''}"
+    note = f"{whole}, {len(spans)} of {len(task.test)} test clips happen there"
     rows = np.array([row for _, row in used.values()])
     return Recordings([long.motion(where) for where in used], _truth(spans), rows, note)
 
@@ -278,4 +279,4 @@ def _embedded(task: Task, found: Recordings, spans: Spans) -> Iterator[np.ndarra
         )
         lengths = np.array([len(each) for each in cut])
         clips = AlteredStore(store, found.rows[spans.recording[part]], joints, confidence, lengths)
-        yield task.model.embed(clips, np.arange(len(part)))
+        yield task.embedded(clips, np.arange(len(part)))

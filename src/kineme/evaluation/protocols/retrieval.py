@@ -81,12 +81,12 @@ def score(task: Task, settings: Settings) -> Scores:
         )
     for name in settings.layouts:
         seen = in_layout(task.store, task.test, name)
-        shown = task.model.embed(seen, np.arange(len(task.test)))
+        shown = task.embedded(seen, np.arange(len(task.test)))
         _enter(scores, f" in {name}", shown, truth, gallery, labels, settings, itself)
     if settings.source:
         other = stores.opened(settings.source)
         there, classes = _matched(other, task.classes)
-        found = task.model.embed(other, there)
+        found = task.embedded(other, there)
         _enter(scores, f" from {other.path.name}", queries, truth, found, classes, settings)
     return scores
 

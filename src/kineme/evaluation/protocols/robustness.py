@@ -96,7 +96,7 @@ def _shown(task: Task, places: Sequence[tuple[str, Any]]) -> Iterator[np.ndarray
     for name, level in places:
         if task.tell is not None:
             task.tell(f"{name} {level}")
-        yield task.model.embed(altered(task.store, task.test, name, level, task.seed), rows)
+        yield task.embedded(altered(task.store, task.test, name, level, task.seed), rows)
 
 
 def _predicted(task: Task, shown: np.ndarray, settings: Settings) -> np.ndarray:

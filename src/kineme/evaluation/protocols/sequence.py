@@ -17,7 +17,7 @@ from ...encoders.temporal import Nets
 from ...nn.temporal_conv import WIDTHS, Classifier
 from ...utils.errors import InputError
 from ...utils.registry import did_you_mean
-from ..task import Task
+from ..task import Outcome, Scores, Task
 
 TOP1, TOP5, BEST = "top-1", "top-5", "top-1 at the best test checkpoint"
 TESTED = 256  # test clips at a time
@@ -101,7 +101,7 @@ class Sequences(NamedTuple):
         return self.rows[at.to(self.rows.device)], lengths
 
 
-def score(task: Task, settings: Settings) -> dict[str, float]:
+def score(task: Task, settings: Settings) -> Scores:
     """Share of test clips that the classifier, after its last step, gets right, and whose label is among its five best.
 
     Raises:
@@ -110,13 +110,17 @@ def score(task: Task, settings: Settings) -> dict[str, float]:
     """
     if settings.faithful:
         settings = dataclasses.replace(settings, mask_padding=False)
-    task = narrowed(task, settings)
+    asked, task = task, narrowed(task, settings)
     train, test = (sequences(task, rows, settings) for rows in (task.train, task.test))
     looks = classify(task, train, test, settings, settings.checkpoint if settings.faithful else settings.steps)
-    truth = task.labels[task.test]
-    right = [{k: hits(logits, truth, k) for k in (1, 5)} for logits in looks]
-    best = {BEST: max(look[1] for look in right)} if settings.faithful else {}
-    return {TOP1: right[-1][1], TOP5: right[-1][5]} | best
+    truth, scores = task.labels[task.test], Scores()
+    for metric, k in ((TOP1, 1), (TOP5, 5)):
+        values = np.full(len(asked.test), np.nan)  # of classes that are dropped
+        values[np.isin(asked.test, task.test)] = among(looks[-1], truth, k)
+        scores.tell(metric, Outcome(values))
+    if settings.faithful:
+        scores.add(BEST, max(hits(logits, truth, 1) for logits in looks))
+    return scores
 
 
 def baseline(settings: Settings) -> tuple[str, Settings]:
@@ -206,9 +210,14 @@ def classify(task: Task, train: Sequences, test: Sequences, how: Training, look:
 
 
 def hits(logits: np.ndarray, truth: np.ndarray, k: int) -> float:
-    """Share of rows whose label has one of the k highest logits; none that is minus infinity counts."""
+    """Share of rows whose label has one of the k highest logits."""
+    return float(np.mean(among(logits, truth, k)))
+
+
+def among(logits: np.ndarray, truth: np.ndarray, k: int) -> np.ndarray:
+    """Whether each row's label has one of its k highest logits, bool ``[m]``; none that is minus infinity counts."""
     own = np.take_along_axis(logits, truth[:, None], 1)
-    return float(np.mean(((logits > own).sum(1) < k) & np.isfinite(own[:, 0])))
+    return ((logits > own).sum(1) < k) & np.isfinite(own[:, 0])
 
 
 @torch.inference_mode()
