@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -585,13 +586,259 @@ TABLE = Sample(
 )
 
 
+# ------------------------------------------------------------------------------------------- VideoPose3D, SMPL, .npz
+
+POSES_FILE, SMPL_FILE = "data_2d_custom_walk.npz", "walk_poses.npz"
+
+
+def npz(arrays: dict[str, object]) -> bytes:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=True, **{key: np.asarray(value) for key, value in arrays.items()})
+    return buffer.getvalue()
+
+
+def _videopose3d(folder: Path) -> None:
+    clip = np.random.default_rng(10).uniform(100, 900, (4, 17, 2)).astype(np.float32)
+    metadata = {"layout_name": "coco", "num_joints": 17, "video_metadata": {"walk.mp4": {"w": 1920, "h": 1080}}}
+    (folder / POSES_FILE).write_bytes(npz({"positions_2d": {"walk.mp4": {"custom": [clip]}}, "metadata": metadata}))
+
+
+def _poses(change: Callable[[np.ndarray], object]) -> tuple[str, Change]:
+    """Change the poses of the one clip."""
+
+    def changed(data: bytes) -> bytes:
+        with np.load(io.BytesIO(data), allow_pickle=True) as file:
+            arrays = {key: file[key] for key in file.files}
+        videos = arrays["positions_2d"].item()
+        videos["walk.mp4"]["custom"][0] = change(videos["walk.mp4"]["custom"][0].copy())
+        return npz({**arrays, "positions_2d": videos})
+
+    return POSES_FILE, changed
+
+
+def _put(where: tuple[int, ...], value: float) -> Callable[[np.ndarray], np.ndarray]:
+    def change(array: np.ndarray) -> np.ndarray:
+        array[where] = value
+        return array
+
+    return change
+
+
+def _member(name: str, key: str, content: bytes) -> tuple[str, Change]:
+    """Another file in the archive."""
+
+    def changed(data: bytes) -> bytes:
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as new:
+            for entry in old.namelist():
+                new.writestr(entry, content if entry == f"{key}.npy" else old.read(entry))
+        return buffer.getvalue()
+
+    return name, changed
+
+
+def _header(shape: tuple[int, ...], descr: str) -> bytes:
+    buffer = io.BytesIO()
+    np.lib.format.write_array_header_1_0(buffer, {"descr": descr, "fortran_order": False, "shape": shape})
+    return buffer.getvalue()
+
+
+VIDEOPOSE3D = Sample(
+    POSES_FILE,
+    _videopose3d,
+    faults={
+        "zero frames": _poses(lambda a: a[:0]),
+        "10^9 frames": _member(POSES_FILE, "positions_2d", _header((10**9,), "|O")),
+        "wrong variant": _poses(lambda a: a[:, :16]),
+        "a pickle that calls": _member(POSES_FILE, "positions_2d", _header((), "|O") + b"cos\nsystem\n(S'true'\ntR."),
+        "a pickle that ends": _member(POSES_FILE, "positions_2d", _header((), "|O") + b"\x80\x04}"),
+        "a list of poses": _member(POSES_FILE, "positions_2d", npy(np.array([[1, 2], [3, 4]]))),
+        "poses in text": _poses(lambda a: a.astype(str)),
+        "poses in a list": _poses(lambda a: a.tolist()),
+        "one coordinate": _poses(lambda a: a[..., :1]),
+    },
+    mended={
+        "infinity": _poses(_put((1, 2, 0), np.inf)),
+        "a joint that is no number": _poses(_put((1, 2, 0), np.nan)),
+    },
+    complete={POSES_FILE: lambda good, cut: cut == good},
+)
+
+
+def _smpl(folder: Path) -> None:
+    rng = np.random.default_rng(11)
+    arrays = {"poses": rng.normal(size=(5, 72)), "trans": rng.normal(size=(5, 3)), "mocap_framerate": 120.0}
+    (folder / SMPL_FILE).write_bytes(npz({**arrays, "joints": rng.normal(size=(5, 24, 3)).astype(np.float32)}))
+
+
+def _joints(change: Callable[[np.ndarray], np.ndarray]) -> tuple[str, Change]:
+    def changed(data: bytes) -> bytes:
+        with np.load(io.BytesIO(data)) as file:
+            return npz({**file, "joints": change(file["joints"])})
+
+    return SMPL_FILE, changed
+
+
+def _without_joints(data: bytes) -> bytes:
+    with np.load(io.BytesIO(data)) as file:
+        return npz({key: file[key] for key in file.files if key != "joints"})
+
+
+SMPL = Sample(
+    SMPL_FILE,
+    _smpl,
+    faults={
+        "NUL bytes": (SMPL_FILE, lambda data: data[:-8] + bytes(8)),
+        "zero frames": _joints(lambda a: a[:0]),
+        "10^9 frames": _member(SMPL_FILE, "joints", _header((10**9, 24, 3), "<f4")),
+        "wrong variant": _joints(lambda a: a[:, :20]),
+        "no joints": (SMPL_FILE, _without_joints),
+        "two coordinates": _joints(lambda a: a[..., :2]),
+        "Python objects": _joints(lambda a: a.astype(object)),
+    },
+    mended={
+        "infinity": _joints(_put((1, 2, 0), np.inf)),
+        "a joint that is no number": _joints(_put((1, 2, 0), np.nan)),
+    },
+    complete={SMPL_FILE: lambda good, cut: cut == good},
+    variants={"double precision": _joints(lambda a: a.astype(np.float64))},
+)
+
+# ------------------------------------------------------------------------------------------------------- Azure Kinect
+
+AZURE_FILE, MVNX_FILE = "walk_azure.json", "walk.mvnx"
+
+
+def _azure_kinect(folder: Path) -> None:
+    rng = np.random.default_rng(12)
+    places = rng.normal(1000, 200, (2, 32, 3))
+    frames = []
+    for k in range(5):
+        moved = [(places[j] + 10 * k).round(3).tolist() for j in range(2)]
+        bodies = [{"body_id": j + 1, "joint_positions": moved[j]} for j in range(2) if (k, j) != (2, 1)]
+        about = {"frame_id": k, "num_bodies": len(bodies), "timestamp_usec": 100_000 + 33_333 * k}
+        frames.append({"bodies": bodies, **about})
+    names = ["K4ABT_JOINT_PELVIS", "K4ABT_JOINT_SPINE_NAVEL"]
+    (folder / AZURE_FILE).write_text(json.dumps({"joint_names": names, "frames": frames}, indent=0) + "\n")
+
+
+def _azure(change: Callable[[dict], object]) -> tuple[str, Change]:
+    return AZURE_FILE, in_json(change)
+
+
+AZURE_KINECT = Sample(
+    AZURE_FILE,
+    _azure_kinect,
+    faults={
+        "zero frames": _azure(lambda d: d.update(frames=[])),
+        "10^9 frames": _azure(lambda d: d.update(frames=10**9)),
+        "wrong variant": _azure(
+            lambda d: [b.update(joint_positions=b["joint_positions"][:25]) for f in d["frames"] for b in f["bodies"]]
+        ),
+        "nobody": _azure(lambda d: [f.update(bodies=[]) for f in d["frames"]]),
+        "no frames": _azure(lambda d: d.pop("frames")),
+        "bodies that are numbers": _azure(lambda d: d["frames"][0].update(bodies=[1, 2])),
+        "a list": (AZURE_FILE, lambda data: b"[1]"),
+    },
+    mended={
+        "infinity": _azure(lambda d: d["frames"][1]["bodies"][0]["joint_positions"][3].__setitem__(0, float("inf"))),
+        "a joint that is null": _azure(
+            lambda d: d["frames"][1]["bodies"][0]["joint_positions"][3].__setitem__(0, None)
+        ),
+        "a body of 31 joints": _azure(lambda d: d["frames"][1]["bodies"][0]["joint_positions"].pop()),
+        "a frame that is a number": _azure(lambda d: d["frames"].append(3)),
+    },
+    complete={AZURE_FILE: never},
+    variants=spellings(AZURE_FILE)
+    | {"all on one line": (AZURE_FILE, lambda data: json.dumps(json.loads(data)).encode())},
+)
+
+# -------------------------------------------------------------------------------------------------------------- MVNX
+
+SEGMENTS = ["Pelvis", "L5", "L3", "T12", "T8", "Neck", "Head"]
+SEGMENTS += [f"{side}{bone}" for side in ("Right", "Left") for bone in ("Shoulder", "UpperArm", "ForeArm", "Hand")]
+SEGMENTS += [f"{side}{bone}" for side in ("Right", "Left") for bone in ("UpperLeg", "LowerLeg", "Foot", "Toe")]
+
+
+def mvnx_text(joints: np.ndarray, rate: str = "60", segments: list[str] = SEGMENTS) -> str:
+    """MVNX of joints ``[T, V, 3]``, with the poses that stand before the frames that count."""
+    lines = ['<?xml version="1.0" encoding="UTF-8"?>', '<mvnx xmlns="http://www.xsens.com/mvn/mvnx" version="4">']
+    lines += [f'<subject label="Anna" frameRate="{rate}" segmentCount="{len(segments)}">', "<segments>"]
+    lines += [f'<segment id="{k + 1}" label="{name}"><points/></segment>' for k, name in enumerate(segments)]
+    lines += ["</segments>", f'<frames segmentCount="{len(segments)}">']
+    still = " ".join(["0"] * 3 * len(segments))
+    lines.append(f'<frame time="0" type="tpose"><position>{still}</position></frame>')
+    for k, frame in enumerate(joints):
+        cells = " ".join(f"{value:.6f}" for value in frame.ravel())
+        lines += [f'<frame time="{16 * k}" index="{k}" type="normal">', "<orientation>1 0 0 0</orientation>"]
+        lines += [f"<position>{cells}</position>", "</frame>"]
+    return "\n".join([*lines, "</frames>", "</subject>", "</mvnx>"]) + "\n"
+
+
+def _mvnx(folder: Path) -> None:
+    (folder / MVNX_FILE).write_text(mvnx_text(np.random.default_rng(13).normal(size=(4, 23, 3))))
+
+
+def _mvnx_complete(good: bytes, cut: bytes) -> bool:
+    """The frames count: one whose position is whole."""
+    return cut.count(b"</position>") > 1
+
+
+def _laughs(data: bytes) -> bytes:
+    """Nine levels of ten entities each: 10^9 frames once they are expanded."""
+    frame = "<frame type='normal'><position>1 2 3</position></frame>"
+    entities = [f'<!ENTITY a0 "{frame}">', *(f'<!ENTITY a{k} "{f"&a{k - 1};" * 10}">' for k in range(1, 10))]
+    head, _, rest = data.partition(b"<mvnx")
+    rest = rest.replace(b"</frames>", b"&a9;</frames>")
+    return head + f"<!DOCTYPE mvnx [{''.join(entities)}]>".encode() + b"<mvnx" + rest
+
+
+def _first_position(old: bytes, new: bytes) -> tuple[str, Change]:
+    return MVNX_FILE, lambda data: re.sub(rb"(0</orientation>\n<position>)" + old, rb"\g<1>" + new, data, count=1)
+
+
+MVNX = Sample(
+    MVNX_FILE,
+    _mvnx,
+    faults={
+        "zero frames": (MVNX_FILE, lambda data: data.replace(b'type="normal"', b'type="identity"')),
+        "10^9 frames": (MVNX_FILE, _laughs),
+        "wrong variant": (MVNX_FILE, lambda data: re.sub(rb'<segment id="7".*\n', b"", data)),
+        "no segments": (MVNX_FILE, lambda data: data.replace(b"segment ", b"sensor ").replace(b"segment>", b"sensor>")),
+        "no subject": (MVNX_FILE, lambda data: data.replace(b"subject", b"object")),
+        "two thousand segments": (
+            MVNX_FILE,
+            lambda data: re.sub(rb'(<segment id="7".*\n)', lambda found: found[1] * 2000, data),
+        ),
+    },
+    mended={
+        "infinity": _first_position(rb"\S+", b"inf"),
+        "a frame too short": _first_position(rb"\S+ ", b""),
+        "a word": _first_position(rb"\S+", b"x"),
+    },
+    complete={MVNX_FILE: _mvnx_complete},
+    variants={name: change for name, change in spellings(MVNX_FILE).items() if name != "byte-order mark"}
+    | {
+        "a prefix": (
+            MVNX_FILE,
+            lambda data: re.sub(rb"<(/?)(?=[a-z])", rb"<\1m:", data).replace(b"xmlns=", b"xmlns:m="),
+        ),
+        "on one line": (MVNX_FILE, lambda data: data.replace(b"\n", b" ")),
+    },
+)
+
+
 MOCAP: dict[str, Sample] = {
     "asf_amc": ASF_AMC,
+    "azure_kinect": AZURE_KINECT,
     "c3d": C3D,
     "msr_action3d": MSR_ACTION3D,
+    "mvnx": MVNX,
     "npy": NPY,
     "penn_action": PENN_ACTION,
+    "smpl": SMPL,
     "table": TABLE,
     "trc": TRC,
     "utd_mhad": UTD_MHAD,
+    "videopose3d": VIDEOPOSE3D,
 }

@@ -31,7 +31,6 @@ import itertools
 import json
 import os
 import re
-import zipfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -72,11 +71,7 @@ def sniff(path: Path, head: bytes) -> bool:
         return False
     if path.with_suffix(".json").is_file():
         return True
-    try:
-        with zipfile.ZipFile(path) as file:
-            return {"joints.npy", "offsets.npy"} <= set(file.namelist())
-    except (OSError, ValueError, zipfile.BadZipFile):
-        return False
+    return {"joints", "offsets"} <= files.npz_names(path)
 
 
 def side(path: Path, head: bytes) -> bool:

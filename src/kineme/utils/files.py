@@ -8,6 +8,7 @@ import json
 import os
 import secrets
 import shutil
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -151,7 +152,7 @@ def loads(path: str | os.PathLike, data: bytes, what: str = "JSON") -> Any:
         if EMPTY * (lists + objects) > len(data):
             raise InputError(path, f"{lists + objects} lists and objects in {len(data)} bytes, almost empty", what)
         size = 2 * len(data) + 64 * lists + 256 * objects + 32 * (data.count(b",") + lists + objects)
-        _fits(path, size)
+        fits(path, size)
     try:
         return json.loads(data)
     except RecursionError:
@@ -169,10 +170,26 @@ def free_memory() -> int:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
-def _fits(path: str | os.PathLike, size: int) -> None:
+def fits(path: str | os.PathLike, size: int) -> None:
+    """Refuse what takes more than a third of the free memory.
+
+    Raises:
+        InputError: so many bytes are too many.
+    """
     if size > (most := free_memory() // SHARE):
         found = f"about {size / 1e9:.3g} GB of memory once it is unpacked"
         raise InputError(path, found, f"at most a third of the free memory, {most / 1e9:.3g} GB", "Cut it into parts")
+
+
+def npz_names(path: str | os.PathLike) -> set[str]:
+    """Names of the arrays of an ``.npz`` file; none of anything else."""
+    try:
+        if not Path(path).is_file():  # a device has no end
+            return set()
+        with zipfile.ZipFile(path) as file:
+            return {name.removesuffix(".npy") for name in file.namelist()}
+    except (OSError, ValueError, zipfile.BadZipFile):
+        return set()
 
 
 def read_npz(path: str | os.PathLike, keys: tuple[str, ...] | None = None) -> dict[str, np.ndarray]:
@@ -193,7 +210,7 @@ def read_npz(path: str | os.PathLike, keys: tuple[str, ...] | None = None) -> di
             if missing:
                 raise InputError(path, f"array {missing[0]!r} is missing", f"arrays {', '.join(wanted)}")
             of = {info.filename.removesuffix(".npy"): info.file_size for info in file.zip.infolist()}
-            _fits(path, sum(of.get(key, 0) for key in wanted))
+            fits(path, sum(of.get(key, 0) for key in wanted))
             return {key: file[key] for key in wanted}
     except InputError:
         raise

@@ -106,6 +106,21 @@ def load(path: str | os.PathLike, what: str, limit: int = 1 << 34) -> Any:
     return value
 
 
+def loads(where: str | os.PathLike, data: bytes, what: str) -> Any:
+    """The value of a pickle that stands in a file, as :func:`load`.
+
+    Args:
+        where: the file, for messages.
+        data: the pickle; arrays in it share its memory.
+        what: what the file should be, for messages.
+
+    Examples:
+        >>> loads("values.pkl", bytes.fromhex("80025d71004b01612e"), "a list")
+        [1]
+    """
+    return _Machine(where, what).run(data)
+
+
 class _Machine:
     """Follows the operations of one pickle."""
 
