@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # what an editor sees; at run time names are resolved on firs
     from .inference.index import Index
     from .inference.indexing import write as index
     from .inference.model import Model, load
+    from .inference.recogniser import Recogniser
     from .inference.search import search
     from .io import read, read_all
     from .motion.layout import layout
@@ -47,6 +48,7 @@ _PUBLIC = {
     "Index": ("inference.index", "Index"),
     "search": ("inference.search", "search"),
     "sklearn": ("inference.estimators", None),
+    "Recogniser": ("inference.recogniser", "Recogniser"),
     "draw": ("viz.strips", None),
     "evaluate": ("evaluation.run", "evaluate"),
     "import_weights": ("training.import_weights", "import_weights"),
@@ -62,6 +64,7 @@ __all__ = [
     "InputError",
     "Model",
     "Motion",
+    "Recogniser",
     "Store",
     "__version__",
     "draw",

@@ -10,12 +10,15 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..motion import size
 from ..motion.motion import Motion
 from ..utils.errors import InputError
-from .names import Names, endings, forms, spelled
+from .names import Names, endings, files_of, forms, of_store, spelled
+
+if TYPE_CHECKING:
+    from .store import Store
 
 KEYS = ("id", "source", "file")
 VIDEO = "video"  # the key of a list of videos, a column like others where there is another key
@@ -139,6 +142,94 @@ def unknown(row: Row, files: Sequence[str]) -> str:
         return "it names no recording"
     near = Names(files, files).nearest([row.key], range(len(files)))
     return f"no recording is called {row.key}" + (f"; did you mean {near[row.key]}?" if near else "")
+
+
+@dataclass(frozen=True)
+class Example:
+    """A clip of a store, or some frames of it, and what a table calls it.
+
+    Attributes:
+        clip: its row in the store.
+        label: text.
+        line: of the table.
+        start, end: frames ``start .. end - 1`` of the clip; None: all of it.
+    """
+
+    clip: int
+    label: str
+    line: int
+    start: int | None = None
+    end: int | None = None
+
+
+def examples(store: Store, table: Path) -> list[Example]:
+    """The clips of a store that a table gives a label, in the order of the store; rows without one are left out.
+
+    A clip is called as everywhere (:mod:`kineme.data.names`). ``start`` and ``end`` count the frames of the recording,
+    also where the store holds a part of it only.
+
+    Raises:
+        InputError: not readable as a table; no label in it; a name that is no clip's, or several recordings'; frames
+            that no clip has; two labels for one clip. The message names the line.
+    """
+    rows = {name: [row for row in found if row.values.get("label")] for name, found in read(table).items()}
+    rows = {name: found for name, found in rows.items() if found}
+    if not rows:
+        hint = "Write the class of some clips (five of each suffice) into the column label; the others may stay empty"
+        raise InputError(table, "no label in it", "a column label with at least two classes", hint)
+    known, files = of_store(store), files_of(store)
+    clips: set[int] = set()
+    for name, found in rows.items():
+        where = f"{table}, line {found[0].line}"
+        if fault := next((row for row in found if row.fault), None):
+            raise InputError(f"{table}, line {fault.line}", fault.fault, EXPECTED)
+        try:
+            meant = known.find(name)
+        except InputError as error:
+            raise InputError(f"{where}: {error.where}", error.found, error.expected, error.hint) from None
+        if not meant:
+            near = known.nearest([name], range(len(files))).get(name)
+            hint = f"Did you mean {near!r}?" if near else ""
+            raise InputError(where, f"no clip is called {name!r}", f"names of {store.path} such as {files[0]!r}", hint)
+        clips.update(meant)
+    made, used = [], set()
+    for clip in sorted(clips):
+        for row in of(rows, store.ids[clip], files[clip] or store.ids[clip]):
+            example = _example(store, clip, row)
+            if example is not None:
+                made.append(example)
+                used.add(row.line)
+    return _agreeing(made, rows, used, table)
+
+
+def _example(store: Store, clip: int, row: Row) -> Example | None:
+    """What a row says of a clip; None where its frames are not all the clip's."""
+    label = str(row.values["label"])
+    if row.start is None and row.end is None:
+        return Example(clip, label, row.line)
+    begun, length = store.clips["start"][clip].as_py() or 0, int(store.lengths[clip])
+    start, end = (row.start or 0) - begun, length if row.end is None else row.end - begun
+    if (start, end) == (0, length):
+        return Example(clip, label, row.line)
+    return Example(clip, label, row.line, start, end) if 0 <= start < end <= length else None
+
+
+def _agreeing(found: Sequence[Example], rows: Mapping[str, list[Row]], used: set[int], table: Path) -> list[Example]:
+    """The examples, each once, if every row has one and none has two labels."""
+    for row in (row for group in rows.values() for row in group if row.line not in used):
+        if row.start is not None or row.end is not None:
+            what = f"frames {row.start or 0} to {'the end' if row.end is None else row.end} of {row.key}, in no clip"
+            raise InputError(f"{table}, line {row.line}", what, "frames of one clip of the store, counted from 0")
+    first: dict[tuple, Example] = {}
+    for example in found:
+        before = first.setdefault((example.clip, example.start, example.end), example)
+        if before.label != example.label:
+            raise InputError(
+                f"{table}, lines {before.line} and {example.line}",
+                f"one clip is {before.label!r} and {example.label!r}",
+                "one label for each",
+            )
+    return list(first.values())
 
 
 def cut(motion: Motion, rows: Sequence[Row]) -> Iterator[tuple[Motion | None, Row, str]]:

@@ -8,9 +8,13 @@ import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from .. import io
 from ..utils.errors import InputError
+
+if TYPE_CHECKING:
+    from .store import Store
 
 ALIKE = 0.75  # names of equal numbers whose letters are as alike as this are taken for misspelt ones
 
@@ -112,6 +116,19 @@ class Names:
 
     def _plain(self, name: str) -> str:
         return re.sub(r"\.[a-z][a-z0-9]{1,7}$", "", posixpath.basename(_without_ending(name, self._endings)).casefold())
+
+
+def files_of(store: Store) -> list[str]:
+    """The file of each clip. A store that was not prepared from files has a clip number in the id alone."""
+    files = store.column("source").tolist()
+    if "prepared" not in store.card:
+        files = [re.sub(r"#[0-9]+$", "", file) if file == clip else file for clip, file in zip(store.ids, files)]
+    return files
+
+
+def of_store(store: Store) -> Names:
+    """What the clips of a store may be called."""
+    return Names(store.ids, files_of(store))
 
 
 def _without_ending(name: str, endings: Sequence[str]) -> str:

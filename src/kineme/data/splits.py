@@ -34,7 +34,7 @@ from .. import io
 from ..utils.errors import InputError
 from ..utils.registry import did_you_mean
 from .clip_table import COLUMNS, text
-from .names import Names
+from .names import Names, of_store
 from .store import Store, datasets, opened
 
 SIDES = {
@@ -297,7 +297,7 @@ def _from_file(store: Store, path: Path) -> tuple[np.ndarray, np.ndarray, tuple[
         lines = path.read_text(encoding="utf-8").replace("\ufeff", "").splitlines()  # a mark of some editors
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(path, f"not readable ({error})", "a list of names, one split") from None
-    known = _called(store)
+    known = of_store(store)
     sides = {part: np.zeros(len(store), bool) for part in ("train", "test")}
     unknown: dict[str, int] = {}  # name -> line
     side, headed, count = "train", False, 0
@@ -326,14 +326,6 @@ def _from_file(store: Store, path: Path) -> tuple[np.ndarray, np.ndarray, tuple[
         found = f"none of its {count} names is a clip of {store.path}"
         raise InputError(path, found, f"names such as {store.ids[0]!r}", near)
     return train, test if headed else ~train, _of_no_clip(known, path, unknown, np.flatnonzero(~train & ~test), count)
-
-
-def _called(store: Store) -> Names:
-    """What the clips may be called. A store that was not prepared from files has a clip number in the id alone."""
-    files = store.column("source").tolist()
-    if "prepared" not in store.card:
-        files = [re.sub(r"#[0-9]+$", "", file) if file == clip else file for clip, file in zip(store.ids, files)]
-    return Names(store.ids, files)
 
 
 def _cut(known: Names, line: str) -> Iterator[tuple[str, list[int]]]:

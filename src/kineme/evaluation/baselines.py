@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from ..data.store import row_numbers
+from ..inference.classifier import spread
 from ..motion.motion import UNSURE, Motion
 from ..utils.errors import InputError
 from ..views import keypoints
@@ -118,6 +119,36 @@ def contestants(base: Task) -> Iterator[Contestant]:
             if large:
                 break
         known.append(positions[:256])
+
+
+def unlabelled_forms(
+    store: Store, others: Clips, rows: np.ndarray
+) -> Iterator[tuple[str, np.ndarray, tuple[np.ndarray, np.ndarray]]]:
+    """Hand-crafted features in every form that needs no label, for a classifier of few examples: unreduced, and the
+    positions half-whitened (see :func:`contestants`), by clips without labels.
+
+    Args:
+        store: clips that need no label.
+        others: clips of the same kind that are asked for, such as some that were cut out of those of the store.
+        rows: int64, of the store: they say how features vary.
+
+    Yields:
+        Name; features ``[n, D]`` of all the other clips; mean and scale ``[D]`` that standardise them, of half-whitened
+        ones one scale for all.
+    """
+    known: list[np.ndarray] = []
+    for name, placing in _placings(store, rows):
+        asked, pool = placing.embed(others), placing.embed(store, rows)  # type: ignore[arg-type]
+        if any(_same(asked, other) for other in known):
+            continue
+        known.append(asked[:256])
+        every = np.arange(len(pool))
+        for (content, features), (_, its) in zip(_contents(asked, np.arange(len(asked))), _contents(pool, every)):
+            yield f"{content}, {name}", features, spread(its)
+        mean, axes, variance = components(pool)
+        half = (asked - mean) @ axes.T / variance**0.25
+        width = np.full(len(axes), np.sqrt(np.sqrt(variance).mean()), np.float32)
+        yield f"positions, {name}, half-whitened", half, (np.zeros(len(axes), np.float32), width)
 
 
 def left_out(base: Task) -> str:

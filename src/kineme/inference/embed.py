@@ -16,7 +16,7 @@ from ..data.prepare import prepare
 from ..data.report import report
 from ..data.store import Store
 from ..utils.errors import InputError
-from ..utils.files import atomic_folder, write_json
+from ..utils.files import atomic_folder, unused, write_json
 from .model import Model, load
 
 Source = Store | str | os.PathLike
@@ -54,9 +54,7 @@ def write(
     Raises:
         InputError: the folder exists; nothing readable; clips that the run cannot take. Nothing is left behind then.
     """
-    out, model = Path(out), model if isinstance(model, Model) else load(model)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(out, "the folder exists", "a new folder", "Name another with --out")
+    out, model = unused(out), model if isinstance(model, Model) else load(model)
     if layout not in (None, model.layout.name):
         found = f"{layout}, but the run takes {model.layout.name} ({len(model.layout)} joints)"
         raise InputError("--layout", found, f"{model.layout.name}, or no --layout: joints are mapped by name")

@@ -1,14 +1,66 @@
-"""Windows of long recordings: where they lie, and which hits are the same one."""
+"""Windows of long recordings: where they lie, what they say of each moment, and which hits are the same one."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+import math
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
 from ..utils.errors import InputError
 
+Label = TypeVar("Label", bound=Hashable)
 OVERLAP = 0.5  # two hits that share more than this part of the shorter one are the same
+
+
+@dataclass(frozen=True)
+class Length:
+    """How long something is: in seconds, and in frames for motion without a frame rate.
+
+    Attributes:
+        frames: at least 1.
+        seconds: None where nobody knows.
+
+    Examples:
+        >>> Length(45, 1.5).at(20), Length(45, 1.5).at(None), Length(45).at(20)
+        (30, 45, 45)
+    """
+
+    frames: int
+    seconds: float | None = None
+
+    def at(self, fps: float | None) -> int:
+        """In frames of a motion with this rate, at least 1."""
+        if fps is None or self.seconds is None:
+            return self.frames
+        return max(1, round(self.seconds * fps))
+
+
+def asked(name: str, seconds: float | None, fps: float | None, where: str) -> int | None:
+    """Seconds that a user gives, in frames of a motion.
+
+    Args:
+        name: of the option, for messages.
+        seconds: None where none were given.
+        fps: of the motion.
+        where: the motion, for messages.
+
+    Returns:
+        Frames, at least 1, or None.
+
+    Raises:
+        InputError: no positive number; a motion without a frame rate.
+    """
+    if seconds is None:
+        return None
+    if not (isinstance(seconds, (int, float)) and math.isfinite(seconds) and seconds > 0):
+        raise InputError(name, repr(seconds), "seconds above 0")
+    if fps is None:
+        hint = f"Leave {name} out: windows are then as many frames long as the examples were"
+        raise InputError(name, f"{seconds:g} seconds, but {where} has no frame rate", "a motion with one", hint)
+    return max(1, round(seconds * fps))
 
 
 def cut(frames: int, window: int, step: int) -> np.ndarray:
@@ -37,6 +89,39 @@ def cut(frames: int, window: int, step: int) -> np.ndarray:
     return np.stack([starts, np.minimum(starts + window, frames)], 1)
 
 
+def segments(
+    spans: np.ndarray, labels: Sequence[Label], scores: Sequence[float]
+) -> Iterator[tuple[int, int, Label, float]]:
+    """Overlapping windows as segments that do not: a moment is what its surest window says.
+
+    Args:
+        spans: int64 ``[n, 2]``, the windows of one recording.
+        labels: what each was taken for.
+        scores: how sure that is.
+
+    Yields:
+        (start, end, label, the highest score of its windows), in order of time; moments without a window are in none.
+
+    Examples:
+        >>> list(segments(np.array([[0, 4], [2, 6], [4, 8]]), ["walk", "walk", "sit"], [0.9, 0.6, 0.8]))
+        [(0, 4, 'walk', 0.9), (4, 8, 'sit', 0.8)]
+    """
+    edges = np.unique(spans)
+    owner = np.full(len(edges) - 1, -1)
+    for i in np.argsort(-np.asarray(scores, np.float64), kind="stable")[::-1].tolist():  # the surest is put down last
+        owner[slice(*np.searchsorted(edges, spans[i]))] = i
+    found: list[tuple[int, int, Label, float]] = []
+    for start, end, i in zip(edges[:-1].tolist(), edges[1:].tolist(), owner.tolist()):
+        if i < 0:
+            continue
+        if found and found[-1][1] == start and found[-1][2] == labels[i]:
+            before = found.pop()
+            found.append((before[0], end, before[2], max(before[3], float(scores[i]))))
+        else:
+            found.append((start, end, labels[i], float(scores[i])))
+    yield from found
+
+
 def distinct(
     spans: np.ndarray, scores: Sequence[float], recordings: Sequence[Hashable], overlap: float = OVERLAP
 ) -> np.ndarray:
@@ -52,8 +137,7 @@ def distinct(
         int64, numbers of those that stay, best first; of equally good ones the earlier first.
 
     Examples:
-        >>> spans = np.array([[0, 10], [3, 13], [20, 30], [0, 10]])
-        >>> distinct(spans, [0.5, 0.9, 0.7, 0.8], ["a", "a", "a", "b"]).tolist()
+        >>> distinct(np.array([[0, 10], [3, 13], [20, 30], [0, 10]]), [0.5, 0.9, 0.7, 0.8], list("aaab")).tolist()
         [1, 3, 2]
     """
     kept: dict[Hashable, list[int]] = {}

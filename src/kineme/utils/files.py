@@ -60,6 +60,18 @@ def atomic_folder(path: str | os.PathLike) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def unused(path: str | os.PathLike) -> Path:
+    """The path of a folder to write.
+
+    Raises:
+        InputError: something is there already, other than an empty folder.
+    """
+    path = Path(path)
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise InputError(path, "the folder exists", "a new folder", "Name another with --out")
+    return path
+
+
 def _beside(path: Path) -> Path:
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from ...nn.finch import finch, finch_exactly
 from ...utils.errors import InputError
+from ..agreement import agreement, matched
 from ..task import Outcome, Scores, Task
 
 KMEANS, FINCH = "k-means", "FINCH"
@@ -47,8 +48,6 @@ def score(task: Task, settings: Settings) -> Scores:
     Raises:
         InputError: a test side of one class, or with fewer clips than clusters.
     """
-    from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
-
     truth, scores = task.labels[task.test], Scores()
     classes = len(np.unique(truth))
     count = settings.clusters or classes
@@ -62,10 +61,10 @@ def score(task: Task, settings: Settings) -> Scores:
         found = (
             _kmeans(features, count, settings.starts, task.seed) if method == KMEANS else finch_exactly(features, count)
         )
-        scores.add(f"{method} NMI", float(normalized_mutual_info_score(truth, found)))
-        scores.add(f"{method} ARI", float(adjusted_rand_score(truth, found)))
-        named = matched(truth, found)
-        scores.tell(f"{method} accuracy", Outcome((named == truth).astype(np.float64)))
+        figures = agreement(found, truth)
+        for figure in ("NMI", "ARI"):
+            scores.add(f"{method} {figure}", figures[figure])
+        scores.tell(f"{method} accuracy", Outcome((matched(truth, found) == truth).astype(np.float64)))
     if FINCH in settings.methods:
         levels = finch(features).max(0) + 1
         scores.add(f"{FINCH} found", float(min(levels, key=lambda each: abs(each - classes))))
@@ -85,24 +84,6 @@ def baseline(settings: Settings) -> tuple[str, Settings]:
 def higher_is_better(metric: str) -> bool | None:
     """How many clusters FINCH finds is only reported."""
     return None if metric.endswith("found") else True
-
-
-def matched(truth: np.ndarray, clusters: np.ndarray) -> np.ndarray:
-    """The class that each clip's cluster stands for, int64 ``[m]``: clusters and classes are paired so that most clips
-    are right (the Hungarian method); -1 where a cluster is left without a class.
-
-    Examples:
-        >>> matched(np.array([0, 0, 0, 1]), np.array([1, 1, 0, 0]))
-        array([0, 0, 1, 1])
-    """
-    from scipy.optimize import linear_sum_assignment
-
-    counts = np.zeros((clusters.max() + 1, truth.max() + 1), np.int64)
-    np.add.at(counts, (clusters, truth), 1)
-    of_cluster = np.full(len(counts), -1)
-    one, other = linear_sum_assignment(counts, maximize=True)
-    of_cluster[one] = other
-    return of_cluster[clusters]
 
 
 def _kmeans(features: np.ndarray, count: int, starts: int, seed: int) -> np.ndarray:
