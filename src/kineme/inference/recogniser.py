@@ -91,8 +91,8 @@ class Recogniser:
         threshold: answers of less confidence are ``unknown``.
 
     Examples:
-        >>> names = [label if row % 2 else None for row, label in enumerate(store.column("label"))]  # half are known
-        >>> recogniser = kineme.Recogniser.teach(model, store, names)
+        >>> labels = store.column("label")  # one for each clip, None where nobody knows; or a CSV file
+        >>> recogniser = kineme.Recogniser.teach(model, store, labels)
         >>> folder = recogniser.save("recogniser")
         >>> answer = kineme.Recogniser.open(folder).predict(motion)[0]
         >>> answer.nearest in recogniser.classes, 0 <= answer.confidence <= 1
