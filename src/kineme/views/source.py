@@ -117,8 +117,8 @@ class ClipLoader:
 
         Columns that the store lacks are left out; None where that leaves one group.
         """
-        if (known := self._groups.get(tuple(columns), False)) is not False:
-            return known
+        if tuple(columns) in self._groups:
+            return self._groups[tuple(columns)]
         table = getattr(self.store, "clips", None)
         names = [] if table is None else [name for name in columns if name in table.column_names]
         values = list(zip(*(table[name].to_pylist() for name in names))) if names else []  # type: ignore[index]
