@@ -78,8 +78,8 @@ def reliability(sure: np.ndarray, right: np.ndarray, bins: int) -> list[list[flo
     """Bins of equal width that hold something: mean confidence, share that is right, number of clips.
 
     Examples:
-        >>> reliability(np.array([0.9, 0.7, 0.8]), np.array([True, False, True]), 2)
-        [[0.8, 0.6666666666666666, 3]]
+        >>> reliability(np.array([0.875, 0.625, 0.75]), np.array([True, False, True]), 2)
+        [[0.75, 0.6666666666666666, 3]]
     """
     place = np.minimum((sure * bins).astype(np.int64), bins - 1)
     return [
