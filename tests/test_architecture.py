@@ -34,6 +34,7 @@ ORDER = {
         "_following",
         "_tracking",
         "_frame_files",
+        "_coco_writer",
         "_landmarks",
         "_video",
         "ntu",
@@ -187,6 +188,7 @@ INNER = {
         "render",
         "two_domains",
     ],
+    "io.estimators": ["_onnx", "rtmpose", "yolo_pose"],
     "evaluation.protocols": [
         "_camera_pairs",
         "knn",
@@ -200,7 +202,7 @@ INNER = {
     ],
 }
 LIGHT = ("numpy", "torch", "sklearn", "pyarrow", "scipy", "matplotlib", "rich")
-PLUGINS = {"io", "encoders", "methods", "evaluation.protocols", "apps.cli"}
+PLUGINS = {"io", "io.estimators", "encoders", "methods", "evaluation.protocols", "apps.cli"}
 
 
 def module(path: Path) -> tuple[str, ...]:

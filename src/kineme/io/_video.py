@@ -21,8 +21,9 @@ ENDINGS = (".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg", ".w
 VIDEO, PICTURE = "a video", "a picture"
 EXPECTED = "poses: joints over time"
 HOW = (
-    "Get poses first: a pose estimator (MediaPipe, OpenPose, AlphaPose, MMPose) finds the joints in every frame, and "
-    "Kineme reads the keypoint files that it writes; kineme prepare VIDEOS STORE --poses FOLDER takes both"
+    "Get poses first: a pose estimator (MediaPipe, OpenPose, AlphaPose, MMPose, or kineme poses with a model of yours) "
+    "finds the joints in every frame, and Kineme reads the keypoint files that it writes; kineme prepare VIDEOS STORE "
+    "--poses FOLDER takes both"
 )
 STILL = (b"heic", b"heix", b"mif1", b"msf1", b"avif", b"avis")  # brands of pictures in the container of MP4
 KINDS = (

@@ -5,7 +5,8 @@ What is read, by its shape:
 * results: a list of ``image_id`` (number or file name), ``keypoints`` (51 numbers: x, y and confidence of 17 joints)
   and perhaps ``track_id`` or AlphaPose's ``idx``;
 * annotations: ``images``, ``annotations``, and ``categories`` that name the joints; PoseTrack and J-HMDB besides have
-  ``vid_id`` and ``track_id``. Visibility 1 (hidden) and 2 count as seen, 0 as a guess or, at (0, 0), as missing;
+  ``vid_id`` and ``track_id``, and ``videos`` may tell ``fps`` (:mod:`kineme.io._coco_writer` writes such files).
+  Visibility 1 (hidden) and 2 count as seen, 0 as a guess or, at (0, 0), as missing;
 * MMPose's own: ``instance_info`` with ``meta_info``, or the list alone: ``frame_id`` and ``instances``, each with
   ``keypoints`` ``[V, 2]`` and ``keypoint_scores``; with ``[V, 3]`` they are a motion in space. Its unit and up axis,
   which the file does not tell, are those that bodies of such a size and posture have, and are noted.
@@ -40,6 +41,8 @@ from ..motion import layout as skeleton
 from ..motion.motion import Motion
 from ..utils.errors import InputError
 from . import MAX_JOINTS, Options, _bodies, _detections, _frame_names, _tracking
+from ._coco_writer import write as write
+from ._coco_writer import write_file as write_file
 
 suffixes = (".json",)
 settings = {"images": ("video", "photos"), "keypoints": skeleton.layouts}
@@ -63,6 +66,7 @@ class Image:
     number: int | None = None
     size: tuple[int, int] | None = None
     from_web: bool = False
+    fps: float | None = None
 
 
 @dataclass
@@ -207,10 +211,11 @@ def _stated(name: str, keys: list[Any], images: Mapping[Any, Image], notes: _det
     order of the names.
     """
     videos, rest = _frame_names.videos([images[key].name for key in keys], _tracking.SPARSE)
+    fps = images[keys[0]].fps
     if len(videos) == 1 and not rest:
         video = videos[0]
         notes[_frame_names.AGAIN] += len(video.again)
-        return Clip(name, [keys[i] for i in video.members], video.numbers, True, video.fps)
+        return Clip(name, [keys[i] for i in video.members], video.numbers, True, fps or video.fps)
     given = [images[key].number for key in keys]
     if len(keys) == 1:
         name_of = images[keys[0]].name
@@ -219,9 +224,9 @@ def _stated(name: str, keys: list[Any], images: Mapping[Any, Image], notes: _det
         notes[BY_ID] += 1
     if None in given or len(set(given)) < len(given):
         keys = sorted(keys, key=lambda key: _frame_names.natural(images[key].name))
-        return Clip(name, keys, list(range(len(keys))), True)
+        return Clip(name, keys, list(range(len(keys))), True, fps)
     order = sorted(range(len(keys)), key=given.__getitem__)  # type: ignore[arg-type]
-    return Clip(name, [keys[i] for i in order], [given[i] or 0 for i in order], True)
+    return Clip(name, [keys[i] for i in order], [given[i] or 0 for i in order], True, fps)
 
 
 def _number(name: str) -> int:
@@ -264,7 +269,7 @@ def _content(path: Path, data: Any) -> Content:
             with _counting(content):
                 key = _key(place, entry.get("image_id"))
                 if key not in content.images:
-                    content.images[key] = _image(place, key, {}, content.notes)
+                    content.images[key] = _image(place, key, {}, {}, content.notes)
                 _take(content, place, key, entry)
         return _sound(content, len(data), LEFT_OUT)
     if "instance_info" in data:
@@ -273,12 +278,14 @@ def _content(path: Path, data: Any) -> Content:
         raise InputError(path, f"JSON of another kind, with {', '.join(data)[:200]}", WHAT)
     layout, categories = _categories(path, data.get("categories"))
     content = Content({}, layout)
+    videos = [entry for entry in data.get("videos") or () if isinstance(entry, dict)]
+    rates = {str(entry.get("id")): _detections.rate(entry.get("fps"), content.notes) for entry in videos}
     for place, entry in _each(path, data["images"], "image", content, NO_IMAGE):
         with _counting(content):
             key = _key(place, entry.get("id"))
             if key in content.images:
                 raise InputError(place, f"image id {key} once more", "an id for each image")
-            content.images[key] = _image(place, key, entry, content.notes)
+            content.images[key] = _image(place, key, entry, rates, content.notes)
     if not content.images and not content.faults:
         raise InputError(path, "no images", WHAT)
     _sound(content, len(data["images"]), NO_IMAGE)
@@ -395,7 +402,9 @@ def _key(place: str, value: Any) -> int | str:
     return _detections.whole(place, "an image id", value)
 
 
-def _image(place: str, key: int | str, entry: Mapping[str, Any], notes: _detections.Notes) -> Image:
+def _image(
+    place: str, key: int | str, entry: Mapping[str, Any], rates: Mapping[str, float | None], notes: _detections.Notes
+) -> Image:
     """What is known of an image from its entry, or from its id alone."""
     name = entry.get("file_name", key)
     if type(name) not in (int, str):
@@ -407,6 +416,7 @@ def _image(place: str, key: int | str, entry: Mapping[str, Any], notes: _detecti
         next((entry[key] for key in ("frame_id", "id") if type(entry.get(key)) is int and entry[key] >= 0), None),
         _detections.size(entry.get("width"), entry.get("height"), notes),
         any(key in entry for key in WEB),
+        rates.get(str(said)),
     )
 
 

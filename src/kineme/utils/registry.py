@@ -1,4 +1,4 @@
-"""Methods, encoders, formats, protocols and commands: one file each, listed by name without being imported.
+"""Methods, encoders, formats, estimators, protocols and commands: one file each, listed by name without being imported.
 
 A name comes from one of three places: a file of the subpackage (but for those whose name begins with ``_``), a plug-in
 file (:func:`add_plugin`, on the command line ``kineme --plugin FILE``), or an entry point of an installed package.
@@ -49,6 +49,7 @@ KINDS = {
     "methods": Kind("method", base="Method", group="kineme.methods"),
     "encoders": Kind("encoder", base="Encoder", group="kineme.encoders"),
     "io": Kind("format", ("suffixes", "sniff", "read"), group="kineme.io"),
+    "io.estimators": Kind("pose estimator", ("fits", "load"), group="kineme.estimators"),
     "evaluation.protocols": Kind("protocol", ("Settings", "score"), group="kineme.protocols"),
     "apps.cli": Kind("command", ("arguments", "run")),
 }

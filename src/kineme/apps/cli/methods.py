@@ -1,4 +1,4 @@
-"""List methods, encoders, formats, protocols, layouts, benchmarks, recipes and weights."""
+"""List methods, encoders, formats, pose estimators, protocols, layouts, benchmarks, recipes and weights."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def run(args: argparse.Namespace) -> None:
     """Print every name with the first line of its file's docstring."""
     from ...training import recipe
 
-    for subpackage in ("methods", "encoders", "io", "evaluation.protocols"):
+    for subpackage in ("methods", "encoders", "io", "io.estimators", "evaluation.protocols"):
         print(f"{registry.KINDS[subpackage].word}s:")
         for name, text in registry.names(subpackage).items():
             print(f"  {name:14} {text}")
