@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import part_p_hlvc
+import part_search
 import part_simclr
 import reference
 import reference_halp
@@ -346,6 +347,7 @@ PARTS: dict[str, Callable[[Bench], Iterator[Case]]] = {
     "knn": knn,
     "p_hlvc": part_p_hlvc.cases,
     "simclr": part_simclr.cases,
+    "search": part_search.cases,
 }
 
 

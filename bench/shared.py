@@ -56,6 +56,8 @@ class Sizes:
     video_queue: int = 480
     simclr_batch: int = 128
     simclr_hidden: int = 128
+    searched: tuple[int, ...] = (10_000, 100_000, 1_000_000)  # vectors in an index
+    search_dim: int = 256
 
 
 SMALL = Sizes()
@@ -87,6 +89,8 @@ QUICK = Sizes(
     video_queue=20,
     simclr_batch=8,
     simclr_hidden=8,
+    searched=(300,),
+    search_dim=8,
 )
 
 

@@ -262,11 +262,16 @@ class Index:
         chosen = self._alive if chosen is None else chosen
         single = np.ascontiguousarray(queries.T, np.float32)
         keys, n = np.empty((len(queries), 0), np.int64), len(self._alive)
-        for rows, block in self._blocks(chosen, first):  # similarity and place as one whole number, no two are equal
-            found = np.rint((block @ single).T * np.float32(GRID)).astype(np.int64) * n + (n - 1 - rows)
+        least = np.full(len(queries), -np.inf, np.float32)  # what a row must reach to be among the best so far
+        for rows, block in self._blocks(chosen, first):
+            scores = block @ single
+            near = (scores >= least).any(1)
+            # similarity and place as one whole number, so that no two are equal
+            found = np.rint(scores[near].T * np.float32(GRID)).astype(np.int64) * n + (n - 1 - rows[near])
             keys = np.concatenate([keys, found], 1)
             if keys.shape[1] > k + SLACK:
                 keys = np.partition(keys, -k - SLACK, axis=1)[:, -k - SLACK :]
+                least = ((keys.min(1) // n - 1) / GRID).astype(np.float32)
         return self.settle(queries, n - 1 - keys % n, k)
 
     def settle(self, queries: np.ndarray, places: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
