@@ -12,11 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import processes
+from helpers import onnx_models, processes
 from helpers.processes import Process, finished
 from helpers.training import kineme, make_store, one_paragraph
 
 import kineme as package
+from kineme import io as readers
 from kineme.data import prepare
 from kineme.data.store import Store
 from kineme.utils import registry
@@ -32,6 +33,7 @@ FOLDERS = {
     "mean_pose": "encoders",
     "pull": "methods",
     "xyz": "io",
+    "heat_map": "io.estimators",
     "class_mean": "evaluation.protocols",
     "lengths": "apps.cli",
 }
@@ -49,6 +51,8 @@ def folder(tmp_path) -> Path:
         rows = "\n".join(" ".join(f"{x:.4f}" for x in frame.ravel()) for frame in store.motion(i).joints)
         path.write_text(f"kinect20 30\n{rows}\n")
     (tmp_path / "motion" / "bad.xyz").write_text("kinect20 30\n1 2 x\n")
+    onnx_models.heat_maps(tmp_path / "maps.onnx")
+    onnx_models.video(tmp_path / "clip.mp4", 6, green=False)
     return tmp_path
 
 
@@ -70,6 +74,9 @@ def all_done(folder: Path, said: list[str]) -> None:
     prepared = Store(folder / "prepared")
     assert (len(prepared), prepared.layout.name, set(prepared.column("label"))) == (12, "kinect20", {"kind0", "kind1"})
     assert [name for name, _ in prepare.report(prepared).skipped] == ["bad.xyz"]
+    poses = readers.read(folder / "poses" / "clip.json")
+    middles = np.stack([onnx_models.squares(k)[1][0] for k in range(6)])
+    np.testing.assert_allclose(poses.joints[:, 0, 0], middles, atol=4)  # cells of 5 pixels
     assert "40 clips of" in said[-1]
 
 
@@ -164,7 +171,7 @@ def test_as_an_installed_package(folder, tmp_path_factory):
     )
     env = {"PYTHONPATH": f"{site}:{Path(package.__file__).parents[1]}"}
     listed = kineme("methods", env=env).stdout
-    for name in ("pull", "mean_pose", "xyz", "class_mean"):
+    for name in ("pull", "mean_pose", "xyz", "heat_map", "class_mean"):
         assert re.search(rf"^  {name} +\(from my-package 0\.3\)$", listed, re.MULTILINE)
     said = [kineme(*without_plugins(words), path=str(site), cwd=folder).stdout for words in COMMANDS[:-1]]
     all_done(folder, [*said, "40 clips of"])

@@ -146,6 +146,29 @@ def rtmpose(path: Path, width: int = 48, height: int = 64) -> Path:
     return _save(path, nodes, [("input", [1, 3, height, width])], outputs, constants, {})
 
 
+def heat_maps(path: Path) -> Path:
+    """Maps of the red square, the same for all joints, ``[1, 17, 24, 24]``."""
+    from onnx import helper
+
+    constants = {
+        "red": np.array([0], np.int64),
+        "green": np.array([1], np.int64),
+        "times": np.array([1, JOINTS, 1, 1], np.int64),
+    }
+    nodes = [
+        helper.make_node("Gather", ["images", "red"], ["r"], axis=1),
+        helper.make_node("Gather", ["images", "green"], ["g"], axis=1),
+        helper.make_node("Sub", ["r", "g"], ["d"]),
+        helper.make_node("Relu", ["d"], ["m"]),
+        helper.make_node("AveragePool", ["m"], ["blurred"], kernel_shape=[9, 9], pads=[4, 4, 4, 4]),
+        helper.make_node("AveragePool", ["blurred"], ["small"], kernel_shape=[4, 4], strides=[4, 4]),
+        helper.make_node("Tile", ["small", "times"], ["maps"]),
+    ]
+    return _save(
+        path, nodes, [("images", [1, 3, SIDE, SIDE])], [("maps", [1, JOINTS, SIDE // 4, SIDE // 4])], constants, {}
+    )
+
+
 def squares(number: int, size: tuple[int, int] = (120, 80), green: bool = True) -> tuple[np.ndarray, np.ndarray]:
     """A picture with both squares, and their middles ``[2, 2]``."""
     picture = np.full((size[1], size[0], 3), 90, np.uint8)

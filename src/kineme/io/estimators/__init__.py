@@ -5,7 +5,8 @@ docstring the description. It defines
 
 * ``fits(signature) -> bool``: whether a model is one of its kind, by its inputs and outputs
   (:class:`kineme.io.estimators._onnx.Signature`);
-* ``load(models) -> Estimator``: the estimator with these files (:class:`Models`).
+* ``load(models) -> Estimator``: the estimator with these files (:class:`Models`). It finds :class:`Session`,
+  :func:`letterbox` and :func:`layout_of` here.
 
 The models are the user's; none comes with Kineme.
 """
@@ -28,6 +29,8 @@ from ...utils.errors import InputError
 from .. import _bodies, _detections, _tracking
 from .._video import Video
 from . import _onnx
+from ._onnx import Session as Session
+from ._onnx import letterbox as letterbox
 
 SAVE_SECONDS = 20.0  # what a killed process loses at most
 VERSION = 1  # of the file of an unfinished video
