@@ -92,6 +92,19 @@ def test_an_interval_an_id_and_several(library, capsys):
     assert len(both["hits"]) == 3
 
 
+def test_a_clip_of_a_file_of_many_and_an_interval_of_it(tmp_path, capsys):
+    package.synth.write(tmp_path / "many", 6, actions=ACTIONS, cameras=1)
+    file = tmp_path / "many" / "synth.npz"
+    id = found(capsys, file.parent, f"{file}#2", "-k", 1)["hits"][0]["id"]
+    name = id.rpartition("#")[2]
+    assert found(capsys, file.parent, f"{file}#{name}", "-k", 1)["hits"][0]["id"] == id
+    part = found(capsys, file.parent, f"{file}#{name}@0.2-1.5", "-k", 3)
+    assert id in [hit["id"] for hit in part["hits"]]
+    one_paragraph(kineme("search", file.parent, f"{file}#nobody", check=False), "nobody", "one of its 6 clips")
+    one_paragraph(kineme("search", file.parent, file, check=False), "6 clips", f"{file}#")
+    one_paragraph(kineme("search", file.parent, f"{file}#{name}@0.2-90", check=False), "up to 90 s")
+
+
 def test_a_film_of_the_hits(library, tmp_path):
     done = kineme("search", library, f"{first(library).name}@0.2-0.6", "--gif", tmp_path / "hits.gif", "-k", 3)
     assert f"Drawn: {tmp_path / 'hits.gif'}" in done.stdout

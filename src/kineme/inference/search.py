@@ -233,7 +233,7 @@ class Searcher:
 
     def _is_known(self, text: str) -> bool:
         """Whether a word is a file or an id as it stands, so that an ``@`` in it is part of the name."""
-        return os.path.exists(_file(text)) or self.index.find(text) is not None
+        return os.path.exists(text) or self.index.find(text) is not None
 
     def _read(self, what: str) -> Motion:
         path = _file(what)
