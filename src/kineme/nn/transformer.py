@@ -1,15 +1,17 @@
-"""A layer of a Transformer encoder that spends little besides its products."""
+"""Layers of Transformer encoders that spend little besides their products."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from .dropout import dropout, keep, scaled
-from .matmul import linear
+from .init import xavier_uniform
+from .matmul import Linear, linear
 
 
 class TransformerLayer(nn.TransformerEncoderLayer):
@@ -37,6 +39,40 @@ class TransformerLayer(nn.TransformerEncoderLayer):
 
     def _drop(self, x: Tensor, how: nn.Dropout) -> Tensor:
         return dropout(x, how.p, self.training)
+
+
+class PreNormBlock(nn.Module):
+    """A layer with its norms first (Dosovitskiy et al. 2021), without dropout:
+
+    ``x <- x + W_o attention(LayerNorm(x))``, ``x <- x + W_2 GELU(W_1 LayerNorm(x))``.
+
+    Weights are Glorot's, uniform, biases 0. Attention keeps no table of all with all, so that hundreds of tokens fit.
+
+    Args:
+        width: d.
+        heads: H, which divides d.
+        hidden: of the two-layer network.
+    """
+
+    def __init__(self, width: int, heads: int, hidden: int):
+        super().__init__()
+        self.heads = heads
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.qkv, self.proj = Linear(width, 3 * width), Linear(width, width)
+        self.fc1, self.fc2 = Linear(width, hidden), Linear(hidden, width)
+        xavier_uniform(self, zero_bias=True)
+
+    def forward(self, x: Tensor, seen: Tensor | None = None) -> Tensor:
+        """``[P, N, d]`` -> the same.
+
+        Args:
+            x: tokens.
+            seen: bool ``[P, N]``, tokens that may be looked at, at least one in each row; None: all.
+        """
+        q, k, v = self.qkv(self.norm1(x)).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        mask = None if seen is None else seen[:, None, None]
+        x = x + self.proj(F.scaled_dot_product_attention(q, k, v, mask).transpose(1, 2).flatten(2))
+        return x + self.fc2(F.gelu(self.fc1(self.norm2(x))))
 
 
 def attention(made: Tensor, heads: int, share: float = 0.0) -> Tensor:

@@ -44,6 +44,8 @@ class ViewSettings:
         noise: standard deviation of the noise added to every coordinate of the joints that are there.
         scale: by how much each axis is stretched or shrunk at most (0.15: factors from 0.85 to 1.15).
         tilt: largest angle (radians) about each of the two horizontal axes; for 2-D motion, in the image plane.
+        rotate_xyz: largest angle (radians) about each axis, first x, then y, then z (Mao et al. 2023); for 2-D motion,
+            in the image plane.
 
     Raises:
         InputError: a value outside its range.
@@ -62,6 +64,7 @@ class ViewSettings:
     noise: float = 0.0
     scale: float = 0.0
     tilt: float = 0.0
+    rotate_xyz: float = 0.0
 
     def __post_init__(self) -> None:
         any_size = math.inf
@@ -77,6 +80,7 @@ class ViewSettings:
             "noise": (0, any_size),
             "scale": (0, 1),
             "tilt": (0, any_size),
+            "rotate_xyz": (0, any_size),
         }
         for name, (low, high) in ranges.items():
             value = getattr(self, name)
@@ -96,6 +100,7 @@ class ViewDraw(NamedTuple):
         matrix: float32 ``[B, C, C]``, shear or corruption; None = neither.
         touched: bool ``[B, V]``, the joints on which ``matrix`` acts; None = all.
         noise: float32 ``[B, T, M, V, C]``; None = no jitter.
+        angles: float32 ``[B, 3]`` radians about x, y and z, ``[B, 1]`` in 2-D; None = no rotation.
     """
 
     crop: Crop
@@ -105,6 +110,7 @@ class ViewDraw(NamedTuple):
     matrix: Tensor | None = None
     touched: Tensor | None = None
     noise: Tensor | None = None
+    angles: Tensor | None = None
 
 
 # ---- time
@@ -171,6 +177,19 @@ def rotation_matrices(angle: Tensor, coords: int, axis: int = 1) -> Tensor:
     return matrix
 
 
+def rotations_xyz(angles: Tensor) -> Tensor:
+    """Rotations ``[B, C, C]`` about x, then y, then z; of the published form ``R = R_z R_y R_x`` (Mao et al. 2023),
+    which turns clockwise, these are the transposes.
+
+    Args:
+        angles: ``[B, 3]`` radians, or ``[B, 1]`` in the plane.
+    """
+    if angles.shape[1] == 1:
+        return rotation_matrices(-angles[:, 0], 2)
+    about_x, about_y, about_z = (rotation_matrices(-angles[:, axis], 3, axis) for axis in range(3))
+    return about_x @ about_y @ about_z
+
+
 @torch.no_grad()
 def transform(joints: Tensor, matrix: Tensor, touched: Tensor | None = None, out: Tensor | None = None) -> Tensor:
     """Multiply coordinates by the matrix of their sample.
@@ -235,7 +254,7 @@ def _joints(joints: Tensor, order: tuple[int, ...]) -> Tensor:
 def draw_view(source: ClipLoader, index: Tensor, settings: ViewSettings, gen: Generator) -> ViewDraw:
     """Draw one view of each clip.
 
-    Each clip takes the same number of draws from the generator whatever the settings (noise, scale and tilt draw after
+    Each clip takes the same number of draws from the generator whatever the settings (noise, scale, tilt and rotate_xyz draw after
     them), so a change of one setting leaves the rest of the view as it was.
 
     Args:
@@ -273,7 +292,11 @@ def draw_view(source: ClipLoader, index: Tensor, settings: ViewSettings, gen: Ge
         bent = _bent(size, coords, source.up, settings, gen)
         matrix = bent if matrix is None else matrix @ bent
         touched = None if touched is None else touched | ~corrupted
-    return ViewDraw(crop, settings.frames, mirrored, turn, matrix, touched, noise)
+    angles = None
+    if settings.rotate_xyz:
+        drawn = torch.rand(size, 3 if coords == 3 else 1, generator=gen, dtype=torch.float64)
+        angles = (settings.rotate_xyz * (2 * drawn - 1)).float()
+    return ViewDraw(crop, settings.frames, mirrored, turn, matrix, touched, noise, angles)
 
 
 def _bent(size: int, coords: int, up: int, settings: ViewSettings, gen: Generator) -> Tensor:
@@ -294,7 +317,7 @@ def apply_view(source: ClipLoader, index: Tensor, draw: ViewDraw) -> Batch:
     joint that is there, not missing data. Missing joints and absent persons stay 0 through every step.
     """
     batch = source.gather(index, *draw.crop, draw.frames)
-    mirrored, turn, matrix, touched, noise = (
+    mirrored, turn, matrix, touched, noise, angles = (
         None if drawn is None else drawn.to(source.device, non_blocking=True) for drawn in draw[2:]
     )
     if mirrored is not None:
@@ -304,6 +327,8 @@ def apply_view(source: ClipLoader, index: Tensor, draw: ViewDraw) -> Batch:
         batch.joints = transform(batch.joints, around, out=source.empty(*batch.joints.shape))
     if matrix is not None:
         batch.joints = transform(batch.joints, matrix, touched, out=source.empty(*batch.joints.shape))
+    if angles is not None:
+        batch.joints = transform(batch.joints, rotations_xyz(angles), out=source.empty(*batch.joints.shape))
     return batch if noise is None else add_noise(batch, noise)
 
 

@@ -31,6 +31,7 @@ class Batch:
     frames: Tensor | None = None
     sizes: Tensor | None = None
     group: Tensor | None = None
+    uniforms: Tensor | None = None
 
     def __len__(self) -> int:
         return self.joints.shape[0]
@@ -45,5 +46,6 @@ class Batch:
         return self._each(lambda tensor: tensor.to(device))
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
-        rest = (None if each is None else change(each) for each in (self.frames, self.sizes, self.group))
+        optional = (self.frames, self.sizes, self.group, self.uniforms)
+        rest = (None if each is None else change(each) for each in optional)
         return Batch(change(self.joints), change(self.confidence), change(self.index), *rest)
