@@ -72,6 +72,7 @@ ORDER = {
         "random_cameras",
         "pose_pairs",
         "motion_image",
+        "masks",
     ],
     "nn": [
         "init",
@@ -104,10 +105,11 @@ ORDER = {
         "temporal",
         "pose_mlp",
         "fused",
+        "skeleton_transformer",
         "motion_image",
         "_video_pose",
     ],
-    "methods": ["moco", "cmd", "halp", "hico", "_cv_mim_variants", "cv_mim", "simclr", "p_hlvc"],
+    "methods": ["moco", "cmd", "halp", "hico", "_cv_mim_variants", "cv_mim", "simclr", "p_hlvc", "mamp"],
     "training": [
         "recipe",
         "card",

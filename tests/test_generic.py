@@ -23,6 +23,7 @@ from kineme.views.source import ClipLoader
 SMALL = {"hidden": 8, "layers": 2, "dim": 8, "queue": 12, "width": 8}
 SMALL |= {"recent": 12, "prototypes": 4, "positives": 5, "every": 2}
 SMALL |= {"multiplier": 0.05, "contrast": 0.0, "frozen": 0, "queue_start": 1}
+SMALL |= {"decoder_layers": 1, "decoder_width": 8}
 SIZES = [("kinect20", 1, 3, 12), ("ntu25", 2, 3, 16), ("coco17", 1, 2, 9)]  # layout, persons, coordinates, frames
 
 

@@ -1,4 +1,4 @@
-"""The Transformer's layer: torch's values and gradients, in every type; dropout in its places."""
+"""The Transformers' layers: torch's values and gradients, in every type; dropout in its places."""
 
 import copy
 
@@ -8,7 +8,7 @@ from torch import nn
 from torch.autograd import gradcheck
 
 from kineme.nn import matmul
-from kineme.nn.transformer import TransformerLayer, attention
+from kineme.nn.transformer import PreNormBlock, TransformerLayer, attention
 
 
 def sides(width=24, heads=3, hidden=40, share=0.0):
@@ -102,3 +102,35 @@ def test_torchs_own_elsewhere_and_in_exported_programs():
     assert not any("_Attention" in str(node.target) or "mkldnn" in str(node.target) for node in program.graph.nodes)
     torch.testing.assert_close(program.module()(x), plain.eval()(x), rtol=1e-4, atol=2e-5)
     assert own.to("meta")(x.to("meta")).shape == x.shape
+
+
+def test_pre_norm_block_against_torch():
+    """``nn.TransformerEncoderLayer`` with its norms first and GELU, values and gradients, with and without a mask."""
+    torch.manual_seed(0)
+    block = PreNormBlock(24, 3, 40)
+    plain = nn.TransformerEncoderLayer(24, 3, 40, 0.0, "gelu", batch_first=True, norm_first=True)
+    names = {"qkv.weight": "self_attn.in_proj_weight", "qkv.bias": "self_attn.in_proj_bias"}
+    names |= {f"proj.{end}": f"self_attn.out_proj.{end}" for end in ("weight", "bias")}
+    names |= {f"fc{i}.{end}": f"linear{i}.{end}" for i in (1, 2) for end in ("weight", "bias")}
+    with torch.no_grad():
+        for weight in block.parameters():
+            weight.add_(0.1 * torch.randn(weight.shape))
+    plain.load_state_dict({names.get(name, name): value for name, value in block.state_dict().items()})
+    x, slope = torch.randn(3, 7, 24), torch.randn(3, 7, 24)
+    seen = torch.rand(3, 7) > 0.4
+    seen[:, 0] = True
+    for mask in (None, seen):
+        one, two = (x.clone().requires_grad_() for _ in range(2))
+        found = block(one, mask)
+        wanted = plain(two, src_key_padding_mask=None if mask is None else ~mask)
+        torch.testing.assert_close(found, wanted, rtol=1e-4, atol=2e-5)
+        gradients = [torch.autograd.grad(out, y, slope)[0] for out, y in ((found, one), (wanted, two))]
+        torch.testing.assert_close(*gradients, rtol=1e-4, atol=2e-5)
+
+
+def test_masked_tokens_do_not_reach_the_others():
+    block, x = PreNormBlock(24, 3, 40), torch.randn(2, 5, 24)
+    seen = torch.tensor([[True, True, False, True, False]]).expand(2, 5)
+    other = torch.where(seen[..., None], x, 9.0)
+    assert torch.equal(block(x, seen)[seen], block(other, seen)[seen])
+    assert not torch.allclose(block(x)[seen], block(other)[seen])

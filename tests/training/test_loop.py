@@ -259,6 +259,27 @@ def test_schedules():
     assert values[-1] == pytest.approx(0.0, abs=1e-9)
     assert np.diff(values[9:]).max() <= 0
     assert optim.learning_rate(Loop(lr=0.5, schedule="constant"), 7.5, 7, 10) == 0.5
+    halved = Loop(lr=1.0, lr_end=0.5, schedule="cosine", epochs=10)
+    np.testing.assert_allclose([optim.learning_rate(halved, e, e, 10) for e in (0, 5, 10)], [1.0, 0.75, 0.5])
+
+
+@pytest.mark.parametrize("optimiser", ["sgd", "adam", "adamw", "adagrad"])
+def test_weight_decay_spares_vectors_where_it_is_told_to(optimiser):
+    """Without a gradient, decay alone moves a weight, if it is decoupled or added to the gradient."""
+    for spared in (False, True):
+        matrix, vector = (torch.nn.Parameter(torch.ones(shape)) for shape in ((2, 2), (2,)))
+        chosen = Loop(optimiser=optimiser, lr=0.1, weight_decay=0.5, decay_vectors=not spared)
+        made = optim.build_optimiser([vector, matrix], chosen)
+        matrix.grad, vector.grad = torch.zeros(2, 2), torch.zeros(2)
+        made.step()
+        assert (matrix < 1).all()
+        assert bool((vector < 1).any()) != spared
+    assert all(group["weight_decay"] in (0.0, 0.5) for group in made.param_groups)
+
+
+def test_betas_are_those_of_adam():
+    made = optim.build_optimiser([torch.nn.Parameter(torch.ones(1))], Loop(optimiser="adamw", betas=(0.8, 0.95)))
+    assert made.param_groups[0]["betas"] == (0.8, 0.95)
 
 
 @pytest.mark.parametrize(

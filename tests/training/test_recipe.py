@@ -104,6 +104,7 @@ VIEWS = {
     "noise": 0.0,
     "scale": 0.0,
     "tilt": 0.0,
+    "rotate_xyz": 0.0,
 }
 MOCO = {"dim": 128, "queue": 16384, "temperature": 0.07, "momentum": 0.999, "views": VIEWS, "faithful": False}
 NTU = {
@@ -165,6 +166,15 @@ PUBLISHED = {  # method -> settings, encoder, loop of `--recipe published`: the 
         {"epochs": 100, "batch": 128, "optimiser": "adamw", "lr": 5e-4, "weight_decay": 1e-5}
         | {"schedule": "cosine", "warmup": 10, "clip": 1.0, "precision": "fp32"},
     ),
+    "mamp": (
+        {"ratio": 0.9, "tau": 0.8, "target": "motion", "stride": 1, "normaliser": "segment"}
+        | {"decoder_layers": 3, "decoder_width": 256}
+        | {"views": VIEWS | {"frames": 120, "crop_low": 0.5, "shear": 0.0, "joint_jitter": 0.0, "rotate_xyz": 0.3}},
+        {"hidden": 256, "layers": 8, "heads": 8, "mlp": 4, "frames": 120, "segment": 4, "pool": "mean"},
+        {"epochs": 400, "batch": 128, "optimiser": "adamw", "lr": 0.001, "lr_end": 0.0005, "betas": (0.9, 0.95)}
+        | {"weight_decay": 0.05, "decay_vectors": False, "schedule": "cosine", "warmup": 20.0, "clip": 0.0}
+        | {"precision": "fp32"},
+    ),
 }
 
 
@@ -185,6 +195,21 @@ def test_defaults_of_the_loop():
     pinned = {name: NTU[name] for name in ("optimiser", "lr", "momentum", "weight_decay", "gamma", "warmup", "clip")}
     assert {name: getattr(recipe.Loop(), name) for name in pinned} == pinned
     assert recipe.Loop().precision == "fp32"
+    assert (recipe.Loop().lr_end, recipe.Loop().betas, recipe.Loop().decay_vectors) == (0.0, (0.9, 0.999), True)
+
+
+@pytest.mark.parametrize(
+    ("settings", "word"),
+    [
+        ({"lr_end": 0.02}, "loop.lr_end"),
+        ({"lr_end": -0.1}, "loop.lr_end"),
+        ({"betas": (0.9,)}, "loop.betas"),
+        ({"betas": (0.9, 1.0)}, "loop.betas"),
+    ],
+)
+def test_settings_of_the_loop_that_do_not_fit(settings, word):
+    with pytest.raises(InputError, match=word):
+        recipe.Loop(**settings)
 
 
 def test_a_recipe_file_of_ones_own(tmp_path):

@@ -24,6 +24,7 @@ from kineme.views.augment import (
     draw_view,
     mirror,
     rotation_matrices,
+    rotations_xyz,
     shears,
     transform,
     view,
@@ -464,3 +465,36 @@ def test_streams_leave_the_joints_as_they_are():
 def test_an_unknown_stream_is_named():
     with pytest.raises(InputError, match="Did you mean 'bone'"):
         stream(random_batch(), "bones", NTU)
+
+
+@pytest.mark.parametrize("coords", [2, 3])
+def test_rotations_about_three_axes_keep_lengths_and_leave_the_other_draws_alone(coords):
+    store = made([40, 30, 50], chain(6), coords=coords)
+    source, index = ClipLoader(store), torch.arange(3)
+    settings = ViewSettings(frames=16, min_frames=8, shear=0.0, joint_jitter=0.0)
+    plain = view(source, index, settings, generator())
+    turned = view(source, index, replace(settings, rotate_xyz=0.3), generator())
+    torch.testing.assert_close(turned.joints.norm(dim=-1), plain.joints.norm(dim=-1), atol=1e-5, rtol=1e-5)
+    assert torch.equal(turned.confidence, plain.confidence)
+    draw = draw_view(source, torch.arange(3).repeat(200), replace(settings, rotate_xyz=0.3), generator())
+    assert draw.angles.shape == (600, {2: 1, 3: 3}[coords])
+    assert 0.28 < float(draw.angles.max()) <= 0.3
+    assert -0.3 <= float(draw.angles.min()) < -0.28
+    for clip in range(3):  # one rotation for all frames and persons of a clip, the one that was drawn
+        one = draw_view(source, index, replace(settings, rotate_xyz=0.3), generator()).angles
+        torch.testing.assert_close(turned.joints[clip], plain.joints[clip] @ rotations_xyz(one)[clip])
+
+
+def test_rotations_about_three_axes_are_about_one_after_the_other():
+    """x first, then y, then z, each clockwise for the published form."""
+    angles = torch.tensor([[0.2, -0.4, 0.1]])
+    found = rotations_xyz(angles)[0]
+    assert float(torch.linalg.det(found)) == pytest.approx(1.0)
+    for axis in range(3):
+        one = torch.zeros(1, 3)
+        one[0, axis] = angles[0, axis]
+        torch.testing.assert_close(rotations_xyz(one), rotation_matrices(-angles[:, axis], 3, axis))
+    by_hand = torch.eye(3)
+    for axis in range(3):
+        by_hand = by_hand @ rotation_matrices(-angles[:, axis], 3, axis)[0]
+    torch.testing.assert_close(found, by_hand)

@@ -107,10 +107,14 @@ def restore_optimisers(
     Raises:
         InputError: names or shapes that are not those of the optimisers' parameters.
     """
+    known = {
+        room: [param for group in optimiser.param_groups for param in group["params"]]
+        for room, optimiser in optimisers.items()
+    }
     for key, tensor in tensors.items():
         room, _, rest = key.partition("/")
         index, _, name = rest.partition("/")
-        params = optimisers[room].param_groups[0]["params"] if room in optimisers else []
+        params = known.get(room, [])
         shape = params[int(index)].shape if index.isdecimal() and int(index) < len(params) else None
         if shape is None or (tensor.dim() and tensor.shape != shape):
             what = f"an optimiser's {key} of shape {tuple(tensor.shape)}"

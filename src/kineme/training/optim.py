@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import nn
@@ -27,7 +28,8 @@ def learning_rate(loop: Loop, epoch: float, whole: int, end: float, per_epoch: f
     if loop.schedule == "step":
         return loop.lr * loop.gamma ** sum(whole >= m for m in loop.milestones)
     if loop.schedule == "cosine":
-        return loop.lr * 0.5 * (1 + math.cos(math.pi * (epoch - rise) / max(end - rise, 1e-9)))
+        left = 0.5 * (1 + math.cos(math.pi * (epoch - rise) / max(end - rise, 1e-9)))
+        return loop.lr_end + (loop.lr - loop.lr_end) * left
     return loop.lr
 
 
@@ -43,12 +45,14 @@ def average_gradients(groups: dict[str, list[nn.Parameter]], here: ProcessGroup)
 
 
 def build_optimiser(params: list[nn.Parameter], loop: Loop) -> torch.optim.Optimizer:
+    groups: list[dict[str, Any]] = [{"params": params, "weight_decay": loop.weight_decay}]
+    if not loop.decay_vectors:
+        groups[0]["params"] = [p for p in params if p.dim() > 1]
+        groups.append({"params": [p for p in params if p.dim() <= 1], "weight_decay": 0.0})
     if loop.optimiser == "sgd":
-        return torch.optim.SGD(params, lr=loop.lr, momentum=loop.momentum, weight_decay=loop.weight_decay, fused=True)
+        return torch.optim.SGD(groups, lr=loop.lr, momentum=loop.momentum, fused=True)
     if loop.optimiser == "adagrad":  # Keras' beginning, not torch's (Zhao et al. 2021)
-        return torch.optim.Adagrad(
-            params, lr=loop.lr, weight_decay=loop.weight_decay, initial_accumulator_value=0.1, eps=1e-7, fused=True
-        )
-    if loop.optimiser == "adam":
-        return torch.optim.Adam(params, lr=loop.lr, weight_decay=loop.weight_decay, fused=True)
-    return torch.optim.AdamW(params, lr=loop.lr, weight_decay=loop.weight_decay, fused=True)
+        return torch.optim.Adagrad(groups, lr=loop.lr, initial_accumulator_value=0.1, eps=1e-7, fused=True)
+    kind = torch.optim.Adam if loop.optimiser == "adam" else torch.optim.AdamW
+    betas = loop.betas[0], loop.betas[1]
+    return kind(groups, lr=loop.lr, betas=betas, fused=True)

@@ -35,10 +35,11 @@ class Loop:
     The length is ``epochs``, or ``steps`` whatever the number of clips (the last epoch is then cut); 100 epochs where
     neither is given. ``batch`` is the global batch (all processes together). The learning rate is ``lr`` times a factor
     by epoch:
-    ``step`` multiplies by ``gamma`` at every milestone (0-based epochs), ``cosine`` falls to 0 at the end;
+    ``step`` multiplies by ``gamma`` at every milestone (0-based epochs), ``cosine`` falls to ``lr_end`` at the end;
     ``warmup`` epochs, or ``warmup_steps``, rise linearly before. ``clip`` bounds the norm of each group's gradient
     (0 = off).
-    ``adagrad`` begins with accumulators of 0.1, as Keras does.
+    ``adagrad`` begins with accumulators of 0.1, as Keras does; ``betas`` are those of ``adam`` and ``adamw``.
+    Without ``decay_vectors`` biases, norms and all other parameters of one axis are spared from ``weight_decay``.
     ``save_seconds`` is the least time between two resumable states (0 = after every epoch).
     """
 
@@ -47,8 +48,11 @@ class Loop:
     batch: int = 64
     optimiser: Literal["sgd", "adam", "adamw", "adagrad"] = "sgd"
     lr: float = 0.01
+    lr_end: float = 0.0
     momentum: float = 0.9
+    betas: tuple[float, ...] = (0.9, 0.999)
     weight_decay: float = 1e-4
+    decay_vectors: bool = True
     schedule: Literal["constant", "step", "cosine"] = "step"
     milestones: tuple[int, ...] = ()
     gamma: float = 0.1
@@ -64,6 +68,10 @@ class Loop:
         if self.steps is None and self.epochs is None:
             object.__setattr__(self, "epochs", 100)
         plain.positive(self, "loop", "epochs" if self.steps is None else "steps", "batch", "lr")
+        if not 0 <= self.lr_end <= self.lr:
+            raise InputError("loop.lr_end", f"{self.lr_end}", f"from 0 to {self.lr}, where it begins")
+        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
+            raise InputError("loop.betas", f"{list(self.betas)}", "two numbers from 0 to less than 1")
 
     def total(self, per_epoch: int) -> int:
         """Steps from the first to the last, where an epoch has ``per_epoch``."""
