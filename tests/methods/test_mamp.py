@@ -178,8 +178,8 @@ def test_absent_people_and_missing_joints_do_not_count():
     with torch.no_grad():
         torch.testing.assert_close(method.losses((view,), StepContext())[0]["loss"], loss)
     alone = [
-        Batch(view.joints[b : b + 1, :, [m]], view.confidence[b : b + 1, :, [m]], view.index[:1], None, None,
-              view.uniforms[b : b + 1, [m]])
+        Batch(view.joints[b : b + 1, :, [m]], view.confidence[b : b + 1, :, [m]], view.index[:1],
+              uniforms=view.uniforms[b : b + 1, [m]])
         for b in range(5) for m in range(2) if view.confidence[b, :, m].any()
     ]  # fmt: skip
     with torch.no_grad():

@@ -254,8 +254,8 @@ def _joints(joints: Tensor, order: tuple[int, ...]) -> Tensor:
 def draw_view(source: ClipLoader, index: Tensor, settings: ViewSettings, gen: Generator) -> ViewDraw:
     """Draw one view of each clip.
 
-    Each clip takes the same number of draws from the generator whatever the settings (noise, scale, tilt and rotate_xyz draw after
-    them), so a change of one setting leaves the rest of the view as it was.
+    Each clip takes the same number of draws from the generator whatever the settings (noise, scale, tilt and rotate_xyz
+    draw after them), so a change of one setting leaves the rest of the view as it was.
 
     Args:
         source: where the clips come from.

@@ -23,6 +23,8 @@ class Batch:
             known, None where joints are no pixels.
         group: int64 ``[B]``: which of several origins each clip is of (:meth:`ClipLoader.groups`), for losses that
             compare clips of one origin only; None: all are of one.
+        uniforms: float32 ``[B, M, L]`` on [0, 1), one for every token of every person, of methods that hide tokens
+            (:mod:`kineme.views.masks`).
     """
 
     joints: Tensor
