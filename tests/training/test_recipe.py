@@ -18,6 +18,7 @@ from kineme.views.video_clips import VideoViewSettings
 @dataclass(frozen=True)
 class Inner:
     shear: float = 1.0
+    count: int = 2
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,19 @@ class Outer:
 def test_a_settings_class_survives_plain_containers():
     value = Outer(4, 0.25, True, "b", 2, (1, 2), Inner(0.1))
     assert settings.make(Outer, settings.as_dict(value)) == value
+
+
+@dataclass(frozen=True)
+class Sheared:
+    inner: Inner = field(default_factory=lambda: Inner(0.2, 7))
+
+
+def test_settings_inside_others_keep_the_values_that_these_give_them():
+    assert settings.make(Sheared, {"inner": {"shear": 0.3}}).inner == Inner(0.3, 7)
+    assert settings.make(Sheared, {"inner": {}}).inner == settings.make(Sheared, {}).inner == Inner(0.2, 7)
+    assert settings.make(Outer, {"inner": {"count": 4}}).inner == Inner(1.0, 4)
+    made = recipe.load("simclr", 1000, settings=["method.views.mirror=0"]).method["views"]
+    assert made == {**recipe.load("simclr", 1000).method["views"], "mirror": 0.0}
 
 
 def test_overrides_reach_nested_tables_and_leave_the_rest():

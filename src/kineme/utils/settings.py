@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 def make(cls: type[T], values: Mapping[str, Any], where: str = "settings", *, recorded: bool = False) -> T:
-    """Build a settings dataclass from plain containers.
+    """Build a settings dataclass from plain containers; of settings inside it what is left out is as ``cls`` has it.
 
     Args:
         cls: the dataclass. Where it has a class attribute ``RENAMED``, that maps names of earlier versions to today's.
@@ -37,7 +37,13 @@ def make(cls: type[T], values: Mapping[str, Any], where: str = "settings", *, re
         if name not in known:
             hint = f"It is now called {renamed[name]!r}" if name in renamed else did_you_mean(name, known)
             raise InputError(f"{where}.{name}", "no such setting", f"one of {', '.join(known)}", hint)
-    return cls(**{n: _convert(hints[n], value, f"{where}.{n}", recorded) for n, value in values.items()})
+    made = {}
+    for name, value in values.items():
+        if dataclasses.is_dataclass(hints[name]) and isinstance(value, Mapping):
+            factory = known[name].default_factory
+            value = {**({} if factory is dataclasses.MISSING else as_dict(factory())), **value}
+        made[name] = _convert(hints[name], value, f"{where}.{name}", recorded)
+    return cls(**made)
 
 
 def positive(settings: Any, where: str, *names: str) -> None:
