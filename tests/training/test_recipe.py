@@ -174,6 +174,7 @@ PUBLISHED = {  # method -> settings, encoder, loop of `--recipe published`: the 
         {"dim": 256, "prototypes": 1600, "eps": 0.05, "rounds": 3, "temperature": 0.1, "loss": "cross"}
         | {"queue": 3840, "queue_start": 2000, "against": "pose", "contrast": 0.05, "ramp": 0.01}
         | {"contrast_temperature": 0.1, "contrast_left": 0.0, "frozen": 1000, "w_video": 0.0}
+        | {"within": ["dataset", "domain"]}
         | {"pose": {"distances": [1], "scale_by_torso": None, "batch_norm": False, "faithful": False}}
         | {"views": settings.as_dict(VideoViewSettings())},
         {"dim": 512, "multiplier": 1.0, "momentum": 0.001},
