@@ -29,6 +29,9 @@ and, where the format needs it,
   normalisation takes the two that move most;
 * ``settings``: what a user may say of its files, by name, and the values that there are (a tuple, or a function that
   gives one); ``read`` finds it in ``options.table``. On the command line it is ``--read NAME=VALUE``;
+* ``write(folder, motions)``: files (ending ``suffixes[0]``), named by the motions' sources; with ``together = True``
+  all of them at once, ``write(folder, motions, name)``. ``fits(motion) -> Motion`` before it: the motion as the format
+  can hold it (its layouts, units, axes). ``kineme convert`` writes every such format;
 * ``splits(path) -> dict``: the published splits that a file carries, as rules over columns of the clip table, or as
   text where the file only describes them;
 * ``datasets``: names of data sets (column ``dataset``) that come in this format, and

@@ -48,6 +48,7 @@ from . import MAX_JOINTS, Options
 from ._following import MAX_POINTS, listed, settle
 
 suffixes = (".npz",)
+together = True
 settings = {"people": ("followed", "listed")}
 
 WHAT = "NAME.npz with joints and offsets, and NAME.json beside it"

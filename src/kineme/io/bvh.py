@@ -16,9 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from ..motion import camera, units
+from ..motion import camera, size, units
 from ..motion import layout as skeleton
-from ..motion.layout import Layout
 from ..motion.motion import Motion
 from ..utils.errors import InputError
 from ..utils.files import atomic
@@ -308,48 +307,71 @@ ENDS = {  # where the last bones end: the first of these words that the layout h
 }
 
 
+def fits(motion: Motion) -> Motion:
+    """The motion in a layout of the rig's joints, +y up; from another one as many of them as it has."""
+    motion = motion if all(motion.layout.find(word) is not None for _, word, _ in RIG) else motion.to_layout("ntu25")
+    return size.turned(motion, "+y")
+
+
 def write(folder: str | Path, motions: Iterable[Motion]) -> Path:
     """One ``NAME.bvh`` per clip and person (``NAME_2.bvh`` for the second), centimetres, rotations Z X Y, +y up.
 
     Joint turns follow from the bones' directions; how a limb turns about its own length is not in the joints, so each
     bone takes the smallest turn. A body of constant bone lengths is given back exactly, otherwise bones have their
-    median length.
+    median length. Gaps are filled in time, for the format has none; joints that are never seen are left out, and with
+    them persons without a pelvis and a point above it.
 
     Raises:
-        InputError: a motion that is 2-D or lacks a joint of the rig.
+        InputError: a motion that is 2-D, or none of whose persons has both hips, a pelvis and a point above it.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     for clip in motions:
-        for person in range(clip.persons):
+        texts = [text for person in range(clip.persons) if (text := _bvh(clip, person))]
+        if not texts:
+            expected = "somebody with hips, pelvis and a point of the trunk above it"
+            raise InputError(clip.source, f"no such person in layout {clip.layout.name}", expected)
+        for person, text in enumerate(texts):
             number = "" if person == 0 else f"_{person + 1}"
             with atomic(folder / f"{clip.source.replace('/', '_')}{number}.bvh") as path:
-                path.write_text(_bvh(clip, person), encoding="ascii")
+                path.write_text(text, encoding="ascii")
     return folder
 
 
 def _bvh(clip: Motion, person: int) -> str:
     points, ends = _rig_points(clip, person)
-    parents = {name: parent for name, _, parent in RIG}
+    above = next((name for name in ("Spine", "Chest", "Neck") if name in points), None)
+    if above is None or not {"Hips", "LeftHip", "RightHip"} <= points.keys():
+        return ""
+    parents: dict[str, str] = {}
+    whole = {name: parent for name, _, parent in RIG}
+    for name in points:
+        parent = whole[name]
+        while parent in whole and parent not in points:
+            parent = whole[parent]
+        parents[name] = parent
     children = {name: [child for child, parent in parents.items() if parent == name] for name in parents}
     left = camera.unit(points["LeftHip"] - points["RightHip"])
-    up = points["Spine"] - points["Hips"]
+    up = points[above] - points["Hips"]
     up = camera.unit(up - (up * left).sum(-1, keepdims=True) * left)
     turns = {"Hips": np.stack([left, up, np.cross(left, up)], -1)}  # joint -> its axes in the world [T, 3, 3]
     rest = {"Hips": np.zeros(3)}  # joint -> its place in its parent's axes at rest
     tips, channels = {}, [points["Hips"], _zxy(turns["Hips"])]
-    for name, _, parent in RIG:
-        if name not in turns:
-            goal = ends[name] if name in ENDS else points[children[name][0]]
-            bone = camera.rotate((goal - points[name])[:, None], turns[parent].swapaxes(1, 2))[:, 0]
-            straight = _rest(name) * np.median(np.sqrt((bone * bone).sum(-1)))
-            local = camera.between(np.broadcast_to(straight, bone.shape), bone)
-            turns[name] = turns[parent] @ local
-            tips[name] = straight
-            channels.append(_zxy(local))
-    for name, _, parent in RIG[1:]:
-        local = camera.rotate((points[name] - points[parent])[:, None], turns[parent].swapaxes(1, 2))[:, 0]
-        rest[name] = np.median(local, 0)
+    places = {"Hips": points["Hips"]}  # where the fitted skeleton has them: what a bone lacks is not handed on
+    for name, parent in parents.items():
+        if name in turns:
+            continue
+        inward = turns[parent].swapaxes(1, 2)
+        rest[name] = np.median(camera.rotate((points[name] - places[parent])[:, None], inward)[:, 0], 0)
+        places[name] = places[parent] + (turns[parent] @ rest[name][:, None])[..., 0]
+        goal = points[children[name][0]] if children[name] else ends.get(name, places[name])
+        bone = camera.rotate((goal - places[name])[:, None], inward)[:, 0]
+        straight = _rest(name) * np.median(np.sqrt((bone * bone).sum(-1)))
+        local = camera.between(np.broadcast_to(straight, bone.shape), bone)
+        turns[name] = turns[parent] @ local
+        tips[name] = straight
+        channels.append(_zxy(local))
+    tips = {name: tips[name] for name in ends if name in tips and not children[name]}
     lines = ["HIERARCHY", *_branch("Hips", children, rest, tips, 0)]
     lines += ["MOTION", f"Frames: {len(clip)}", f"Frame Time: {1 / (clip.fps or 30):.9g}"]
     lines += [" ".join(f"{value:.6f}" for value in row) for row in np.concatenate(channels, 1).tolist()]
@@ -357,19 +379,23 @@ def _bvh(clip: Motion, person: int) -> str:
 
 
 def _rig_points(clip: Motion, person: int) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Joints of the rig and tips of its ends, float64 [T, 3] in centimetres."""
+    """Joints of the rig and tips of its ends that are ever seen, float64 [T, 3] in centimetres, gaps filled in time."""
     if clip.coords != 3:
         raise InputError(clip.source, "2-D joints", "3-D joints, as BVH has them")
     places = clip.joints[:, person].astype(np.float64) * (100 * units.METRES.get(clip.unit, 0.01))
+    seen, time = clip.confidence[:, person] > 0, np.arange(len(clip))
 
-    def find(layout: Layout, words: tuple[str, ...]) -> np.ndarray:
-        joint = layout.find(*words)
-        if joint is None:
-            raise InputError(clip.source, f"layout {layout.name} has no {words[0]}", "one like ntu25, trunk and limbs")
-        return places[:, joint]
+    def find(words: tuple[str, ...]) -> np.ndarray | None:
+        joint = clip.layout.find(*words)
+        if joint is None or not seen[:, joint].any():
+            return None
+        if seen[:, joint].all():
+            return places[:, joint]
+        known = np.flatnonzero(seen[:, joint])
+        return np.stack([np.interp(time, known, track) for track in places[known, joint].T], 1)
 
-    joints = {name: find(clip.layout, (word,)) for name, word, _ in RIG}
-    return joints, {name: find(clip.layout, words) for name, words in ENDS.items()}
+    joints = {name: found for name, word, _ in RIG if (found := find((word,))) is not None}
+    return joints, {name: found for name, words in ENDS.items() if (found := find(words)) is not None}
 
 
 def _rest(name: str) -> np.ndarray:
@@ -408,7 +434,7 @@ def _branch(
     yield f"{pad}  CHANNELS {position} Zrotation Xrotation Yrotation"
     for child in children[name]:
         yield from _branch(child, children, rest, tips, depth + 1)
-    if name in ENDS:
+    if name in tips:
         yield from (f"{pad}  End Site", f"{pad}  {{")
         yield f"{pad}    OFFSET " + " ".join(f"{value:.6f}" for value in tips[name])
         yield f"{pad}  }}"

@@ -28,14 +28,16 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from ..motion import layout
+from ..motion import layout, size
 from ..motion.motion import Motion
 from ..utils.errors import InputError
+from ..utils.files import write_json
 from . import Options, _bodies, _detections, _frame_names, _landmarks, _tracking
 
 suffixes = (".json", ".csv")
@@ -87,13 +89,13 @@ def read(path: Path, options: Options) -> Iterator[Motion]:
     people = _detections.gaps(_vouched(points[kind][..., [0, 1, 3]] if kind == "image" else points[kind]), notes)
     place = _detections.gaps(_vouched(by[..., [0, 1, 3]]), Counter()) if together else None
     joints, seen, extra = _tracking.clip(path, found.numbers, found.frame[kind], people, by=place)
-    size, unit, coordinates = None, "m", "m"
+    extent, unit, coordinates = None, "m", "m"
     up: str | None = "-y"
     if kind == "image":
-        size = _landmarks.size(found.about, notes)
+        extent = _landmarks.size(found.about, notes)
         unit, coordinates = _detections.unit(people)
-        if size and unit == "1":
-            joints, unit, coordinates = joints * np.array(size, np.float32), "px", "px"
+        if extent and unit == "1":
+            joints, unit, coordinates = joints * np.array(extent, np.float32), "px", "px"
     elif not found.stated:
         told: _detections.Notes = Counter()
         unit, up = _bodies.in_space(people, LAYOUT, options, told)
@@ -110,7 +112,7 @@ def read(path: Path, options: Options) -> Iterator[Motion]:
         fps=fps / extra["frame_step"] if fps else None,
         up=up,
         unit=unit,
-        image_size=size,
+        image_size=extent,
         source=path.name,
         extra={**extra, "landmarks": kind, "coordinates": coordinates},
         notes=notes,
@@ -136,13 +138,13 @@ def _in_space(path: Path, found: _landmarks.Found, asked: str | None) -> bool:
         return False
     people = _detections.gaps(_vouched(points), Counter())
     origin = _origin(people)
-    size = _landmarks.size(found.about, Counter())
-    wide, high = size or (1, 1)
+    extent = _landmarks.size(found.about, Counter())
+    wide, high = extent or (1, 1)
     inside = (np.abs(x / wide - 0.5) < 1) & (np.abs(y / high - 0.5) < 1)
     shares = (np.abs(x - 0.5) < 1) & (np.abs(y - 0.5) < 1)
     visible = bool(np.isfinite(points[..., 3]).any())
     if not origin.all():
-        of_image = inside.mean() > 0.95 and size is not None
+        of_image = inside.mean() > 0.95 and extent is not None
         of_image |= shares.mean() > 0.95 and (visible or bool(origin[2]))
         if of_image:
             return False
@@ -197,3 +199,47 @@ def _times(found: _landmarks.Found) -> float | None:
     found.numbers = timed[0]
     found.frame = {kind: [number[k] for k in at] for kind, at in found.frame.items()}
     return timed[1]
+
+
+def fits(motion: Motion) -> Motion:
+    """The motion as 33 landmarks: in space in metres, y down; in the image as it is."""
+    motion = motion if motion.layout.name == LAYOUT.name else motion.to_layout(LAYOUT)
+    return size.turned(size.metric(motion), "-y") if motion.coords == 3 else motion
+
+
+def write(folder: str | Path, motions: Iterable[Motion]) -> Path:
+    """One ``NAME.json`` per clip: frames of ``world_landmarks`` (3-D) or ``landmarks`` (2-D), a list of people in each.
+
+    Landmarks in the image are shares of it where its size is known. Missing landmarks are 0.
+
+    Raises:
+        InputError: other joints, or other units, than :func:`fits` gives.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for clip in motions:
+        if clip.layout.name != LAYOUT.name or (clip.coords == 3 and (clip.unit, clip.up) != ("m", "-y")):
+            found = f"layout {clip.layout.name}, {clip.coords}-D, unit {clip.unit}, up {clip.up}"
+            raise InputError(clip.source, found, "mediapipe33, in space in metres with -y up")
+        key = "world_landmarks" if clip.coords == 3 else "landmarks"
+        scale = np.array(clip.image_size) if clip.coords == 2 and clip.image_size and clip.unit == "px" else 1
+        values = clip.joints.astype(np.float64) / scale
+        if clip.coords == 2:
+            values = np.concatenate([values, np.zeros_like(values[..., :1])], -1)
+        values = np.concatenate([values, clip.confidence[..., None]], -1)
+        values = np.where(values[..., 3:] > 0, values, 0)
+        here = np.any(clip.confidence, axis=2)
+        frames = [
+            {
+                "frame": frame,
+                key: [
+                    [[float(f"{value:.9g}") for value in point] for point in values[frame, person].tolist()]
+                    for person in np.flatnonzero(here[frame])
+                ],
+            }
+            for frame in range(len(clip))
+        ]
+        about: dict[str, Any] = dict(zip(("width", "height"), clip.image_size or ()))
+        about |= {"fps": clip.fps} if clip.fps else {}
+        write_json(folder / f"{clip.source.replace('/', '_')}.json", {**about, "frames": frames})
+    return folder

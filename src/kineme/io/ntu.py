@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from ..motion import layout
+from ..motion import layout, size
 from ..motion.motion import UNSURE, Motion
 from ..utils.errors import InputError
 from ..utils.files import atomic
@@ -30,6 +30,7 @@ from . import Masks, Options, _text
 from ._following import listed, settle, somewhere
 
 suffixes = own = (".skeleton",)
+together = True
 datasets = ("ntu",)
 settings = {"people": ("followed", "listed")}
 in_slots = True
@@ -239,10 +240,19 @@ def _counts(words: _text.Words, frames: int) -> tuple[np.ndarray, int]:
 KINECT_COLOUR, KINECT_DEPTH = (1060.0, 1920, 1080), (365.0, 512, 424)  # focal length, width, height in pixels
 
 
-def write(folder: str | Path, motions: Iterable[Motion], actions: Sequence[str] = ()) -> Path:
+def fits(motion: Motion) -> Motion:
+    """The motion as a Kinect has it: ``ntu25`` in metres, +y up; by subject 1 where it is not known."""
+    motion = motion if motion.layout.name == "ntu25" else motion.to_layout("ntu25")
+    motion = motion if isinstance(motion.subject, int) else motion.with_(subject=1)
+    motion = motion if isinstance(motion.camera, int) else motion.with_(camera=None)
+    return size.turned(size.metric(motion), "+y")
+
+
+def write(folder: str | Path, motions: Iterable[Motion], name: str = "", actions: Sequence[str] = ()) -> Path:
     """One ``SsssCcccPpppRrrrAaaa.skeleton`` per clip: setup 1.
 
-    Actions are numbered from 1: those of ``actions`` first, others in the order in which they come.
+    Actions are numbered from 1: those of ``actions`` first, others in the order in which they come. A clip whose name
+    is taken gets the next repetition that is free.
 
     The colour and depth columns are the joints as the Kinect's (mirrored) images show them; orientations are 0. The
     tracking state is 2, 1 for a confidence of 0.5 or less, 0 for missing joints, which stand at the origin.
@@ -252,14 +262,18 @@ def write(folder: str | Path, motions: Iterable[Motion], actions: Sequence[str] 
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    known = list(actions)
+    known, met = list(actions), set[tuple[Any, ...]]()
     for clip in motions:
         if clip.layout.name != "ntu25" or clip.coords != 3 or clip.unit != "m":
             found = f"layout {clip.layout.name}, {clip.coords}-D, unit {clip.unit}"
             raise InputError(clip.source, found, "layout ntu25, 3-D, metres")
         known += [str(clip.label)] * (clip.label not in known)
         action = known.index(str(clip.label)) + 1
-        numbers = (1, clip.camera or 0, clip.subject, int(clip.extra.get("repetition", 0)) + 1, action)
+        camera, subject, repetition = clip.camera or 0, clip.subject, int(clip.extra.get("repetition") or 0) + 1
+        while (camera, subject, repetition, action) in met:
+            repetition += 1
+        met.add((camera, subject, repetition, action))
+        numbers = (1, camera, subject, repetition, action)
         if not all(isinstance(number, int) and 0 <= number <= 999 for number in numbers):
             found = f"camera, subject, repetition and action {numbers[1:]}"
             raise InputError(clip.source, found, "numbers up to 999, as NTU names have them")

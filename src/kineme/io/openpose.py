@@ -25,7 +25,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ import numpy as np
 from ..motion import layout
 from ..motion.motion import Motion
 from ..utils.errors import InputError
+from ..utils.files import write_json
 from . import Options, _bodies, _detections, _frame_names, _tracking
 from ._frame_files import Take, by_name, head
 
@@ -44,6 +45,7 @@ folder = True
 WHAT = "OpenPose json: people, each with pose_keypoints_2d"
 NAME = re.compile(r"(?P<take>.*?)[_. -]*(?P<frame>\d{1,18})_keypoints\.json", re.IGNORECASE)
 ENDING = "_keypoints.json"
+LAYOUTS = ("body25", "body25b", "openpose18", "coco17", "halpe26", "halpe136", "coco_wholebody133")  # to be written
 PEOPLE = re.compile(rb'"people"\s*:')
 FLAT = ("pose_keypoints_2d", "pose_keypoints")  # the second before version 1.2
 BROKEN = "frame files that cannot be read, taken as frames with nobody in them"
@@ -192,3 +194,32 @@ def _kinetics(path: Path, data: Mapping[str, Any], options: Options) -> Motion:
         raise InputError(path, f"label {str(label)[:40]!r}", "text")
     extra["label_index"] = index if type(index) is int and abs(index) < 10**9 else None
     return Motion(place, joints, seen, up="-y", unit=unit, label=label, source=path.name, extra=extra, notes=notes)
+
+
+def fits(motion: Motion) -> Motion:
+    """The motion in a layout of OpenPose."""
+    return motion if motion.layout.name in LAYOUTS else motion.to_layout("body25")
+
+
+def write(folder: str | Path, motions: Iterable[Motion]) -> Path:
+    """A folder ``NAME`` per clip with ``NAME_000000000000_keypoints.json``, ...: 2-D or 3-D, people with their number.
+
+    Missing joints are 0, as OpenPose has them.
+
+    Raises:
+        InputError: a layout that OpenPose does not have (:func:`fits` makes one).
+    """
+    for clip in motions:
+        if clip.layout.name not in LAYOUTS:
+            raise InputError(clip.source, f"layout {clip.layout.name}", f"one of {', '.join(LAYOUTS)}")
+        name = clip.source.replace("/", "_")
+        values = np.concatenate([clip.joints, clip.confidence[..., None]], -1).astype(np.float64)
+        here, key = np.any(clip.confidence, axis=2), f"pose_keypoints_{clip.coords}d"
+        for frame in range(len(clip)):
+            people = [
+                {"person_id": [person], key: [float(f"{value:.9g}") for value in values[frame, person].ravel()]}
+                for person in np.flatnonzero(here[frame]).tolist()
+            ]
+            file = Path(folder) / name / f"{name}_{frame:012d}_keypoints.json"
+            write_json(file, {"version": 1.3, "people": people})
+    return Path(folder)
