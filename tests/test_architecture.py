@@ -172,9 +172,10 @@ ORDER = {
         "compare",
         "reproduce",
     ],
-    "apps": ["demo", "demo_video", "cli"],
+    "apps": ["demo", "demo_video", "explorer", "cli"],
 }
 INNER = {
+    "apps.explorer": ["container", "guard", "clips", "maps", "workspace", "reading", "uploads", "server", "launch"],
     "data.synth": [
         "body",
         "performance",
@@ -250,9 +251,14 @@ def test_every_listed_file_exists():
         there = {p.stem for p in SRC.joinpath(*folder.split(".")).iterdir()}
         assert set(files) <= there, f"{folder}: {set(files) - there}"
         if folder not in PLUGINS:
-            assert there - {"__init__", "__pycache__"} <= {*files, "layouts", "recipes", "benchmarks", "weights"}, (
-                f"{folder} has unlisted files"
-            )
+            assert there - {"__init__", "__pycache__"} <= {
+                *files,
+                "layouts",
+                "recipes",
+                "benchmarks",
+                "weights",
+                "static",
+            }, f"{folder} has unlisted files"
 
 
 @each_file

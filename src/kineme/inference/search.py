@@ -27,9 +27,10 @@ if TYPE_CHECKING:
 AWAY = 0.5  # weight of what a hit is not to be like (Rocchio 1971 takes less of it than of what it is to be like)
 RANKED = 50  # hits whose frames are compared, where this is asked for
 INTERVAL = re.compile(r"(?P<what>.+)@(?P<start>\d+(?:\.\d+)?|\.\d+)-(?P<end>\d+(?:\.\d+)?|\.\d+)")
-Query = str | os.PathLike | Motion | np.ndarray
+Query = str | os.PathLike | Motion | Entry | np.ndarray
 """A clip id, or the path of a file; behind either ``@2.0-4.5`` for an interval in seconds, behind a file's name
-``#CLIP`` for one of its clips; or a motion, an array of one, or a vector ``[D]`` as the run gives it."""
+``#CLIP`` for one of its clips; or a motion, an array of one, a vector ``[D]`` as the run gives it, or an entry of the
+index, also other frames of one (``entry._replace(start=10, end=40, whole=False)``)."""
 
 
 @dataclass(frozen=True)
@@ -214,6 +215,8 @@ class Searcher:
             if mirror or steps:
                 raise InputError("query", "a vector, of which no mirror image and no frames are known", "a motion")
             return Asked("a vector", index_files.unit(query[None].astype(np.float64)))
+        if isinstance(query, Entry):
+            return self._of_entry(query, None if query.whole else (query.start, query.end), query.id, mirror, steps)
         if not isinstance(query, (str, os.PathLike)):
             motions = [query] if isinstance(query, Motion) else self.model.motions(query)
             return self._embedded(motions[0].source or "a motion", motions[0], None, mirror, steps)
@@ -221,15 +224,23 @@ class Searcher:
         what, interval = (text, None) if self._is_known(text) else _interval(text)
         if not os.path.exists(_file(what)) and (row := self.index.find(what)) is not None:
             entry = self.index.entries([row])[0]
-            if interval is None and not mirror and not steps:
-                vector = index_files.unit(self.index.vectors([row]).astype(np.float64))
-                return Asked(text, vector, id=what, frames=(entry.start, entry.end))
-            return replace(self._embedded(text, self.motion(entry), interval, mirror, steps), id=what)
+            cut = None if interval is None else _frames(text, self.motion(entry), interval)
+            return self._of_entry(entry._replace(id=what), cut, text, mirror, steps)
         if not os.path.exists(_file(what)):
             near = did_you_mean(what, self.index.ids())
             found = f"neither a file nor the id of a clip of {self.index.path}"
             raise InputError(text, found, "a motion file, FILE@START-END in seconds, or a clip id", near)
-        return self._embedded(text, self._read(what), interval, mirror, steps)
+        motion = self._read(what)
+        cut = None if interval is None else _frames(text, motion, interval)
+        return self._embedded(text, motion, cut, mirror, steps)
+
+    def _of_entry(self, entry: Entry, cut: tuple[int, int] | None, text: str, mirror: bool, steps: bool) -> Asked:
+        """A clip of the index, or some frames of it; its vector is known where it is a whole one."""
+        if cut is None and not mirror and not steps and (row := self.index.find(entry.id)) is not None:
+            vector = index_files.unit(self.index.vectors([row]).astype(np.float64))
+            return Asked(text, vector, id=entry.id, frames=(entry.start, entry.end))
+        motion = self.store(entry.store).motion(entry.row)
+        return replace(self._embedded(text, motion, cut, mirror, steps), id=entry.id)
 
     def _is_known(self, text: str) -> bool:
         """Whether a word is a file or an id as it stands, so that an ``@`` in it is part of the name."""
@@ -251,16 +262,14 @@ class Searcher:
             raise InputError(path, found, "one", f"Name one, such as {path}#{_clip(motions[0])}" if motions else "")
         return motions[0]
 
-    def _embedded(
-        self, text: str, motion: Motion, interval: tuple[float, float] | None, mirror: bool, steps: bool
-    ) -> Asked:
+    def _embedded(self, text: str, motion: Motion, cut: tuple[int, int] | None, mirror: bool, steps: bool) -> Asked:
         from ..views.augment import centre_crop
         from .indexing import features
 
-        first, last = (0, len(motion)) if interval is None else _frames(text, motion, interval)
+        first, last = cut or (0, len(motion))
         loader = self.model.loader([motion, motion.mirror()] if mirror else [motion])
         span = np.array([[first, last]])
-        if interval is None:
+        if cut is None:
             crop = centre_crop(loader.lengths[:1], self.model.card["crop"]["ratio"])
             span = np.array([[int(crop.start), int(crop.start + crop.length)]])
         rows = np.arange(len(loader.lengths))
@@ -270,7 +279,7 @@ class Searcher:
             index_files.unit(vectors.astype(np.float64)),
             motion.slice(first, last),
             frames=(first, last),
-            is_part=interval is not None,
+            is_part=cut is not None,
             steps=self._steps(frame, joints) if steps else None,
         )
 
@@ -308,7 +317,8 @@ class Searcher:
         """
         if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
             raise InputError("-k", repr(k), "a whole number above 0")
-        listed: list[Any] = list(query) if isinstance(query, (list, tuple)) else [query]
+        several = isinstance(query, (list, tuple)) and not isinstance(query, Entry)
+        listed: list[Any] = list(query) if several else [query]  # type: ignore[arg-type]
         if not listed:
             raise InputError("query", "nothing", "a motion file or a clip id")
         plus = [self.ask(each, mirror, rerank and place == 0) for place, each in enumerate(listed)]

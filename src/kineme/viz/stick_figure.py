@@ -270,7 +270,7 @@ def _pictured(motion: Motion) -> tuple[np.ndarray, np.ndarray, np.ndarray | None
 
     In the motion's unit; the people's middle is at x = 0, the floor at y = 0.
     """
-    seen, up, joints = motion.confidence > 0, _up(motion), motion.joints.astype(np.float64)
+    seen, up, joints = motion.confidence > 0, up_axis(motion), motion.joints.astype(np.float64)
     centres = (joints * seen[..., None]).sum(2) / np.maximum(seen.sum(2), 1)[..., None]
     pinned = _pinned(joints[:, 0], seen[:, 0])
     if motion.coords == 3 and not pinned:
@@ -291,7 +291,7 @@ def _pictured(motion: Motion) -> tuple[np.ndarray, np.ndarray, np.ndarray | None
     return joints @ image, joints @ towards, (stand - (stand @ up)[..., None] * up) @ image
 
 
-def _up(motion: Motion) -> np.ndarray:
+def up_axis(motion: Motion) -> np.ndarray:
     """The axis that points up ``[C]``; where it is not known, that along which the head is farthest from the root."""
     axes = np.eye(motion.coords)
     if motion.up:

@@ -1,0 +1,75 @@
+"""A small set of synthetic motion, indexed once, and the real command serving it."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from helpers import browser as chromium
+
+from kineme.data import prepare, synth
+from kineme.inference import search
+
+pytest.importorskip("fastapi", reason="the extra web is not installed")
+ACTIONS = ["walk", "wave", "kick", "sit_down"]
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory):
+    """A folder of motion files, its store, and an index of it."""
+    folder = tmp_path_factory.mktemp("explorer")
+    motions = list(synth.generate(40, actions=ACTIONS, subjects=3, cameras=1))
+    synth.write(folder / "motion", motions)
+    store = prepare.prepare(folder / "motion", folder / "store", normalise="general")
+    walk = next(motion for motion in motions if motion.label == "walk")
+    bvh = next(Path(synth.write(folder / "bvh", [walk], format="bvh")).glob("*.bvh"))
+    index = search.opened(store.path).index
+    return SimpleNamespace(folder=folder, store=store, index=index, bvh=bvh, cache=index.path.parent)
+
+
+class Served:
+    """The command line in a process of its own, serving what it is given."""
+
+    def __init__(self, *words: object):
+        number, self.said = tempfile.mkstemp(suffix=".log")
+        command = [sys.executable, "-m", "kineme", "explore", *map(str, words), "--no-browser", "--port", "0"]
+        env = {**os.environ, "OMP_NUM_THREADS": "1"}
+        self.process = subprocess.Popen(command, stdout=number, stderr=subprocess.STDOUT, env=env)
+        os.close(number)
+        chromium.waited(lambda: "Ctrl-C" in self.text or self.process.poll() is not None, 120)
+        found = re.search(r"http://([\w.:]+)/(?:#token=(\w+))?", self.text)
+        assert found, self.text
+        self.address, self.host, self.token = found[0], found[1], found[2]
+        self.port = int(self.host.rpartition(":")[2])
+
+    @property
+    def text(self) -> str:
+        return Path(self.said).read_text()
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.wait(20)
+        os.unlink(self.said)
+
+
+@pytest.fixture(scope="session")
+def served(made):
+    server = Served(made.index.path)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def tab():
+    if chromium.program() is None:
+        pytest.skip("no Chromium on this machine")
+    pytest.importorskip("websockets", reason="a browser is driven over a web socket")
+    page = chromium.Browser()
+    yield page
+    page.close()
