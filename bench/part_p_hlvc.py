@@ -62,7 +62,9 @@ class Sides:
         self.method, self.clips = method.to(dtype), tuple(_as(view, dtype) for view in drawn)
         gen = _gen()
         for queue in method.queues.children():
-            queue.push(functional.normalize(torch.randn(len(queue.keys), queue.keys.shape[1], generator=gen)))
+            width = queue.keys.shape[1] - 1  # behind each key the number of its group, of which there is one here
+            keys = functional.normalize(torch.randn(len(queue.keys), width, generator=gen))
+            queue.push(functional.pad(keys, (0, 1)))
         self.model = _plain(method, bench.sizes.video_width, dtype)
         self.ours = step_of(self.training, self.clips, AT)
         rate, momentum, decay = SGD
@@ -95,7 +97,12 @@ def training(bench: Bench) -> loop.Training:
         f"method.prototypes={s.video_prototypes}",
         f"method.queue={s.video_queue}",
         f"method.views.frames={s.pictures}",
+        "method.views.step=2",
+        "method.views.views=2",
         f"method.views.size={s.side}",
+        "method.pose.distances=1",
+        "method.contrast=0.2",
+        "method.queue_start=250",
         f"encoder.multiplier={s.video_width}",
         f"encoder.dim={s.video_dim}",
         preset="small",
@@ -169,7 +176,7 @@ def _plain(method: PHLVC, multiplier: float, dtype: torch.dtype) -> plain.PHLVC:
     )
     own = {name: value for name, value in method.state_dict().items() if name in made.state_dict()}
     made.to(dtype).load_state_dict(own)
-    made.queues = {name: queue.newest(len(queue)).flip(0) for name, queue in method.queues.items()}
+    made.queues = {name: queue.newest(len(queue)).flip(0)[:, :-1] for name, queue in method.queues.items()}
     return made
 
 

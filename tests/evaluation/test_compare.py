@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from helpers.training import TINY, kineme, make_store, one_paragraph
 
-from kineme.evaluation import groups
+from kineme.evaluation import groups, scores
 from kineme.evaluation.compare import compare, runs, table, verdict
 from kineme.utils.errors import InputError
 
@@ -121,3 +121,12 @@ def test_the_table(contest):
     text = out.getvalue()
     assert "runs/a against runs/b on halves" in text
     assert f"{rows[0]['difference']:+.3f}" in text
+
+
+def test_the_interval_of_a_mean_is_never_that_of_one_training():
+    row = {"protocol": "knn", "probe": "knn", "metric": "1-NN", "split": "a", "features": "trained", "run": "x"}
+    row |= {"train": 4, "test": 4, "classes": 2, "score": 0.5, "interval": [0.4, 0.6]}
+    one, other = row | {"training": "1"}, row | {"training": "2", "score": 0.7, "interval": [0.6, 0.8]}
+    assert scores.summary([one])[0]["interval"] == [0.4, 0.6]
+    assert scores.summary([one, one | {"training": "2"}])[0]["interval"] == [0.4, 0.6]  # told of both together
+    assert scores.summary([one, other])[0]["interval"] is None

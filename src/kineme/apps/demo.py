@@ -43,7 +43,7 @@ CLIPS, SUBJECTS, CAMERAS = 1536, 16, 3
 SENSOR: dict[str, Any] = {"noise": 2.0, "dropout": 0.05, "occlusion": 0.5}  # with less, little is left to learn
 
 METHOD = "moco"
-BATCH, STEPS = 64, 600  # of one training run, however many clips there are; all else is what `pretrain` does by itself
+BATCH, STEPS = 64, 300  # of one training run, however many clips there are; all else is what `pretrain` does by itself
 QUICK = ("encoder.hidden=16", "encoder.layers=1", "method.views.frames=8", "method.views.min_frames=8")
 QUICK_CLIPS, QUICK_SUBJECTS, QUICK_STEPS = 96, 2, 4
 
@@ -68,7 +68,7 @@ cameras (xsub, xview) they say more than a random one."""
 def run(
     out: str | Path = DEFAULT,
     data: str | Path | None = None,
-    seeds: int = 3,
+    seeds: int = 2,
     quick: bool = False,
     format: str | None = None,
     labels: str | None = None,

@@ -32,16 +32,17 @@ def summary(rows: Sequence[Row]) -> list[Row]:
     """
     names = (*SHOWN, "features", "train", "test", "classes", "higher_is_better")
     groups: dict[tuple, dict[str, list[float]]] = {}
-    intervals: dict[tuple, list[float]] = {}
+    intervals: dict[tuple, list[list[float]]] = {}
     for row in rows:
         if row["features"] != DIFFERENCE:
             key = tuple({"higher_is_better": True, "group": "", **row}[name] for name in names)
             groups.setdefault(key, {}).setdefault(str(row.get("training", row["run"])), []).append(row["score"])
             if row.get("interval"):
-                intervals.setdefault(key, row["interval"])
+                intervals.setdefault(key, []).append(row["interval"])
     found = []
     for key, trainings in groups.items():
         scores = [float(np.mean(each)) for each in trainings.values()]
+        told = intervals.get(key, [None])
         found.append(
             dict(zip(names, key))
             | {
@@ -49,7 +50,8 @@ def summary(rows: Sequence[Row]) -> list[Row]:
                 "spread": max(scores) - min(scores),
                 "std": float(np.std(scores, ddof=1)) if len(scores) > 1 else 0.0,
                 "n": len(scores),
-                "interval": intervals.get(key),
+                # those of trainings that were scored one by one say nothing of their mean
+                "interval": told[0] if all(each == told[0] for each in told) else None,
             }
         )
     return found

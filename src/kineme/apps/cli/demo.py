@@ -17,7 +17,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--video", action="store_true", help="the same on motion drawn as video, from one domain to another (P-HLVC)"
     )
-    parser.add_argument("--seeds", type=int, help="how many training runs (default: 3, with --video 1)")
+    parser.add_argument("--seeds", type=int, help="how many training runs (default: 2, with --video 1)")
     parser.add_argument(
         "--quick", action="store_true", help="a few seconds instead of minutes; the scores mean nothing"
     )
@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> None:
     demo.run(
         Path(args.out),
         data=args.files if args.data is None else args.data,
-        seeds=3 if args.seeds is None else args.seeds,
+        seeds=2 if args.seeds is None else args.seeds,
         quick=args.quick,
         **_shared.preparation(args),
     )
