@@ -401,7 +401,8 @@ SLEAP = Sample(
     faults={
         "zero frames": (FLIES, lambda data: data[: data.index(b"track_0")]),
         "10^9 frames": cells(FLIES, 5, 1, b"1000000000"),
-        "wrong variant": (FLIES, lambda data: data.replace(b"frame_idx", b"frame")),
+        # with x and y as they are it would be a table of named columns, which is read as such
+        "wrong variant": (FLIES, lambda data: data.replace(b"frame_idx", b"frame").replace(b".x", b".a")),
         "no nodes": (FLIES, lambda data: data.replace(b".y", b".z")),
         "most rows of another length": (FLIES, lambda data: data.replace(b",0.75", b"").replace(b",,,", b",")),
     },

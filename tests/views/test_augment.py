@@ -245,7 +245,7 @@ def test_corruption_takes_its_share_of_the_joints(name, touched):
 
 def test_settings_switch_augmentations_on_and_off():
     plain = many(ViewSettings(shear=0, joint_jitter=0), 100)
-    assert plain[2:] == (None,) * 5
+    assert set(plain[2:]) == {None}
     sheared = many(ViewSettings(joint_jitter=0, shear=0.3))
     assert sheared.touched is None
     assert 0.29 < (sheared.matrix - torch.eye(3)).abs().max() <= 0.3
@@ -330,7 +330,7 @@ def test_draws_do_not_depend_on_the_device_nor_is_the_device_asked_for_a_value()
     here, elsewhere = ClipLoader(store), ClipLoader(store, device="meta")  # a device that has shapes but no values
     index = torch.tensor([2, 0, 1, 1])
     draws = [draw_view(source, index, EVERYTHING, generator()) for source in (here, elsewhere)]
-    for one, other in zip(*([*draw.crop, *draw[2:]] for draw in draws)):
+    for one, other in zip(*([*draw.crop, *filter(torch.is_tensor, draw[2:])] for draw in draws), strict=True):
         assert one.device.type == other.device.type == "cpu"
         assert torch.equal(one, other)
     batch = apply_view(elsewhere, index, draws[1])
@@ -359,7 +359,8 @@ def test_a_view_does_not_depend_on_the_rest_of_its_batch():
     batch = apply_view(source, index, draw)
     for i in range(4):
         one = slice(i, i + 1)
-        alone = ViewDraw(Crop(*(x[one] for x in draw.crop)), draw.frames, *(x[one] for x in draw[2:]))
+        rest = (None if x is None else x[one] for x in draw[2:])
+        alone = ViewDraw(Crop(*(x[one] for x in draw.crop)), draw.frames, *rest)
         torch.testing.assert_close(apply_view(source, index[one], alone).joints, batch.joints[one], atol=1e-6, rtol=0)
 
 
