@@ -22,7 +22,9 @@ HERE = Path(__file__).parent
 # each stays in one worker, so that they do not starve each other and its fixtures are made once
 TOGETHER = (
     "apps/test_cli",
+    "apps/explorer/test_odd_sets",
     "apps/explorer/test_page",
+    "apps/explorer/test_page_teach",
     "apps/explorer/test_security",
     "apps/test_demo",
     "bench/test_bench",

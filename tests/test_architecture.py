@@ -175,7 +175,22 @@ ORDER = {
     "apps": ["demo", "demo_video", "explorer", "cli"],
 }
 INNER = {
-    "apps.explorer": ["container", "guard", "clips", "maps", "workspace", "reading", "uploads", "server", "launch"],
+    "apps.explorer": [
+        "container",
+        "guard",
+        "clips",
+        "maps",
+        "workspace",
+        "reading",
+        "uploads",
+        "teaching",
+        "recording",
+        "comparing",
+        "answers",
+        "server",
+        "routes",
+        "launch",
+    ],
     "data.synth": [
         "body",
         "performance",

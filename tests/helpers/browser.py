@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import itertools
 import json
 import shutil
@@ -37,7 +38,8 @@ class Browser:
         number = port.read_text().split()[0]
         with urllib.request.urlopen(f"http://127.0.0.1:{number}/json") as answer:
             page = next(each for each in json.load(answer) if each["type"] == "page")
-        self.socket = connect(page["webSocketDebuggerUrl"], max_size=None, compression=None)
+        self.stack = contextlib.ExitStack()
+        self.socket = self.stack.enter_context(connect(page["webSocketDebuggerUrl"], max_size=None, compression=None))
         self.numbers, self.errors, self.hosts, self.bytes = itertools.count(1), [], set(), {}
         for name in ("Page", "Runtime", "Log", "Network", "DOM"):
             self.send(f"{name}.enable")
@@ -152,7 +154,7 @@ class Browser:
         path.write_bytes(base64.b64decode(shot["data"]))
 
     def close(self) -> None:
-        self.socket.close()
+        self.stack.close()
         self.process.kill()
         self.process.wait()
         shutil.rmtree(self.folder, ignore_errors=True)

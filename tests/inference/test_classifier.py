@@ -67,7 +67,7 @@ def test_more_examples_than_dimensions_give_the_same_weights():
     """Both forms of the normal equations."""
     vectors, numbers = clouds(3, 9)  # 27 examples of 24 values: the primal form
     pool = classifier.spread(vectors)
-    made = classifier._trained(vectors, numbers, pool, 3)
+    made = classifier.train(vectors, numbers, pool, 3)
     points = (vectors.astype(np.float64) - pool[0]) / pool[1]
     centred, wanted = points - points.mean(0), np.eye(3)[numbers]
     penalty = classifier.PENALTY * np.square(centred).sum() / len(points)

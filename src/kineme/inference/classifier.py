@@ -113,7 +113,7 @@ def fit(
         The classifier; what was found of the examples held out; and the threshold of confidence that keeps
         nine of ten right answers among these.
     """
-    made = _trained(vectors, numbers, pool, int(numbers.max()) + 1)
+    made = train(vectors, numbers, pool, int(numbers.max()) + 1)
     held = cross_validated(vectors, numbers, pool, folds)
     known = np.isfinite(held.near)  # a class of which no example was left is not known to its fold
     temperature = _temperature(held.scores[known], numbers[known])
@@ -141,7 +141,7 @@ def cross_validated(
     scores, near, others = np.empty((len(numbers), classes)), np.empty(len(numbers)), np.empty(len(numbers))
     for fold in np.unique(folds):
         rest, held = folds != fold, folds == fold
-        made = _trained(vectors[rest], numbers[rest], pool, classes)
+        made = train(vectors[rest], numbers[rest], pool, classes)
         there = np.bincount(numbers[rest], minlength=classes) > 0
         scores[held] = np.where(there, made.scores(vectors[held]), -np.inf)
         cosines = np.where(there, made.near(vectors[held]), -np.inf)
@@ -180,9 +180,18 @@ def choose_folds(groups: Mapping[str, Sequence], numbers: np.ndarray, seed: int 
     return Folds("clip", dealt)
 
 
-def _trained(vectors: np.ndarray, numbers: np.ndarray, pool: tuple[np.ndarray, np.ndarray], classes: int) -> Classifier:
+def train(vectors: np.ndarray, numbers: np.ndarray, pool: tuple[np.ndarray, np.ndarray], classes: int) -> Classifier:
     """Ridge regression to one column of zeros and ones for each class, in as many unknowns as there are examples or
     columns, whichever are fewer; class centres. Classes without an example have centre and weights zero.
+
+    Args:
+        vectors: ``[n, D]``, the examples.
+        numbers: int64 ``[n]``, their classes.
+        pool: :func:`spread` of vectors that need no label.
+        classes: K.
+
+    Returns:
+        A classifier whose confidence is not fitted; :func:`fit` fits it too.
     """
     mean, scale = pool
     points = (vectors.astype(np.float64) - mean) / scale

@@ -60,7 +60,16 @@ class Served:
 
 @pytest.fixture(scope="session")
 def served(made):
-    server = Served(made.index.path)
+    ids, labels = made.store.ids, made.store.column("label").tolist()
+    lines = ["clip,true,predicted,score,protocol,metric,features,run,seed"]
+    lines += [
+        f"{id},{label},{'walk' if i % 7 == 0 else label},0.5,knn,1-NN,trained,r,0"
+        for i, (id, label) in enumerate(zip(ids, labels))
+    ]
+    said = made.folder / "predictions.csv"
+    said.write_text("\n".join(lines))
+    words = ["--against", "untrained", "--predictions", said, "--labels", made.folder / "labels"]
+    server = Served(made.index.path, *words)
     yield server
     server.stop()
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from helpers.training import kineme, one_paragraph
 
-from kineme.apps.explorer import container, guard, launch, reading, server, uploads
+from kineme.apps.explorer import answers, container, guard, launch, reading, uploads
 from kineme.utils.errors import InputError
 
 
@@ -357,7 +357,7 @@ def test_fifty_clients_lose_nothing(served):
 
 
 def test_errors_name_no_place():
-    answer = server.refusal(
+    answer = answers.refusal(
         400, "bad_file", "x in /home/me/secret/walk.bvh", "C:\\Users\\me\\walk.bvh", fix="see /a/b/c"
     )
     said = json.loads(answer.body)["error"]

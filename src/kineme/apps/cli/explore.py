@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+from pathlib import Path
 from typing import Any
 
 from ...utils.errors import InputError
@@ -20,6 +21,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--run", metavar="RUN", help="the run whose vectors are taken (default: base; of an index its own)"
     )
+    parser.add_argument(
+        "--against", metavar="RUN", help="a second run to compare with, or `untrained`: the encoder before training"
+    )
+    parser.add_argument(
+        "--predictions", metavar="FILE.csv", help="of kineme evaluate: shows what was taken for what, clip by clip"
+    )
+    parser.add_argument("--labels", metavar="FOLDER", help="where labels given on the page are kept (default: beside)")
     parser.add_argument("--port", type=int, help="of this machine (default: the first free one from 7860 on)")
     parser.add_argument("--no-browser", action="store_true", help="only print the address")
     parser.add_argument(
@@ -50,12 +58,26 @@ def run(args: argparse.Namespace) -> None:
     launch.check(args.host, args.allow_host, not args.no_token)
     _shared.choose_threads()
     from ...inference import index_files, search
+    from ..explorer import comparing, routes
     from ..explorer.workspace import Workspace
 
     asked: dict[str, Any] = {} if index_files.is_index(args.where) or _is_store(args.where) else _jobs(args)
     searcher = search.opened(args.where, args.run, args.cache, progress=True, **asked)
+    work = Workspace(searcher, launch.name_of(args.where), args.map)
+    place = searcher.index.path
+    labels = (
+        Path(args.labels)
+        if args.labels
+        else (place if index_files.is_index(args.where) else place.parents[1]) / "labels"
+    )
+    more = [routes.teach(labels), routes.recordings]
+    if args.predictions is not None:
+        more.append(routes.confusion(comparing.Predictions(args.predictions, work)))
+    if args.against is not None:
+        more.append(routes.compare(comparing.other(work, args.where, args.against)))
     launch.serve(
-        Workspace(searcher, launch.name_of(args.where), args.map),
+        work,
+        *more,
         port=args.port,
         host=args.host,
         allowed=args.allow_host,
@@ -65,8 +87,6 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _is_store(where: str) -> bool:
-    from pathlib import Path
-
     return (Path(where) / "card.json").is_file()
 
 

@@ -79,10 +79,8 @@ def pack(motions: Sequence[Motion], frames: int | None = None, **fields: Any) ->
     packed, roots, locals_, sure = [], [], [], []
     for motion in motions:
         about, joints = turned(motion)
-        keep = np.arange(len(motion))
-        if frames is not None and len(motion) > frames:
-            keep = np.linspace(0, len(motion) - 1, frames).round().astype(np.int64)
-        keep = keep[:MOST_FRAMES]
+        count = min(len(motion), MOST_FRAMES if frames is None else frames)
+        keep = np.linspace(0, len(motion) - 1, count).round().astype(np.int64)
         joints, confidence = joints[keep], motion.confidence[keep]
         joints = np.pad(joints, [(0, 0), (0, people - motion.persons), (0, 0), (0, 0)], constant_values=np.nan)
         confidence = np.pad(confidence, [(0, 0), (0, people - motion.persons), (0, 0)])

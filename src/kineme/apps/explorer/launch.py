@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ...utils.errors import InputError
-from .server import PORT, create
+from .server import PORT, Routes, create
 from .workspace import Workspace
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -22,7 +22,7 @@ TRIED = 20  # ports after the usual one
 
 def serve(
     workspace: Workspace,
-    *,
+    *more: Routes,
     port: int | None = None,
     host: str = "127.0.0.1",
     allowed: Sequence[str] = (),
@@ -33,6 +33,7 @@ def serve(
 
     Args:
         workspace: what is shown.
+        more: what adds further routes.
         port: of this machine; by default the first free one from 7860 on.
         host: the address that is listened on.
         allowed: further names under which it may be asked for.
@@ -64,7 +65,7 @@ def serve(
         threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
     logging.getLogger("kineme.explorer").addHandler(logging.StreamHandler())
     config = uvicorn.Config(
-        create(workspace, names, secret),
+        create(workspace, names, secret, *more),
         log_level="error",
         access_log=False,
         server_header=False,

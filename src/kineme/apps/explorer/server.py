@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import logging
-import re
-import secrets
 import time
+from collections.abc import Callable
 from importlib import resources
 from typing import Any
 
 import numpy as np
 from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, Response
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi.responses import Response
+from pydantic import Field
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from ... import __version__
@@ -22,11 +20,11 @@ from ...inference.index import Entry
 from ...motion.motion import Motion
 from ...utils.errors import InputError
 from . import clips, container
-from .guard import Guard, Refused
-from .uploads import Busy, Uploads
+from .answers import Strict, arrays, errors, row_list
+from .guard import Guard
+from .uploads import Uploads
 from .workspace import Workspace, span
 
-log = logging.getLogger("kineme.explorer")
 PORT = 7860
 TYPES = {
     "html": "text/html; charset=utf-8",
@@ -34,14 +32,8 @@ TYPES = {
     "js": "text/javascript; charset=utf-8",
     "svg": "image/svg+xml",
 }
-PLACE = re.compile(r"(?:[A-Za-z]:)?[/\\](?:[^\s/\\'\"]+[/\\])+")  # all of a path but its last part
 FEW, STRIPS, MOST_PEOPLE = 24, 64, 8
-
-
-class Strict(BaseModel):
-    """A body: what it does not know is refused."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+Routes = Callable[[FastAPI, Workspace], None]
 
 
 class Asked(Strict):
@@ -67,81 +59,24 @@ class Search(Strict):
     run: str = Field("a", max_length=10)
 
 
-def create(workspace: Workspace, hosts: set[str], token: str | None) -> Guard:
+def create(workspace: Workspace, hosts: set[str], token: str | None, *more: Routes) -> Guard:
     """The whole of what is served, behind its guard.
 
     Args:
         workspace: what is shown.
         hosts: names with port under which it may be asked for.
         token: what every request under ``/api/`` has to carry; None: nothing.
+        more: what adds further routes.
     """
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
-    _errors(app)
+    app.state.views = ["map"]
+    errors(app)
     _files(app)
     _reading(app, workspace)
     _searching(app, workspace, Uploads())
+    for add in more:
+        add(app, workspace)
     return Guard(app, hosts, token)
-
-
-# --------------------------------------------------------------------------------------------------------- answers
-
-
-def _errors(app: FastAPI) -> None:
-    """Every error as one shape, without a path or a stack."""
-
-    @app.exception_handler(InputError)
-    async def wrong(request: Request, error: InputError) -> JSONResponse:
-        code = "bad_file" if request.url.path == "/api/uploads" else "bad_argument"
-        return refusal(400, code, error.found, error.where, error.expected, error.hint)
-
-    @app.exception_handler(RequestValidationError)
-    async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"][1:])[:80]
-        return refusal(400, "bad_argument", str(first["msg"])[:200], where)
-
-    @app.exception_handler(HTTPException)
-    async def missing(_: Request, error: HTTPException) -> JSONResponse:
-        if isinstance(error.__cause__, Refused):  # met while the body was read
-            return refusal(error.__cause__.status, error.__cause__.code, error.__cause__.what)
-        code = "not_found" if error.status_code == 404 else "bad_argument"
-        return refusal(error.status_code, code, str(error.detail)[:200])
-
-    @app.exception_handler(Refused)
-    async def refused(_: Request, error: Refused) -> JSONResponse:
-        return refusal(error.status, error.code, error.what, fix=error.fix)
-
-    @app.exception_handler(RecursionError)
-    async def deep(_: Request, __: RecursionError) -> JSONResponse:
-        return refusal(400, "bad_argument", "nested too deep")
-
-    @app.exception_handler(Busy)
-    async def busy(_: Request, __: Busy) -> JSONResponse:
-        answer = refusal(429, "too_busy", "other files are being read", fix="Try again in a moment")
-        answer.headers["retry-after"] = "5"
-        return answer
-
-    @app.exception_handler(Exception)
-    async def internal(request: Request, error: Exception) -> JSONResponse:
-        number = secrets.token_hex(3)
-        log.error("error %s in %s %s", number, request.method, request.scope["path"], exc_info=error)
-        return refusal(500, "internal", f"error {number}; the terminal says more under this number")
-
-
-def refusal(status: int, code: str, what: str, where: str = "", expected: str = "", fix: str = "") -> JSONResponse:
-    """An answer that says what is wrong; places on the disk are left out of it."""
-    said = {"what": what, "where": where, "expected": expected, "fix": fix}
-    error = {"code": code, **{key: PLACE.sub("", text) for key, text in said.items() if text or key == "what"}}
-    return JSONResponse({"error": error}, status)
-
-
-def arrays(request: Request, data: bytes) -> Response:
-    """Arrays, with a tag by which the browser need not fetch them again."""
-    tag = f'"{hashlib.sha256(data).hexdigest()[:24]}"'
-    headers = {"etag": tag, "cache-control": "private, no-cache"}
-    if request.headers.get("if-none-match") == tag:
-        return Response(status_code=304, headers=headers)
-    return Response(data, media_type=container.MEDIA_TYPE, headers=headers)
 
 
 # ----------------------------------------------------------------------------------------------------------- files
@@ -181,7 +116,7 @@ def _reading(app: FastAPI, work: Workspace) -> None:
     @app.get("/api/store")
     def store() -> dict[str, Any]:
         made = {"state": work.maps.state, "kinds": work.maps.kinds, "error": work.maps.error}
-        return {**work.about, "version": __version__, "map": made}
+        return {**work.about, "version": __version__, "map": made, "views": app.state.views}
 
     @app.get("/api/map")
     def whole_map(request: Request, kind: str = "pca", first: int | None = None) -> Response:
@@ -200,7 +135,7 @@ def _reading(app: FastAPI, work: Workspace) -> None:
     @app.get("/api/table")
     def table(rows: str = "", at: int = 0, n: int = 200) -> dict[str, Any]:
         if rows:
-            numbers = work.check(_numbers(rows), 5000)
+            numbers = work.check(row_list(rows), 5000)
         else:
             numbers = list(range(max(0, at), min(len(work), max(0, at) + min(max(n, 0), 200))))
         return {"rows": [work.row(number) for number in numbers], "total": len(work)}
@@ -218,26 +153,14 @@ def _reading(app: FastAPI, work: Workspace) -> None:
 
     @app.get("/api/clips")
     def several(request: Request, rows: str, frames: int = 48) -> Response:
-        numbers = work.check(_numbers(rows), FEW)
+        numbers = work.check(row_list(rows), FEW)
         return arrays(request, clips.pack([work.motion(row) for row in numbers], min(max(frames, 1), 240)))
 
     @app.get("/api/strips")
     def strips(request: Request, rows: str) -> Response:
-        numbers = work.check(_numbers(rows), STRIPS)
+        numbers = work.check(row_list(rows), STRIPS)
         about = [work.row(row) for row in numbers]
         return arrays(request, clips.pack([work.motion(row) for row in numbers], 8, about=about))
-
-
-def _numbers(text: str) -> list[int]:
-    """``1,2,3``.
-
-    Raises:
-        InputError: anything else.
-    """
-    words = text.split(",")
-    if not all(word.isascii() and word.isdigit() and len(word) < 10 for word in words):
-        raise InputError("rows", text[:40], "numbers such as 1,2,3")
-    return [int(word) for word in words]
 
 
 # ------------------------------------------------------------------------------------------------------- searching
@@ -274,7 +197,7 @@ def _searching(app: FastAPI, work: Workspace, uploads: Uploads) -> None:
     @app.post("/api/uploads")
     async def upload(request: Request, name: str = "file") -> dict[str, Any]:
         data = await request.body()
-        return await run_apart(_added, work, uploads, name[:400], data)
+        return await run_in_threadpool(_added, work, uploads, name[:400], data)
 
     @app.get("/api/uploads/{id}")
     def uploaded(request: Request, id: str) -> Response:
@@ -289,13 +212,6 @@ def _searching(app: FastAPI, work: Workspace, uploads: Uploads) -> None:
     def removed(id: str) -> dict[str, bool]:
         uploads.remove(id)
         return {"removed": True}
-
-
-async def run_apart(call: Any, *words: Any) -> Any:
-    """In a thread, so that the page's files never wait."""
-    from starlette.concurrency import run_in_threadpool
-
-    return await run_in_threadpool(call, *words)
 
 
 def one(motion: Motion, person: int) -> Motion:

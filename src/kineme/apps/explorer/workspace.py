@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...inference import rerank
+from ...inference.cache import Cache
 from ...inference.index import Entry
 from ...inference.search import Answer, Searcher
 from ...motion.motion import Motion
@@ -19,6 +20,7 @@ from .maps import Maps
 
 MOST_CATEGORIES = 65_000
 SHOWN = ("label", "subject", "camera")  # columns that come first
+GROUPS = ("subject", "performance", "source")  # what a recogniser is held out by
 HIDDEN = ("id", "source", "start", "end")
 KEPT = 512  # clips in memory
 MAP_FRAMES = 400  # of each clip that is laid on another
@@ -67,6 +69,38 @@ class Workspace:
                 raise InputError("rows", str(number), f"0 to {len(self) - 1}")
         return list(numbers)
 
+    @functools.cached_property
+    def raw(self) -> np.ndarray:
+        """Vectors as the run gives them, float32 ``[N, D]``: what recognisers are taught by. Made when first needed."""
+        index = self.searcher.index
+        known = {"weights": index.card["run"]["weights"], "stores": [each["hash"] for each in index.card["stores"]]}
+        cache = Cache(index.path, {**known, "rows": self.rows.tolist()}, (len(self), index.dim))
+        found = cache.read()
+        if found is None:
+            whole = {number: self.searcher.model.embed(self.searcher.store(number)) for number in self.stores}
+            found = np.stack([whole[entry.store][entry.row] for entry in self.entries]).astype(np.float32)
+            cache.write(found)
+        return found
+
+    @functools.cached_property
+    def stores(self) -> list[int]:
+        """Numbers of the stores that clips are in."""
+        return sorted({entry.store for entry in self.entries})
+
+    def groups(self) -> dict[str, list[Any]]:
+        """Columns that say what clips have in common, the most telling first."""
+        found = {}
+        for name in GROUPS:
+            values: list[Any] = []
+            columns = {n: self.searcher.store(n).column(name) for n in self.stores}
+            several = len(self.stores) > 1
+            for entry in self.entries:
+                value = columns[entry.store][entry.row]
+                missing = value is None or value != value
+                values.append(None if missing else (entry.store, value) if several else value)
+            found[name] = values
+        return found
+
     @property
     def in_image(self) -> bool:
         """Whether the run looks at coordinates in the image."""
@@ -111,10 +145,9 @@ class Workspace:
     @functools.cached_property
     def columns(self) -> dict[str, list[Any]]:
         """By name one value for each clip, None where there is none; only columns that say something."""
-        stores = sorted({entry.store for entry in self.entries})
         found: dict[str, list[Any]] = {name: [getattr(entry, name) for entry in self.entries] for name in SHOWN}
         found["seconds"] = [e.fps and round((e.end - e.start) / e.fps, 3) for e in self.entries]
-        for number in stores:
+        for number in self.stores:
             table = self.searcher.store(number).clips
             for name in table.column_names:
                 if name not in found and name not in HIDDEN:

@@ -7,10 +7,12 @@ import * as maps from "./map.js";
 import { Clip, clip as fetchClip, clock, draw, PAUSE, sized, startClock, still, view } from "./player.js";
 import { panels, legend, filters, search, listed, clear } from "./panels.js";
 import { VIEWS } from "./views.js";
+import { TEACH, teach } from "./teach.js";
 
-const TABS = [["neighbours", "Neighbours"], ["selected", "Selected"]];
+const TABS = [["neighbours", "Neighbours"], ["teach", "Teach"], ["selected", "Selected"]];
 const SPEEDS = [0.1, 0.25, 0.5, 1, 2, 4];
 const stage = { clip: null, pin: null, seen: view(), time: 0, loop: null, way: null, rest: 0, gap: null };
+panels.teach = TEACH;
 
 function problem(text, again) {
   const box = $("problem");
@@ -120,6 +122,7 @@ function gap(a, b, at, to) {  // the joint that is farthest apart, both seen fro
     const far = Math.hypot(px / a.height - qx / b.height, p[1] / a.height - q[1] / b.height, pz / a.height - qz / b.height);
     if (far > best) { best = far; stage.gap = v; }
   }
+  if (best < 0.02) stage.gap = null;
   $("ready").textContent = stage.gap === null ? "" : `${state.store.layout.joints[stage.gap]} apart by ${(100 * best).toFixed(0)} % of the body's height`;
 }
 
@@ -223,7 +226,7 @@ function wireFiles() {
 
 // ---------------------------------------------------------------------------------------------------------- keys
 
-const HELP = [["wheel, + −, 0", "zoom, show all"], ["drag; Shift drag", "move the map; choose a box (Shift adds, Alt takes away)"], ["click; double click", "play a clip; zoom there"], ["arrows, Enter, S", "on the map: next dot that way, play it, choose it"], ["J K", "next, previous neighbour"], ["Space , . < >", "play, one frame, slower and faster"], ["[ ] L", "interval begins, ends, off"], ["F B R U C", "front, back, right, up, follow"], ["P I O M T G Q", "pin, in step, overlay, mirror, backwards, earlier poses, next person"], ["/", "find by name"]];
+const HELP = [["wheel, + −, 0", "zoom, show all"], ["drag; Shift drag", "move the map; choose a box (Shift adds, Alt takes away)"], ["click; double click", "play a clip; zoom there"], ["arrows, Enter, S", "on the map: next dot that way, play it, choose it"], ["J K", "next, previous neighbour"], ["Space , . < >", "play, one frame, slower and faster"], ["[ ] L", "interval begins, ends, off"], ["F B R U C", "front, back, right, up, follow"], ["P I O M T G Q", "pin, in step, overlay, mirror, backwards, earlier poses, next person"], ["1 to 9", "label the clip or what is selected"], ["X Backspace", "skip, take the label away"], ["Ctrl Z, Ctrl Shift Z", "undo and redo a label"], ["/", "find by name"]];
 let letters = localStorage.getItem("kineme-letters") !== "off";
 
 function help() {
@@ -237,13 +240,15 @@ function wireKeys() {
     l: () => { stage.loop = null; set({ from: null, to: null }); interval(); }, j: () => walk(1), k: () => walk(-1), f: () => turn(0), b: () => turn(Math.PI), r: () => turn(Math.PI / 2), u: () => turn(stage.seen.yaw, 1.48), c: () => flip("follow"),
     p: () => set({ pin: state.pin === null ? state.clip : null, instep: false, overlay: false }), i: () => state.pin !== null && set({ instep: !state.instep }), o: () => state.pin !== null && set({ overlay: !state.overlay }),
     m: () => flip("mirror"), t: () => flip("reverse"), g: () => flip("ghosts"), q: () => { const n = stage.clip?.people || 0; if (n > 1) { set({ person: state.person === null ? 0 : state.person + 1 < n ? state.person + 1 : null }); people(); } },
-    "/": () => $("find").focus(), "?": help, "0": () => { maps.fit(); maps.paint(); }, "+": () => maps.zoom(1.4), "-": () => maps.zoom(1 / 1.4), Escape: () => set({ selected: new Set() }) };
+    "/": () => $("find").focus(), "?": help, "0": () => { maps.fit(); maps.paint(); }, "+": () => maps.zoom(1.4), "-": () => maps.zoom(1 / 1.4), x: () => teach.skip(), Backspace: () => teach.label(null), Escape: () => set({ selected: new Set() }) };
   addEventListener("keydown", (event) => {
     if (/^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName) && !(event.target.type === "range" && event.key === " ")) { if (event.key === "Escape") event.target.blur(); return; }
     if (document.querySelector("dialog[open]")) return;
+    if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z") { event.preventDefault(); event.shiftKey ? teach.redo() : teach.undo(); return; }
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.key === " " && event.target.tagName === "BUTTON" && event.target.id !== "play") return;
     if (!letters && /^[a-z0-9]$/i.test(event.key)) return;
+    if (/^[1-9]$/.test(event.key)) { teach.key(Number(event.key) - 1); return; }
     const call = calls[event.key.length === 1 ? event.key.toLowerCase() : event.key];
     if (call) { event.preventDefault(); call(); touched(); keysBar(); }
   });
@@ -276,8 +281,8 @@ function views() {
 }
 
 function phone() {
-  const parts = [["map", "Map"], ["list", "List"], ["player", "Player"], ["colour", "Colour"]];
-  $("phonenav").replaceChildren(...parts.map(([name, text]) => make("button", { onclick: () => { document.body.dataset.part = name; $("list").hidden = name !== "list"; if (name === "list") guard(listed)(open); maps.paint(); } }, text)));
+  const parts = [["map", "Map"], ["list", "List"], ["player", "Player"], ["colour", "Colour"], ["teach", "Teach"]];
+  $("phonenav").replaceChildren(...parts.map(([name, text]) => make("button", { onclick: () => { if (name === "teach") set({ tab: "teach" }); document.body.dataset.part = name === "teach" ? "player" : name; $("list").hidden = name !== "list"; if (name === "list") guard(listed)(open); maps.paint(); } }, text)));
   $("back").onclick = () => { document.body.dataset.part = "map"; maps.paint(); };
 }
 
@@ -302,9 +307,9 @@ async function begin() {
   $("find").addEventListener("input", guard(async () => { const text = $("find").value.trim(); if (!text) return repanel(); const answer = await ask("find?text=" + encodeURIComponent(text)); clear(); $("panel").replaceChildren(make("p", { className: "note" }, `${answer.total} named like this`), tableOf(answer.rows)); if (innerWidth < 800) document.body.dataset.part = "player"; }));
   $("mapinfo").onclick = guard(async () => { const answer = await ask("map/kept?kind=" + state.map); problem(`${state.map === "pca" ? "Principal axes" : "t-SNE"}: of each clip's 10 nearest by vector, ${Math.round(100 * answer.kept_neighbours)} % are among its 10 nearest on this map.`); });
   document.querySelector(".skip").onclick = () => { $("list").hidden = false; guard(listed)(open); };
-  on("hits answer failed tab selected about", repanel);
+  on("hits answer failed tab about", repanel); on("selected", () => { if (state.tab !== "teach") repanel(); });
   on("tab", () => { if (state.tab !== "neighbours") clear(); });
-  on("view", views); on("colour", () => setTimeout(legend, 60)); on("from", interval);
+  on("view", views); on("colour tint", async () => { await maps.recolour(); legend(); }); on("from", interval);
   on("problem", () => problem(state.problem));
   addEventListener("popstate", () => { const found = fromAddress(); set({ ...found, upload: null }); });
   await maps.loadMap(state.map); await maps.recolour(); performance.mark("map");

@@ -47,6 +47,7 @@ export async function column(name) {
 export const about = (name) => (name === "taught" ? data.extra && data.extra.about : state.store.columns.find((each) => each.name === name));
 
 export async function recolour() {
+  if (state.colour === "taught" && !data.extra) state.colour = state.store.columns[0]?.name || "";
   const facts = about(state.colour);
   if (!facts) { data.codes = null; paint(); return; }
   const values = state.colour === "taught" ? data.extra.codes : await column(state.colour);
@@ -212,7 +213,7 @@ export async function choose(polygon, how) {  // the rows within a polygon of pl
       if (ys[a] > y !== ys[b] > y && x < ((xs[b] - xs[a]) * (y - ys[a])) / (ys[b] - ys[a]) + xs[a]) inside = !inside;
     if (inside) how === "less" ? found.delete(data.row[i]) : found.add(data.row[i]);
   });
-  set({ selected: found, tab: found.size ? "selected" : state.tab });
+  set({ selected: found, tab: found.size && state.tab !== "teach" ? "selected" : state.tab });
 }
 
 function thinned(points, most = 64) {
@@ -330,7 +331,6 @@ export function wire(open) {
   new ResizeObserver(() => { if (eye.fitted) fit(); paint(); }).observe($("mapbox"));
   on("selected keep filter", async () => { await mask(); paint(); });
   on("clip hits pin making", paint);
-  on("colour", recolour);
 }
 
 function closePolygon(how) { const found = path; path = []; if (found.length > 2) choose(found, how); setTool("move"); }

@@ -72,10 +72,10 @@ export const $ = (id) => document.getElementById(id);
 export function make(tag, facts = {}, ...inside) {
   const found = document.createElement(tag);
   for (const [name, value] of Object.entries(facts)) {
-    if (value === null || value === undefined || value === false) continue;
+    if (value === null || value === undefined || (value === false && !name.startsWith("aria"))) continue;
     if (name.startsWith("on")) found.addEventListener(name.slice(2), value);
     else if (name in found && name !== "list" && name !== "role" && !name.startsWith("aria")) found[name] = value;
-    else found.setAttribute(name, value === true ? "" : value);
+    else found.setAttribute(name, name.startsWith("aria") ? String(value) : value === true ? "" : value);
   }
   found.append(...inside.flat().filter((each) => each !== null && each !== undefined && each !== false));
   return found;

@@ -1,0 +1,43 @@
+// What was taken for what: rows are true, columns predicted; a cell opens its clips.
+
+import { ask, make } from "./wire.js";
+import { rgb, theme } from "./colours.js";
+import { set } from "./state.js";
+import { table } from "./panels.js";
+
+const LARGE = 30, WORST = 30;
+let group = "";
+
+export async function matrix(box, open) {
+  const said = await ask("matrix?group=" + encodeURIComponent(group));
+  const { classes, counts } = said, sums = counts.map((row) => row.reduce((a, b) => a + b, 0)), list = make("div", { id: "cell" });
+  const choice = make("select", { "aria-label": "Protocol", onchange: () => { group = choice.value; matrix(box, open); } }, ...said.groups.map((each) => make("option", { value: each, selected: each === said.group }, each)));
+  const show = async (i, j) => {
+    const { rows } = await ask(`matrix/cell?true=${encodeURIComponent(classes[i])}&predicted=${encodeURIComponent(classes[j])}&group=${encodeURIComponent(said.group)}`);
+    set({ selected: new Set(rows.map((each) => each.row)) });
+    const facts = rows.length ? (await ask("table?rows=" + rows.slice(0, 200).map((each) => each.row).join(","))).rows : [];
+    list.replaceChildren(make("h2", {}, `${classes[i]} called ${classes[j]}: ${rows.length} clips`), table(facts, open));
+    if (facts.length) open(facts[0].row);
+  };
+  const cell = (i, j) => {
+    const n = counts[i][j], share = sums[i] ? n / sums[i] : 0;
+    const button = make("button", { "data-cell": `${i},${j}`, disabled: !n, "aria-label": `${classes[i]} called ${classes[j]}, ${n} of ${sums[i]}`, title: `${classes[i]} called ${classes[j]}: ${n} of ${sums[i]}`, onclick: () => show(i, j) }, n || "");
+    const [r, g, b] = rgb(i === j ? theme.left : theme.right);
+    if (n) { button.style.backgroundColor = `rgba(${r}, ${g}, ${b}, ${0.12 + 0.75 * share})`; if (share > 0.5) button.style.color = theme.page; }
+    return make("td", {}, button);
+  };
+  const worst = classes.flatMap((a, i) => classes.map((b, j) => [counts[i][j], i, j])).filter(([n, i, j]) => n && i !== j).sort((x, y) => y[0] - x[0]).slice(0, WORST);
+  const grid = classes.length > LARGE
+    ? make("table", {}, make("tbody", {}, ...worst.map(([n, i, j]) => make("tr", {}, make("td", {}, make("button", { onclick: () => show(i, j) }, `${classes[i]} called ${classes[j]}`)), make("td", {}, `${n} of ${sums[i]}`)))))
+    : make("table", { className: "matrix" }, make("thead", {}, make("tr", {}, make("th", {}, "true \\ called"), ...classes.map((each) => make("th", { scope: "col", className: "across", title: each }, each)))), make("tbody", {}, ...classes.map((each, i) => make("tr", {}, make("th", { scope: "row", title: each }, each), ...classes.map((_, j) => cell(i, j))))));
+  grid.addEventListener("keydown", (event) => {
+    const step = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[event.key], at = event.target.dataset.cell?.split(",").map(Number);
+    if (!step || !at) return;
+    let [i, j] = at, other = null;
+    do { i += step[0]; j += step[1]; other = grid.querySelector(`[data-cell="${i},${j}"]`); } while (other && other.disabled);
+    if (other) other.focus();
+    event.preventDefault(); event.stopPropagation();
+  });
+  const right = counts.reduce((sum, row, i) => sum + row[i], 0), all = sums.reduce((a, b) => a + b, 0);
+  box.replaceChildren(make("div", { className: "row" }, choice), make("p", { className: "note" }, `${right} of ${all} right.${said.missing ? ` ${said.missing} predictions are of clips that are not here: was the file made with another store?` : ""}${classes.length > LARGE ? " The largest confusions:" : " Rows are what it is, columns what it was called."}`), grid, list);
+}
