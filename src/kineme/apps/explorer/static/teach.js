@@ -73,8 +73,13 @@ function later() {  // the estimate takes longer than a key press may
   own.timer = setTimeout(async () => { try { own.estimate = (await ask(`teach/${own.name}/estimate`)).estimate; show(); } catch { /* at the next label */ } }, 1000);
 }
 
-let panelBox = null;
-function show() { if (state.tab === "teach" && panelBox) draw(panelBox); }
+let panelBox = null, down = false, due = false;
+function show() {  // never between the press and the release of a button, which would lose the click
+  due = down;
+  if (!down && state.tab === "teach" && panelBox) draw(panelBox);
+}
+addEventListener("pointerdown", () => { down = true; }, true);
+for (const name of ["pointerup", "pointercancel"]) addEventListener(name, () => setTimeout(() => { down = false; if (due) show(); }), true);
 
 export async function TEACH(panel, opener) {
   panelBox = panel; open = opener;
