@@ -106,9 +106,7 @@ def test_the_printed_commands_work(made, tmp_path, monkeypatch):
     """As they are printed, in their order, on a folder of that name; only the training is made short."""
     monkeypatch.chdir(tmp_path)
     commands = [shlex.split(line) for line in re.findall(r"^  (kineme .*)$", made[0], re.MULTILINE)]
-    assert [words[1] for words in commands] == ["prepare", "info", "pretrain", "evaluate", "embed", "explore"]
-    explore = cli.parser().parse_args(commands.pop()[1:])
-    assert (explore.where, explore.run) == (str(made[1] / "store"), str(made[1] / "runs" / "seed-0"))
+    assert [words[1] for words in commands] == ["prepare", "info", "pretrain", "evaluate", "embed"]
     write(tmp_path / "my_motion")
     for _, *words in commands:
         assert cli.main([*words, *(["--epochs", "1"] if words[0] == "pretrain" else [])]) == 0

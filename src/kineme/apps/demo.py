@@ -307,9 +307,6 @@ class Demo(Steps):
             f"\n{self.took:.0f} s in all. Pictures in {self.out}/pictures, scores in "
             f"{self.out}/result.json, encoders in {self.out}/runs.\n\n{self._next(store) if self.own else OWN}"
         )
-        run = self.out / "runs" / "seed-0"
-        command = shlex.join(["kineme", "explore", str(store.path), "--run", str(run), "--against", "untrained"])
-        print(f"\nTo look at it in the browser, beside the encoder before training:\n\n  {command}")
 
     def _next(self, store: Store) -> str:
         """Commands that go on with the user's own files."""
