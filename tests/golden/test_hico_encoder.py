@@ -18,9 +18,10 @@ def rearranged(space_major, persons, frames, coords):
     return space_major.unflatten(2, (frames, coords)).unflatten(1, (persons, -1)).permute(0, 3, 1, 2, 4)
 
 
-@pytest.mark.parametrize("cell", ["gru", "lstm", "transformer"])
-def test_encoder(golden, cell):
-    arrays = {name: torch.from_numpy(np.asarray(value)) for name, value in golden(f"hico_encoder_{cell}").items()}
+@pytest.mark.parametrize("vectors", ["hico_encoder_gru", "hico_encoder_lstm", "hico_encoder_transformer"])
+def test_encoder(golden, vectors):
+    arrays = {name: torch.from_numpy(np.asarray(value)) for name, value in golden(vectors).items()}
+    cell = vectors.removeprefix("hico_encoder_")
     granularities, joints, persons, frames, hidden, heads, layers, dim = arrays[
         "hyper_G_V_M_T_hidden_heads_layers_outdim"
     ].tolist()

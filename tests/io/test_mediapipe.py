@@ -376,7 +376,7 @@ WRAPPED = {
     ],
 )
 def test_spellings(form, keys, tmp_path):
-    # case 08, case 28-landmarks-as-objects of the public reports
+    # cases 08-world-landmarks-in-camel-case and 28-landmarks-as-objects of the public reports
     image, world = marks(0, 4), marks(1, 4) - [0.5, 0.5, 0.5, 0]
     entries = [
         {keys[0]: WRAPPED[form](one), keys[1]: WRAPPED[form](two)} if k != 2 else {keys[0]: [], keys[1]: []}

@@ -51,17 +51,18 @@ function key(n) { if (n < own.kinds.length) label(own.kinds[n]); else { set({ ta
 
 function label(kind, rows = targets()) {
   if (!rows.length) return;
+  const from = state.clip;
   const source = state.selected.size ? "selection" : own.asked.some((each) => each.row === rows[0]) ? "suggestion" : "key";
-  change(() => ask(`teach/${own.name}/labels`, { method: "POST", body: { rev: own.rev, ops: [{ rows, kind, source }] } })).then(() => { if (kind !== null && !own.kept && !state.selected.size) next(); });
+  change(() => ask(`teach/${own.name}/labels`, { method: "POST", body: { rev: own.rev, ops: [{ rows, kind, source }] } })).then(() => { if (kind !== null && !own.kept && !state.selected.size) next(from); });
 }
 
 function skip() { own.asked = own.asked.filter((each) => each.row !== state.clip); next(); }
 
-async function next() {  // the next one to ask about plays by itself
+async function next(from = state.clip) {  // the next one to ask about plays by itself, unless another was chosen meanwhile
   try { own.asked = (await ask(`teach/${own.name}/ask?n=4`)).ask; } catch { return; }
   show();
   const other = own.asked.find((each) => each.row !== state.clip);
-  if (other && state.tab === "teach") open(other.row);
+  if (other && state.tab === "teach" && state.clip === from) open(other.row);
 }
 
 function back(again) { change(() => ask(`teach/${own.name}/undo`, { method: "POST", body: { rev: own.rev, again } })); }
