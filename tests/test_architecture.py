@@ -24,7 +24,7 @@ ORDER = {
         "distributed",
         "buffers",
     ],
-    "motion": ["layout", "joint_map", "units", "motion", "camera", "size", "normalise"],
+    "motion": ["layout", "joint_map", "units", "kinematics", "motion", "camera", "size", "normalise"],
     "io": [
         "_text",
         "_mat",

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.samples import SAMPLES
+from pyarrow import csv
 
 from kineme import io as readers
 from kineme.apps.cli import main
@@ -220,3 +221,31 @@ def test_every_writer_is_tried():
     written = {name for name, reader in readers.readers().items() if hasattr(reader, "write")}
     assert written == {*SPACE, *FLAT}
     assert all(reader.suffixes for reader in readers.readers().values() if hasattr(reader, "write"))
+
+
+def test_angles_become_a_table(tmp_path, capsys):
+    """The angles of the motion, an empty cell where a joint is missing; several clips a file each."""
+    clip = next(synth.generate(1, cameras=0, seed=1))
+    confidence = clip.confidence.copy()
+    knee = clip.layout.joints.index("left_knee")
+    confidence[3, :, knee] = 0
+    clip = clip.with_(confidence=confidence)
+    code, text = said(capsys, "convert", source(tmp_path / "in", clip), tmp_path / "angles.csv", "--angles")
+    assert (code, "1 clip" in text) == (0, True), text
+    table = csv.read_csv(tmp_path / "angles.csv")
+    assert table["left_knee"].null_count == 1
+    wanted = clip.angles()["left_knee"]
+    found = table["left_knee"].to_numpy()
+    np.testing.assert_allclose(found, wanted, atol=1e-3)
+    arrays.write(tmp_path / "two", list(synth.generate(2, cameras=0)), name="takes")
+    assert said(capsys, "convert", tmp_path / "two" / "takes.npz", tmp_path / "out", "--angles")[0] == 0
+    assert len(list((tmp_path / "out").glob("*.csv"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "fault"), [(("x.bvh", "--angles"), "ending .bvh"), (("x.csv", "--angles", "--to", "npy"), "--to")]
+)
+def test_angles_are_written_as_csv_only(words, fault, tmp_path, capsys):
+    path = source(tmp_path / "in", next(synth.generate(1, cameras=0)))
+    code, text = said(capsys, "convert", path, tmp_path / words[0], *words[1:])
+    assert (code, fault in text) == (2, True), text

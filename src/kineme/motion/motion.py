@@ -12,6 +12,7 @@ from ..utils.errors import InputError
 from . import layout as layouts
 from . import units
 from .joint_map import JointMap, joint_map
+from .kinematics import Kinematics
 from .layout import Layout
 
 UPS = ("+x", "-x", "+y", "-y", "+z", "-z")
@@ -21,11 +22,11 @@ MAX_FRAMES = 10_000_000  # more than this, asked of resample or resize, is a sli
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Motion:
+class Motion(Kinematics):
     """One movement of one or more people, validated when it is made.
 
     Its verbs (:meth:`resample`, :meth:`slice`, :meth:`centre`, ...) return a new one. Arrays are shared where nothing
-    has to change, so treat them as read-only.
+    has to change, so treat them as read-only. Speeds, angles, steps: :class:`kineme.motion.kinematics.Kinematics`.
 
     Attributes:
         joints: float32 ``[T, M, V, C]``: frame, person, joint, coordinate (C is 2 or 3; of one person ``[T, V, C]`` may
@@ -270,32 +271,6 @@ class Motion:
         joints = self.joints[low] * (1 - share) + self.joints[high] * share
         return self.with_(joints=joints, confidence=confidence, fps=fps)
 
-    def velocity(self, per_second: bool = False) -> np.ndarray:
-        """Next frame minus this frame, float32 ``[T, M, V, C]``; the last frame is 0, as in the motion stream.
-
-        0 where a joint is missing in either frame. In units per frame, or per second with ``per_second``.
-
-        Raises:
-            InputError: ``per_second`` and no ``fps``.
-
-        Examples:
-            >>> motion.velocity().shape == motion.joints.shape
-            True
-            >>> motion.velocity(per_second=True)[-1].any()  # the last frame is 0
-            np.False_
-        """
-        if per_second and self.fps is None:
-            raise InputError(
-                self.source or "motion",
-                "no frames per second are known",
-                "a motion with fps",
-                "Give them with motion.with_(fps=30)",
-            )
-        moved = np.zeros_like(self.joints)
-        seen = (self.confidence[1:] > 0) & (self.confidence[:-1] > 0)
-        moved[:-1] = (self.joints[1:] - self.joints[:-1]) * seen[..., None]
-        return moved * np.float32(self.fps) if per_second else moved
-
     # --------------------------------------------------------------------------------------------------- in space
 
     def centre(self, per_frame: bool = True) -> Motion:
@@ -352,18 +327,6 @@ class Motion:
         joints[..., 0] = 0 - joints[..., 0]  # not -x: a missing joint stays +0
         confidence[:, :, alone] = 0
         return self.with_(joints=joints, confidence=confidence)
-
-    def bones(self) -> np.ndarray:
-        """Joint minus its parent, float32 ``[T, M, V, C]``; 0 where the tree begins and where either is missing.
-
-        Examples:
-            >>> motion.bones().shape == motion.joints.shape
-            True
-        """
-        parents = np.asarray(self.layout.parents)
-        parents = np.where(parents < 0, np.arange(len(parents)), parents)
-        seen = (self.confidence > 0) & (self.confidence[:, :, parents] > 0)
-        return (self.joints - self.joints[:, :, parents]) * seen[..., None]
 
     def to_layout(self, mapping: JointMap | Layout | str) -> Motion:
         """In another layout: its name, or a map (:func:`kineme.motion.joint_map.joint_map`) that says more.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", metavar="FROM", help="a motion file, or a folder of them")
     parser.add_argument("out", metavar="TO", help="a file, whose ending says the format, or a folder (with --to)")
     parser.add_argument("--to", metavar="FORMAT", help="the format to write, where the ending does not say it")
+    parser.add_argument("--angles", action="store_true", help="write the angles at the joints, as tables (.csv)")
     parser.add_argument("--format", help="take every file as this format (see `kineme methods`)")
     parser.add_argument("--layout", help="map every clip to this layout, by joint name")
     parser.add_argument("--map", metavar="FILE", help="table of joint names for --layout, TOML or JSON")
@@ -37,7 +38,7 @@ def run(args: argparse.Namespace) -> None:
     from ...utils.files import atomic_folder
 
     out = Path(args.out)
-    name, writer = _writer(out, args.to)
+    name, writer = _writer(out, args.to) if not args.angles else _angles(out, args.to)
     is_file = out.suffix.lower() == writer.suffixes[0]
     if out.exists() and (is_file or not out.is_dir() or any(out.iterdir())):
         raise InputError(args.out, "exists already", "a name that nothing has yet", "Nothing is overwritten")
@@ -107,6 +108,31 @@ def _writer(out: Path, asked: str | None) -> tuple[str, Any]:
         found = f"the ending of {' and '.join(named)}" if named else "an ending that says no format"
         raise InputError(str(out), found, f"--to, one of {', '.join(named or writers)}")
     return named[0], writers[named[0]]
+
+
+class _Angles:
+    """Angles at the joints, in degrees, as a table for each clip."""
+
+    suffixes = (".csv",)
+
+    @staticmethod
+    def write(folder: Path, clips: Sequence[Motion]) -> None:
+        """``NAME.csv``: see :meth:`kineme.motion.kinematics.Kinematics.angles`; an empty cell where none is known."""
+        import pyarrow as pa
+        from pyarrow import csv
+
+        for clip in clips:
+            columns = {name: pa.array(values, from_pandas=True) for name, values in clip.angles().items()}
+            csv.write_csv(pa.table(columns), folder / f"{clip.source}.csv")
+
+
+def _angles(out: Path, asked: str | None) -> tuple[str, Any]:
+    """The writer of angles, if that is what the output can be."""
+    if asked is not None:
+        raise InputError("--to", f"{asked} beside --angles", "one of them: angles are written as .csv")
+    if out.suffix.lower() not in ("", *_Angles.suffixes):
+        raise InputError(str(out), f"the ending {out.suffix} beside --angles", "a .csv file, or a folder")
+    return "table of angles", _Angles
 
 
 def _prepared(
