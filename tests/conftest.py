@@ -23,6 +23,7 @@ HERE = Path(__file__).parent
 TOGETHER = (
     "apps/test_cli",
     "apps/explorer/test_odd_sets",
+    "apps/explorer/test_opening",
     "apps/explorer/test_page",
     "apps/explorer/test_page_teach",
     "apps/explorer/test_security",

@@ -172,7 +172,7 @@ ORDER = {
         "compare",
         "reproduce",
     ],
-    "apps": ["demo", "demo_video", "explorer", "cli"],
+    "apps": ["explorer", "demo", "demo_video", "cli"],
 }
 INNER = {
     "apps.explorer": [

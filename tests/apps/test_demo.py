@@ -106,8 +106,9 @@ def test_the_printed_commands_work(made, tmp_path, monkeypatch):
     """As they are printed, in their order, on a folder of that name; only the training is made short."""
     monkeypatch.chdir(tmp_path)
     commands = [shlex.split(line) for line in re.findall(r"^  (kineme .*)$", made[0], re.MULTILINE)]
-    assert [words[1] for words in commands] == ["prepare", "info", "pretrain", "evaluate", "embed"]
+    assert [words[1] for words in commands] == ["prepare", "info", "pretrain", "evaluate", "embed", "explore"]
     write(tmp_path / "my_motion")
+    assert commands.pop()[2:] == [str(made[1] / "store"), "--run", str(made[1] / "runs" / "seed-0")]  # served elsewhere
     for _, *words in commands:
         assert cli.main([*words, *(["--epochs", "1"] if words[0] == "pretrain" else [])]) == 0
     assert np.load(tmp_path / "my_vectors" / "Z.npy").shape[0] == 12
@@ -165,7 +166,7 @@ def test_sets_of_a_few_clips(walks, kicks, scored, tmp_path, capsys):
     assert bool(result["rows"]) == scored
     assert ("No scores: " in said) != scored
     commands = [line.split()[1] for line in said.splitlines() if line.startswith("  kineme ")]
-    assert commands == ["info", *(["evaluate"] if scored else []), "embed"]
+    assert commands == ["info", *(["evaluate"] if scored else []), "embed", "explore"]
 
 
 def test_a_mixed_folder_goes_on_with_the_largest_kind(tmp_path, capsys):

@@ -35,6 +35,7 @@ from ..utils import files
 from ..utils.errors import InputError
 from ..utils.progress import Bar
 from ..viz import plots, strips
+from .explorer import launch
 
 DEFAULT = "kineme-demo"
 
@@ -77,8 +78,10 @@ def run(
     unit: str | float | None = None,
     up: str | None = None,
     reading: Mapping[str, str] | None = None,
+    serve: bool = False,
 ) -> Path:
-    """The whole demo; it says what it does and ends with the commands for the user's own data.
+    """The whole demo; it says what it does and ends with the commands for the user's own data, or with the address of a
+    page that shows what was learned.
 
     Args:
         out: folder to write. It must not exist; where the default one does, ``kineme-demo-2`` and so on is taken.
@@ -88,6 +91,7 @@ def run(
         seeds: how many training runs.
         quick: seconds instead of minutes, one training; the scores mean nothing.
         format, labels, layout, only, unit, up, reading: of ``data``, as for :func:`kineme.data.prepare.prepare`.
+        serve: show store and first encoder in the browser, until Ctrl-C.
 
     Returns:
         The folder: ``motion`` (what was made), ``store``, ``runs/seed-0`` and so on, ``pictures``, ``result.json``.
@@ -118,6 +122,7 @@ def run(
             shutil.rmtree(demo.out, ignore_errors=True)  # ours: it did not exist, or was empty
             raise
     demo.learn(store)
+    demo.look(store, serve)
     return demo.out
 
 
@@ -307,6 +312,17 @@ class Demo(Steps):
             f"\n{self.took:.0f} s in all. Pictures in {self.out}/pictures, scores in "
             f"{self.out}/result.json, encoders in {self.out}/runs.\n\n{self._next(store) if self.own else OWN}"
         )
+
+    def look(self, store: Store, serve: bool) -> None:
+        """Say how to look at what was learned; serve it, if that is wanted and the packages are there."""
+        place, run = store.path, self.out / "runs" / "seed-0"
+        missing = launch.lacking()
+        needed = f" (it needs {missing}: pip install 'kineme[web]')" if missing else ""
+        command = shlex.join(["kineme", "explore", str(place), "--run", str(run)])
+        print(f"\nLook at it in the browser{needed}:\n\n  {command}")
+        if serve and not missing:
+            print()
+            launch.explore(place, run)
 
     def _next(self, store: Store) -> str:
         """Commands that go on with the user's own files."""

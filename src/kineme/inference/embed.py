@@ -17,6 +17,7 @@ from ..data.report import report
 from ..data.store import Store
 from ..utils.errors import InputError
 from ..utils.files import atomic_folder, unused, write_json
+from ..utils.progress import Bar, Show
 from .model import Model, load
 
 Source = Store | str | os.PathLike
@@ -102,7 +103,7 @@ def _one(model: Model, several: Sequence[Source], folder: Path, asked: Mapping[s
     return joined
 
 
-def prepared(model: Model, data: Source, dest: Path, asked: Mapping[str, Any]) -> Store:
+def prepared(model: Model, data: Source, dest: Path, asked: Mapping[str, Any], progress: Show = False) -> Store:
     """A store as it is; motion files prepared as the run's own data were.
 
     Args:
@@ -110,6 +111,7 @@ def prepared(model: Model, data: Source, dest: Path, asked: Mapping[str, Any]) -
         data: a store, its folder, or a file or folder of motion.
         dest: where motion files are prepared.
         asked: what else :func:`kineme.data.prepare.prepare` takes of them.
+        progress: show a bar.
 
     Raises:
         InputError: nothing readable, or nothing that the run can take.
@@ -125,7 +127,9 @@ def prepared(model: Model, data: Source, dest: Path, asked: Mapping[str, Any]) -
         return video.without_poses(Path(data), dest, model.layout, card["coords"], card["normalise"], card.get("up"))
     only = asked.get("only") or (None if how == "image" else f"{model.card['coords']}d")  # a camera sees both
     unsure = model.card["normalise"].get("unsure", "keep")
-    return prepare(data, dest, normalise=how, layout=model.layout, **{**asked, "only": only, "unsure": unsure})
+    how_to = {"normalise": how, "layout": model.layout, **asked, "only": only, "unsure": unsure}
+    with Bar("prepare", 0, progress) as bar:
+        return prepare(data, dest, progress=lambda done, total, note: bar.update(done, note, total), **how_to)
 
 
 def _is_store(data: Source) -> bool:

@@ -17,7 +17,7 @@ from .. import __version__
 from ..data.store import Store, opened
 from ..utils import files
 from ..utils.errors import InputError
-from ..utils.progress import Bar
+from ..utils.progress import Bar, Show
 from ..views.source import ClipLoader
 from . import bundled, embed, index_files, windows
 from .index import Index, create
@@ -36,7 +36,7 @@ def write(
     *,
     window: float | None = SECONDS,
     step: float = STEP,
-    progress: bool = False,
+    progress: Show = False,
     **asked: Any,
 ) -> Index:
     """Index a store in a new folder, which appears whole or not at all.
@@ -71,14 +71,14 @@ def write(
         if value is not None and not (isinstance(value, (int, float)) and 0 < value < float("inf")):
             raise InputError(name, repr(value), "seconds above 0")
     with files.atomic_folder(out) as folder:
-        store = embed.prepared(model, data, folder / "store", asked)
+        store = embed.prepared(model, data, folder / "store", asked, progress)
         cut = None if window is None else {"seconds": float(window), "step": float(step)}
         about = {"name": _name(model), "path": _run_place(model, out), "weights": model.hash}
         _fill(create(folder, model.dim, about, cut), model, store, _place(store, folder, out), progress)
     return Index(out)
 
 
-def add(index: Index, data: Source, run: Model | str | os.PathLike | None = None, progress: bool = False) -> None:
+def add(index: Index, data: Source, run: Model | str | os.PathLike | None = None, progress: Show = False) -> None:
     """Add the clips of a store, embedded and cut as the index' own.
 
     Args:
@@ -153,7 +153,7 @@ def of_folder(
     folder: str | os.PathLike,
     run: Model | str | os.PathLike = "base",
     cache: str | os.PathLike | None = None,
-    progress: bool = False,
+    progress: Show = False,
     **asked: Any,
 ) -> Index:
     """The index of a plain folder of motion files: made once, kept beside it, made again when files change.
@@ -181,7 +181,8 @@ def of_folder(
                 for old in kept.glob(f"{model.hash[:12]}-*"):
                     if old != place:
                         shutil.rmtree(old, ignore_errors=True)
-                store = embed.prepared(model, folder, place / "store", asked)  # what was prepared outlives Ctrl-C
+                # what was prepared outlives Ctrl-C
+                store = embed.prepared(model, folder, place / "store", asked, progress)
                 return write(store, model, place / "index", progress=progress)
         except PermissionError as error:
             hint = "Say another place with --cache"
@@ -208,7 +209,7 @@ def _state(folder: Path, asked: Any) -> str:
     return digest.hexdigest()
 
 
-def _fill(index: Index, model: Model, store: Store, place: str, progress: bool) -> None:
+def _fill(index: Index, model: Model, store: Store, place: str, progress: Show) -> None:
     """Add all clips of a store and their windows."""
     spans = _spans(store, index.card["windows"])
     rows = np.repeat(np.arange(len(store)), [len(each) for each in spans])
@@ -237,7 +238,7 @@ def _fill(index: Index, model: Model, store: Store, place: str, progress: bool) 
 
 
 def segment_vectors(
-    model: Model, loader: ClipLoader, rows: np.ndarray, spans: np.ndarray, progress: bool = False
+    model: Model, loader: ClipLoader, rows: np.ndarray, spans: np.ndarray, progress: Show = False
 ) -> Iterator[np.ndarray]:
     """Vectors of segments of clips, ``[b, D]`` a batch.
 

@@ -27,7 +27,7 @@ from ..training import card as cards
 from ..utils import hardware, registry
 from ..utils.errors import InputError
 from ..utils.files import as_path, sha256
-from ..utils.progress import Bar
+from ..utils.progress import Bar, Show
 from ..views.augment import Crop, centre_crop, draw_crop
 from ..views.batch import Batch
 from ..views.source import ClipLoader
@@ -126,7 +126,7 @@ class Model:
         *,
         crop: RandomCrop | None = None,
         batch: int = 256,
-        progress: bool = False,
+        progress: Show = False,
     ) -> np.ndarray:
         """One vector per clip.
 
@@ -404,7 +404,7 @@ class Model:
         return Cache(self.path / "cache", known, (len(clips), self.dim))
 
     @torch.inference_mode()
-    def _run(self, clips: Any, rows: Tensor, crop: RandomCrop | None, batch: int, progress: bool) -> np.ndarray:
+    def _run(self, clips: Any, rows: Tensor, crop: RandomCrop | None, batch: int, progress: Show) -> np.ndarray:
         source = self._loader(clips)
         out = np.empty((len(rows), self.dim), np.float32)
         gen = generator("crop", *crop) if crop else None

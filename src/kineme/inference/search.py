@@ -16,6 +16,7 @@ import numpy as np
 from ..data.store import Store
 from ..motion.motion import Motion
 from ..utils.errors import InputError
+from ..utils.progress import Show
 from ..utils.registry import did_you_mean
 from . import index_files
 from .index import Entry, Index, Where
@@ -141,7 +142,7 @@ def opened(
     where: Index | str | os.PathLike,
     run: Model | str | os.PathLike | None = None,
     cache: str | os.PathLike | None = None,
-    progress: bool = False,
+    progress: Show = False,
     **asked: Any,
 ) -> Searcher:
     """What searches an index, or a folder that is indexed now if it was not yet; arguments as in :func:`search`."""

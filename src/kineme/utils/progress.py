@@ -6,11 +6,13 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 PLAIN_SECONDS = 15.0
+Show = bool | Callable[[str, int, int], None]
+"""Whether progress is shown on the terminal; a function is also told what is done, how many units, and of how many."""
 
 
 class Bar:
@@ -18,8 +20,9 @@ class Bar:
     standard error.
     """
 
-    def __init__(self, title: str, total: int, show: bool = True):
-        self.title, self.total, self.show = title, total, show
+    def __init__(self, title: str, total: int, show: Show = True):
+        self.title, self.total, self.show = title, total, bool(show)
+        self._tell = show if callable(show) else None
         self._live: Any = None
         self._task: Any = None
         self._last = time.monotonic()
@@ -48,6 +51,8 @@ class Bar:
     def update(self, done: int, note: str = "", total: int | None = None) -> None:
         """``done`` of ``total`` units are finished; ``total`` may become known only now."""
         self.total = self.total if total is None else total
+        if self._tell is not None:
+            self._tell(self.title, done, self.total)
         if self._live:
             self._live.update(self._task, completed=done, total=self.total, note=note)
         elif self.show and (time.monotonic() - self._last > PLAIN_SECONDS):

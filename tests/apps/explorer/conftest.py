@@ -36,13 +36,14 @@ def made(tmp_path_factory):
 class Served:
     """The command line in a process of its own, serving what it is given."""
 
-    def __init__(self, *words: object):
+    def __init__(self, *words: object, command: str = "explore"):
         number, self.said = tempfile.mkstemp(suffix=".log")
-        command = [sys.executable, "-m", "kineme", "explore", *map(str, words), "--no-browser", "--port", "0"]
+        more = ["--no-browser", "--port", "0"] if command == "explore" else []
+        words = [sys.executable, "-m", "kineme", command, *map(str, words), *more]
         env = {**os.environ, "OMP_NUM_THREADS": "1"}
-        self.process = subprocess.Popen(command, stdout=number, stderr=subprocess.STDOUT, env=env)
+        self.process = subprocess.Popen(words, stdout=number, stderr=subprocess.STDOUT, env=env)
         os.close(number)
-        chromium.waited(lambda: "Ctrl-C" in self.text or self.process.poll() is not None, 120)
+        chromium.waited(lambda: "Ctrl-C" in self.text or self.process.poll() is not None, 240)
         found = re.search(r"http://([\w.:]+)/(?:#token=(\w+))?", self.text)
         assert found, self.text
         self.address, self.host, self.token = found[0], found[1], found[2]

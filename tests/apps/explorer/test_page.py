@@ -115,7 +115,6 @@ def test_lasso_counts_what_lies_inside(page):
 def test_keys_alone(page):
     page.run("document.querySelector('#map').focus()")
     page.key("0")
-    first = state(page, "clip")
     page.key("ArrowRight")
     page.key("ArrowLeft")
     page.key("s")
@@ -124,13 +123,15 @@ def test_keys_alone(page):
     page.key("Escape")
     page.key(" ")
     assert state(page, "playing") is False
+    still = "new Promise(r => setTimeout(() => r(true), 600))"  # longer than the rest between two rounds
+    chromium.waited(lambda: lit(page, "#player") == (page.run(still) and lit(page, "#player")))
     before = lit(page, "#player")
-    assert page.run("new Promise(r => setTimeout(() => r(true), 300))")
-    assert lit(page, "#player") == before
     page.key(".")
     chromium.waited(lambda: lit(page, "#player") != before)
+    here = state(page, "clip")
+    page.until(f"{CARDS} === 12")
     page.key("j")
-    chromium.waited(lambda: state(page, "clip") != first)
+    chromium.waited(lambda: state(page, "clip") != here)
     page.key("?")
     page.until("document.querySelector('#keys').open")
 

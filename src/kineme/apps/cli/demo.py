@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from ...utils.errors import InputError
@@ -20,6 +21,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seeds", type=int, help="how many training runs (default: 2, with --video 1)")
     parser.add_argument(
         "--quick", action="store_true", help="a few seconds instead of minutes; the scores mean nothing"
+    )
+    parser.add_argument(
+        "--serve",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="end with the address of a page that shows it all, until Ctrl-C (default: where the output is a terminal)",
     )
     _shared.add_renamed(parser, "--mine", "--data")
 
@@ -39,12 +46,13 @@ def run(args: argparse.Namespace) -> None:
         data=args.files if args.data is None else args.data,
         seeds=2 if args.seeds is None else args.seeds,
         quick=args.quick,
+        serve=sys.stdout.isatty() if args.serve is None else args.serve,
         **_shared.preparation(args),
     )
 
 
 def _with_videos(args: argparse.Namespace) -> None:
-    asked = {"FILES": args.files, "--data": args.data}
+    asked = {"FILES": args.files, "--data": args.data, "--serve": args.serve}
     asked |= {f"--{'read' if name == 'reading' else name}": said for name, said in _shared.preparation(args).items()}
     if named := [name for name, said in asked.items() if said]:
         raise InputError(

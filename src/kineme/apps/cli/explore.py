@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import importlib
-from pathlib import Path
-from typing import Any
 
-from ...utils.errors import InputError
 from . import _shared
 
 
@@ -46,49 +42,22 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Index where that is due, then serve until Ctrl-C."""
-    for name in ("fastapi", "uvicorn"):
-        try:
-            importlib.import_module(name)
-        except ImportError:
-            hint = "pip install 'kineme[web]'"
-            raise InputError("kineme explore", f"{name} is not installed", "the packages of the page", hint) from None
+    """Serve until Ctrl-C; what is due before is done meanwhile."""
     from ..explorer import launch
 
-    launch.check(args.host, args.allow_host, not args.no_token)
-    _shared.choose_threads()
-    from ...inference import index_files, search
-    from ..explorer import comparing, routes
-    from ..explorer.workspace import Workspace
-
-    asked: dict[str, Any] = {} if index_files.is_index(args.where) or _is_store(args.where) else _jobs(args)
-    searcher = search.opened(args.where, args.run, args.cache, progress=True, **asked)
-    work = Workspace(searcher, launch.name_of(args.where), args.map)
-    place = searcher.index.path
-    labels = (
-        Path(args.labels)
-        if args.labels
-        else (place if index_files.is_index(args.where) else place.parents[1]) / "labels"
-    )
-    more = [routes.teach(labels), routes.recordings]
-    if args.predictions is not None:
-        more.append(routes.confusion(comparing.Predictions(args.predictions, work)))
-    if args.against is not None:
-        more.append(routes.compare(comparing.other(work, args.where, args.against)))
-    launch.serve(
-        work,
-        *more,
+    launch.explore(
+        args.where,
+        args.run,
+        against=args.against,
+        predictions=args.predictions,
+        labels=args.labels,
+        finest=args.map,
+        cache=args.cache,
+        jobs=_shared.jobs(args),
         port=args.port,
         host=args.host,
         allowed=args.allow_host,
         token=not args.no_token,
         browser=not args.no_browser,
+        before=_shared.choose_threads,
     )
-
-
-def _is_store(where: str) -> bool:
-    return (Path(where) / "card.json").is_file()
-
-
-def _jobs(args: argparse.Namespace) -> dict[str, Any]:
-    return {"jobs": _shared.jobs(args)}

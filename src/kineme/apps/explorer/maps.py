@@ -10,7 +10,6 @@ import numpy as np
 
 from ...utils import files
 from ...utils.errors import InputError
-from ...viz import plots
 
 LANDMARKS = 5_000  # clips that t-SNE lays out; others go to the median of their nearest ones
 NEAREST, SAMPLED = 10, 2_000
@@ -112,6 +111,8 @@ def principal(vectors: np.ndarray) -> np.ndarray:
 
 def neighbourly(vectors: np.ndarray, order: np.ndarray) -> np.ndarray:
     """t-SNE of up to :data:`LANDMARKS` clips; every other clip at the median of its ten nearest among them."""
+    from ...viz import plots  # matplotlib, which takes a second to load
+
     first = np.sort(order[:LANDMARKS])
     found = np.empty((len(vectors), 2), np.float64)
     found[first] = plots.tsne(vectors[first], SEED)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 import time
 from collections.abc import Callable
 from importlib import resources
@@ -25,7 +26,6 @@ from .guard import Guard
 from .uploads import Uploads
 from .workspace import Workspace, span
 
-PORT = 7860
 TYPES = {
     "html": "text/html; charset=utf-8",
     "css": "text/css; charset=utf-8",
@@ -59,24 +59,60 @@ class Search(Strict):
     run: str = Field("a", max_length=10)
 
 
-def create(workspace: Workspace, hosts: set[str], token: str | None, *more: Routes) -> Guard:
-    """The whole of what is served, behind its guard.
+class Site:
+    """What is served: the page's files at once, what it asks for as soon as a workspace is there.
 
     Args:
-        workspace: what is shown.
+        name: of what is shown.
         hosts: names with port under which it may be asked for.
         token: what every request under ``/api/`` has to carry; None: nothing.
-        more: what adds further routes.
+
+    Attributes:
+        app: the whole of it, behind its guard.
+        told: whether a page has heard that it cannot be opened.
     """
-    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
-    app.state.views = ["map"]
-    errors(app)
-    _files(app)
-    _reading(app, workspace)
-    _searching(app, workspace, Uploads())
-    for add in more:
-        add(app, workspace)
-    return Guard(app, hosts, token)
+
+    def __init__(self, name: str, hosts: set[str], token: str | None):
+        self.name, self.told = name, threading.Event()
+        self._opening: dict[str, Any] = {"what": "load", "done": 0, "total": 0, "error": ""}
+        self._work: Workspace | None = None
+        self._inner = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+        self._inner.state.views = ["map"]
+        self.app = Guard(self._inner, hosts, token)
+        errors(self._inner)
+        _files(self._inner)
+        self._inner.get("/api/store")(self._store)
+
+    def opening(self, what: str, done: int = 0, total: int = 0) -> None:
+        """Say what is done before there is anything to show, and of how many pieces how many are done."""
+        self._opening = {"what": what, "done": done, "total": total, "error": ""}
+
+    def fail(self, error: str) -> None:
+        """Say that nothing will be shown, and why."""
+        self._opening = {**self._opening, "error": error}
+
+    def show(self, work: Workspace, *more: Routes) -> None:
+        """Answer all that the page asks for.
+
+        Args:
+            work: what is shown.
+            more: what adds further routes.
+        """
+        _reading(self._inner, work)
+        _searching(self._inner, work, Uploads())
+        for add in more:
+            add(self._inner, work)
+        _ = work.about  # so that the first answer does not wait for it
+        self._work = work
+
+    def _store(self) -> dict[str, Any]:
+        work = self._work
+        if work is None:
+            if self._opening["error"]:
+                self.told.set()
+            return {"name": self.name, "opening": self._opening}
+        made = {"state": work.maps.state, "kinds": work.maps.kinds, "error": work.maps.error}
+        return {**work.about, "version": __version__, "map": made, "views": self._inner.state.views}
 
 
 # ----------------------------------------------------------------------------------------------------------- files
@@ -113,11 +149,6 @@ def _files(app: FastAPI) -> None:
 
 
 def _reading(app: FastAPI, work: Workspace) -> None:
-    @app.get("/api/store")
-    def store() -> dict[str, Any]:
-        made = {"state": work.maps.state, "kinds": work.maps.kinds, "error": work.maps.error}
-        return {**work.about, "version": __version__, "map": made, "views": app.state.views}
-
     @app.get("/api/map")
     def whole_map(request: Request, kind: str = "pca", first: int | None = None) -> Response:
         order = work.maps.order[:first] if first is not None and first >= 0 else work.maps.order

@@ -292,10 +292,25 @@ function wireTheme() {
   $("theme").onclick = () => { document.documentElement.dataset.theme = theme.dark ? "light" : "dark"; dress(); };
 }
 
+async function opened() {  // the server answers before its clips are prepared, and says how far it is
+  const box = $("opening"), doing = { load: "Opening", prepare: "Preparing", embed: "Embedding", "embed windows": "Embedding windows of" };
+  for (;;) {
+    const store = await ask("store");
+    if (!store.opening) { box.hidden = true; return store; }
+    const { what, done, total, error } = store.opening;
+    box.hidden = false;
+    if (error) { box.hidden = true; throw new Error(error); }
+    $("store").textContent = store.name;
+    box.replaceChildren(make("p", { role: "status" }, `${doing[what] || what} ${store.name}${total ? `: ${done.toLocaleString("en")} of ${total.toLocaleString("en")}` : ""}`),
+      make("progress", { "aria-label": "How much is ready", max: total || 1, ...(total ? { value: done } : {}) }));
+    await new Promise((done) => setTimeout(done, 300));
+  }
+}
+
 async function begin() {
   takeToken(); readTheme();
   if (still.matches) state.playing = false;
-  const store = await ask("store"), from = fromAddress();
+  const store = await opened(), from = fromAddress();
   document.title = `${store.name} · Kineme`;
   $("store").textContent = `${store.name} (${store.clips.toLocaleString("en")} clips, encoder ${store.runs[0].name})`;
   Object.assign(state, { store, colour: store.columns[0]?.name || "", map: store.map.kinds[0], making: store.map.state === "making" }, Object.fromEntries(Object.entries(from).filter(([key, value]) => value !== null && (key !== "map" || store.map.kinds.includes(value)) && !((key === "clip" || key === "pin") && value >= store.clips))));
