@@ -24,7 +24,7 @@ ORDER = {
         "distributed",
         "buffers",
     ],
-    "motion": ["layout", "joint_map", "units", "kinematics", "motion", "camera", "size", "normalise"],
+    "motion": ["layout", "joint_map", "units", "kinematics", "motion", "camera", "size", "clean", "normalise"],
     "io": [
         "_text",
         "_mat",

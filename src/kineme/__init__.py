@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # what an editor sees; at run time names are resolved on firs
     from .inference.recogniser import Recogniser
     from .inference.search import search
     from .io import read, read_all
+    from .motion.clean import clean
     from .motion.layout import layout
     from .motion.motion import Motion
     from .training.import_weights import import_weights
@@ -35,6 +36,7 @@ _PUBLIC = {
     "read_all": ("io", "read_all"),
     "Motion": ("motion.motion", "Motion"),
     "layout": ("motion.layout", "layout"),
+    "clean": ("motion.clean", "clean"),
     "prepare": ("data.prepare", "prepare"),
     "open": ("data.store", "open"),
     "store": ("data.from_memory", "store"),
@@ -67,6 +69,7 @@ __all__ = [
     "Recogniser",
     "Store",
     "__version__",
+    "clean",
     "draw",
     "evaluate",
     "import_weights",

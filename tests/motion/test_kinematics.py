@@ -207,7 +207,7 @@ def test_contacts_do_not_depend_on_the_unit_or_the_place():
 
 
 def test_a_layout_without_legs_has_no_steps():
-    with pytest.raises(InputError, match="no left_hip"):
+    with pytest.raises(InputError, match="lacks a joint of the left leg"):
         one_joint(np.zeros((5, 3))).steps()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,6 +12,7 @@ from typing import Any
 
 from .. import __version__, io
 from ..motion import joint_map
+from ..motion.clean import Cleaning
 from ..motion.layout import Layout
 from ..utils import files, registry
 from ..utils.errors import InputError
@@ -64,6 +64,7 @@ def make(
     unsure: str,
     poses: str | os.PathLike | None = None,
     picture_side: int = SIDE,
+    clean: Cleaning | None = None,
 ) -> Plan:
     """What :func:`kineme.data.prepare.prepare` has to do.
 
@@ -111,6 +112,7 @@ def make(
         unsure,
         None if films is None else films.pairs,
         picture_side,
+        clean,
     )
     again = {
         path.relative_to(src).as_posix(): first.relative_to(src).as_posix()
@@ -141,7 +143,7 @@ def make(
         raise InputError(src, why, "motion files")
     if options.label_table is not None:
         tables.check(options.label_rows or {}, options.label_table, kept)
-    asked = {**dataclasses.asdict(options), "root": None}
+    asked = {**options.said(), "root": None}
     facts: list[list[Any]] = [
         [str(path), *(_listing(path) if path.is_dir() else _listing(path.parent, path.stem))] for path in beside
     ]

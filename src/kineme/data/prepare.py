@@ -23,10 +23,12 @@ try:
 except ImportError:  # Windows: two calls for one store at a time are not noticed
     fcntl = None  # type: ignore[assignment]
 
+from ..motion import clean as cleaning
 from ..motion import layout as skeleton
 from ..motion import normalise as norms
+from ..motion.clean import Cleaning
 from ..motion.layout import Layout
-from ..utils import files, registry
+from ..utils import files, registry, settings
 from ..utils.errors import InputError
 from . import benchmark, conform, kinds, store_writer, video
 from . import labels as tables
@@ -64,6 +66,7 @@ def prepare(
     unsure: str = "keep",
     poses: str | os.PathLike | None = None,
     picture_side: int = SIDE,
+    clean: Mapping[str, Any] | Cleaning | bool | None = None,
 ) -> Store:
     """Turn a folder of motion files (or one file) into a store.
 
@@ -107,6 +110,8 @@ def prepare(
             Where ``src`` is a list, CSV with columns ``video`` and perhaps ``label``, ``split``, ``poses`` and any
             further one, tracks are what it names, or lie here or beside the videos.
         picture_side: pixels of the short side to which their pictures are scaled down.
+        clean: settings of :class:`kineme.motion.clean.Cleaning` by name, or True for its defaults: recordings are
+            cleaned before labels cut them, and so is whatever a run on this store embeds. By default nothing is.
 
     Returns:
         the store, open; :func:`report` says what came of it.
@@ -138,6 +143,7 @@ def prepare(
         unsure,
         poses,
         picture_side,
+        clean,
         several=False,
     )
     return next(iter(made.values()))
@@ -161,6 +167,7 @@ def prepare_each(
     unsure: str = "keep",
     poses: str | os.PathLike | None = None,
     picture_side: int = SIDE,
+    clean: Mapping[str, Any] | Cleaning | bool | None = None,
     several: bool = True,
 ) -> dict[str, Store]:
     """Turn a folder of motion files of whatever kinds into a store for each kind.
@@ -170,7 +177,7 @@ def prepare_each(
 
     Args:
         src, format, normalise, labels, layout, table, jobs, faithful, progress, only, unit, up, reading, unsure, poses,
-            picture_side: as for
+            picture_side, clean: as for
             :func:`prepare`.
         dest: the store's folder; where there are several kinds, the folder of their stores.
         several: False: several kinds are an error.
@@ -200,6 +207,7 @@ def prepare_each(
         unsure,
         poses,
         picture_side,
+        cleaning.asked(clean),
     )
     tick = progress or (lambda done, total, note: None)
     if plan.dest.exists() and (plan.dest.is_file() or any(plan.dest.iterdir())):
@@ -418,7 +426,7 @@ def join(
         said = [row.values.get("split") for rows in tables.read(table).values() for row in rows]
         splits.append([[], video.split_rules(said)])
     maps = {name: made for summary in summaries for name, made in summary["maps"].items()}
-    asked = {name: value for name, value in dataclasses.asdict(plan.options).items() if name not in ("root", "pairs")}
+    asked = {name: value for name, value in plan.options.said().items() if name not in ("root", "pairs")}
     if plan.options.pairs is None:
         del asked["picture_side"]
     if not is_pattern(plan.options.labels):
@@ -441,13 +449,15 @@ def join(
     }
     if settled:
         card["size"] = settled.size
-    dropped = {"unsure": "drop"} if plan.options.unsure == "drop" else {}
+    before: dict[str, Any] = {"unsure": "drop"} if plan.options.unsure == "drop" else {}
+    if plan.options.clean is not None:
+        before["clean"] = settings.as_dict(plan.options.clean)
     with Writer(
         folder,
         kind.layout,
         max(2 if how == "ntu" else 1, kind.persons),
         kind.coords,
-        normalise=norms.describe(how, kind.layout, kind.coords) | dropped,
+        normalise=norms.describe(how, kind.layout, kind.coords) | before,
         splits=store_writer.merge_splits(splits),
         card=card,
     ) as writer:

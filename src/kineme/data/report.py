@@ -120,6 +120,7 @@ def report(store: Store | str | os.PathLike) -> Report:
         f"{store.coords}-D, {conform.in_words(card)}, up {card.get('up')}",
         f"up to {counted(store.persons, 'person')}",
         f"normalised: {card['normalise'].get('how')}",
+        *(["cleaned"] if "clean" in card["normalise"] else []),
         *(["a picture for each frame"] if store.has_pictures else []),
     ]
     counts = Counter(label for label in store.column("label").tolist() if label is not None)

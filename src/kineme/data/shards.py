@@ -17,9 +17,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from .. import io
-from ..motion import joint_map, size
+from ..motion import clean, joint_map, size
 from ..motion import layout as skeleton
 from ..motion import normalise as norms
+from ..motion.clean import Cleaning
 from ..motion.joint_map import JointMap
 from ..motion.layout import Layout
 from ..motion.motion import UNSURE, Motion
@@ -34,6 +35,7 @@ from .store_writer import Writer, writing
 
 ROOT = "."  # the path of the prepared folder itself, where it is a unit
 EXAMPLES = 5  # of names that a pattern explains
+LATER = ("clean",)  # options that version 0.1.0 did not have
 MAX_KINDS = 64  # stores that a shard may have open at a time
 
 
@@ -50,6 +52,7 @@ class Options:
         reading: settings of formats by name (:func:`kineme.io.settings`).
         pairs: of videos: the pose track of each (:data:`kineme.data.video.Pair`).
         picture_side: pixels of the short side of their pictures.
+        clean: how recordings are cleaned, if they are.
         unit, up: what lengths in space are in, and which axis is up, whatever the files say; ``torso``: every body in
             space is scaled by its torso.
 
@@ -71,6 +74,7 @@ class Options:
     unsure: str = "keep"
     pairs: Mapping[str, video.Pair] | None = None
     picture_side: int = SIDE
+    clean: Cleaning | None = None
 
     def __post_init__(self) -> None:
         formats = registry.names("io")
@@ -105,6 +109,11 @@ class Options:
             )
         if self.label_table is not None:
             tables.read(self.label_table)
+
+    def said(self) -> dict[str, Any]:
+        """All of it in plain containers; what later versions added only where it is used, so that keys stay."""
+        asked = dataclasses.asdict(self)
+        return {name: value for name, value in asked.items() if name not in LATER or value is not None}
 
     @functools.cached_property
     def target(self) -> Layout | None:
@@ -215,7 +224,7 @@ def _clips(path: str, options: Options, notes: Notes) -> Iterator[Motion]:
     kept = 0
     named = options.named(path)
     try:
-        clips = _read(path, options, notes)
+        clips = _cleaned(_read(path, options, notes), named, options, notes)
         clips = _label(clips, path, options, notes)
         for clip in ready(clips, options, notes):
             kept += 1
@@ -284,6 +293,21 @@ def _read(path: str, options: Options, notes: Notes) -> Iterator[Motion]:
     if carried not in notes.splits:
         notes.splits.append(carried)
     notes.carried[options.named(path)] = notes.splits.index(carried)
+
+
+def _cleaned(recordings: Iterable[Motion], file: str, options: Options, notes: Notes) -> Iterator[Motion]:
+    """The recordings without noise and short gaps, if that was asked for; before labels cut them, as filters need."""
+    if options.clean is None:
+        yield from recordings
+        return
+    for motion in recordings:
+        try:
+            cleaned = clean.timeless(motion.with_(notes={}), options.clean)
+        except InputError as error:
+            notes.skip(motion.source, _reason(error, motion.source, options))
+            continue
+        notes.mend(file, cleaned.notes)
+        yield cleaned
 
 
 def _label(recordings: Iterable[Motion], path: str, options: Options, notes: Notes) -> Iterator[Motion]:

@@ -126,8 +126,9 @@ def prepared(model: Model, data: Source, dest: Path, asked: Mapping[str, Any], p
         card = model.card
         return video.without_poses(Path(data), dest, model.layout, card["coords"], card["normalise"], card.get("up"))
     only = asked.get("only") or (None if how == "image" else f"{model.card['coords']}d")  # a camera sees both
-    unsure = model.card["normalise"].get("unsure", "keep")
-    how_to = {"normalise": how, "layout": model.layout, **asked, "only": only, "unsure": unsure}
+    said = model.card["normalise"]
+    same = {"only": only, "unsure": said.get("unsure", "keep"), "clean": said.get("clean")}
+    how_to = {"normalise": how, "layout": model.layout, **asked, **same}
     with Bar("prepare", 0, progress) as bar:
         return prepare(data, dest, progress=lambda done, total, note: bar.update(done, note, total), **how_to)
 

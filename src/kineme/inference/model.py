@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 import warnings
@@ -20,11 +21,12 @@ from ..data.store import Store, row_numbers
 from ..encoders import Encoder
 from ..encoders._multi_stream import MultiStream
 from ..methods import generator
-from ..motion import joint_map, normalise, size
+from ..motion import clean, joint_map, normalise, size
 from ..motion import layout as skeleton
+from ..motion.clean import Cleaning
 from ..motion.motion import Motion
 from ..training import card as cards
-from ..utils import hardware, registry
+from ..utils import hardware, registry, settings
 from ..utils.errors import InputError
 from ..utils.files import as_path, sha256
 from ..utils.progress import Bar, Show
@@ -246,6 +248,8 @@ class Model:
             motion = io.read(motion, image=self._in_image)
         if not isinstance(motion, Motion):
             motion = self._from_array(motion)
+        if self._cleaning is not None:
+            motion = clean.timeless(motion, self._cleaning)
         if motion.layout.joints != self.layout.joints:
             mapping = joint_map.joint_map(motion.layout, self.layout)
             if len(mapping.missing) == len(self.layout):
@@ -328,6 +332,12 @@ class Model:
         motion = Motion(array[:, None] if array.ndim == 3 else array, self.layout)
         return size.fit(motion, known, odd=False).with_(unit="m") if known else motion
 
+    @functools.cached_property
+    def _cleaning(self) -> Cleaning | None:
+        """How the run's data were cleaned, and so what it embeds."""
+        said = self.card["normalise"].get("clean")
+        return None if said is None else settings.make(Cleaning, said, f"{self.path or 'the model'}, normalise.clean")
+
     @property
     def _in_image(self) -> bool:
         """Whether coordinates in the image are wanted of a file that has those and others."""
@@ -378,6 +388,10 @@ class Model:
                     f"--unsure {dropped[1]} as for {self.path or 'the model'}",
                     f"Prepare it with: kineme prepare SRC DEST --unsure {dropped[1]}",
                 )
+            if (clips.card["normalise"].get("clean") is None) != (self._cleaning is None):
+                has_not, has_to = ("without", "with") if self._cleaning else ("with", "without")
+                data = f"the data of {self.path or 'the model'} {has_to}"
+                warnings.warn(f"{where} was prepared {has_not} --clean, {data}: vectors may differ", stacklevel=4)
             if has != wants:
                 raise InputError(
                     where,

@@ -16,6 +16,7 @@ LOW = 0.12  # leg lengths above its lowest places up to which a foot may stand
 LOWEST = 0.05  # share of the frames that its lowest places are
 HOLD = 0.08  # seconds that a foot stands, or is in the air, at least
 SOLE = ("ankle", "heel", "foot", "toe", "big_toe", "foot_index")  # joints of a foot, one of which is still
+LEG = ("hip", "knee", "ankle")
 SIDES = ("left", "right")
 
 
@@ -159,16 +160,16 @@ class Kinematics:
         hold = max(1, round(HOLD * fps))
         found = {}
         for side in SIDES:
-            hip, knee, ankle = (self._joint(f"{side}_{name}") for name in ("hip", "knee", "ankle"))
+            hip, knee, ankle = leg(self.layout, side, self.source)
             shown = np.all(seen[:, :, [hip, knee, ankle]], axis=-1)
             ends = ((hip, knee), (knee, ankle))
             legs = sum(np.linalg.norm(places[:, :, a] - places[:, :, b], axis=-1) for a, b in ends)
             stands = np.zeros(seen.shape[:2], bool)
             for person in np.flatnonzero(shown.any(0)).tolist():
-                leg = float(np.median(legs[shown[:, person], person]))
-                for joint in self._sole(side):
-                    still = speed[:, person, joint] < STILL * leg
-                    stands[:, person] |= still & self._low(joint, person, LOW * leg)
+                length = float(np.median(legs[shown[:, person], person]))
+                for joint in sole(self.layout, side):
+                    still = speed[:, person, joint] < STILL * length
+                    stands[:, person] |= still & self._low(joint, person, LOW * length)
                 stands[:, person] = _held(stands[:, person], hold)
             found[side] = stands
         return found
@@ -191,7 +192,7 @@ class Kinematics:
         """
         rows = []
         for side, stands in self.contacts().items():
-            seen = np.any(self.confidence[:, :, self._sole(side)] > 0, axis=-1)
+            seen = np.any(self.confidence[:, :, sole(self.layout, side)] > 0, axis=-1)
             changes = np.diff(stands.astype(np.int8), axis=0) * (seen[1:] & seen[:-1])
             for event, sign in (("strike", 1), ("off", -1)):
                 for frame, person in np.argwhere(changes == sign).tolist():
@@ -220,17 +221,6 @@ class Kinematics:
             raise InputError(self.source or "motion", "no frames per second are known", "a motion with fps", hint)
         return self.fps
 
-    def _joint(self, name: str) -> int:
-        joint = self.layout.find(name)
-        if joint is None:
-            found = f"no {name} in layout {self.layout.name}"
-            raise InputError(self.source or "motion", found, "hips, knees and ankles of both sides")
-        return joint
-
-    def _sole(self, side: str) -> list[int]:
-        """The joints of a foot that the layout has."""
-        return [joint for name in SOLE if (joint := self.layout.find(f"{side}_{name}")) is not None]
-
     def _low(self, joint: int, person: int, tolerance: float) -> np.ndarray:
         """Where a joint is near its lowest places, bool ``[T]``; everywhere it is seen if up is unknown."""
         seen = self.confidence[:, person, joint] > 0
@@ -239,6 +229,24 @@ class Kinematics:
         sign = 1 if self.up[0] == "+" else -1
         height = sign * self.joints[:, person, joint, "xyz".index(self.up[1])].astype(np.float64)
         return seen & (height <= np.quantile(height[seen], LOWEST) + tolerance)
+
+
+def leg(layout: Layout, side: str, where: str = "") -> tuple[int, int, int]:
+    """Hip, knee and ankle of a side.
+
+    Raises:
+        InputError: the layout lacks one.
+    """
+    hip, knee, ankle = (layout.find(f"{side}_{name}") for name in LEG)
+    if hip is None or knee is None or ankle is None:
+        found = f"layout {layout.name}, which lacks a joint of the {side} leg"
+        raise InputError(where or "motion", found, "hips, knees and ankles of both sides")
+    return hip, knee, ankle
+
+
+def sole(layout: Layout, side: str) -> list[int]:
+    """The joints of a foot that the layout has, the ankle among them."""
+    return [joint for name in SOLE if (joint := layout.find(f"{side}_{name}")) is not None]
 
 
 def _held(mask: np.ndarray, frames: int) -> np.ndarray:

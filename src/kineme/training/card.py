@@ -83,6 +83,7 @@ USED = {
     "normalise": TABLE,
     "normalise.how": _one_of(*norms.MODES),
     "normalise.options": TABLE._replace(optional=True),
+    "normalise.clean": TABLE._replace(optional=True),
     "normalise.options.scale": FLAG,
     "normalise.options.per_frame": FLAG,
     "size": Entry(size.is_entry, "null, or a table with how: metres, torso or unknown, and unit", optional=True),

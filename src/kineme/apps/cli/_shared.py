@@ -130,6 +130,27 @@ def add_poses(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_cleaning(parser: argparse.ArgumentParser) -> None:
+    """``--clean`` and its settings; :func:`cleaning` reads them."""
+    parser.add_argument(
+        "--clean", action="store_true", help="drop doubtful joints, fill short gaps, filter noise (with --set)"
+    )
+    add_set(parser, "clean.NAME=VALUE", "clean.gap=0.5, clean.cutoff=10, clean.smooth=none, clean.feet=true")
+
+
+def cleaning(args: argparse.Namespace) -> dict[str, Any] | None:
+    """The settings of :class:`kineme.motion.clean.Cleaning` that were given; None without ``--clean``."""
+    from ...utils import settings
+
+    given = settings.assignments(args.set)
+    for name in given:
+        if not name.startswith("clean."):
+            raise InputError(f"--set {name}", "no such setting", "clean.NAME=VALUE")
+        if not args.clean:
+            raise InputError(f"--set {name}", "a setting of --clean without it", "--clean beside it")
+    return {name.removeprefix("clean."): value for name, value in given.items()} if args.clean else None
+
+
 def preparation(args: argparse.Namespace) -> dict[str, Any]:
     """The arguments of ``prepare`` that :func:`add_preparation` took."""
     reading = {}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...utils.errors import InputError
+from . import _shared
 
 if TYPE_CHECKING:
     from ...motion.joint_map import JointMap
@@ -26,6 +27,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--map", metavar="FILE", help="table of joint names for --layout, TOML or JSON")
     parser.add_argument("--unit", help="of lengths in space, whatever the files say: cm, m, inches, ..., metres in one")
     parser.add_argument("--up", metavar="AXIS", help="the axis that points up, whatever the files say, e.g. +z")
+    _shared.add_cleaning(parser)
     parser.add_argument("--fps", type=float, help="resample to so many frames per second")
     parser.add_argument(
         "--read", action="append", default=[], metavar="NAME=VALUE", help="what files do not say: keypoints=LAYOUT, ..."
@@ -139,6 +141,7 @@ def _prepared(
     args: argparse.Namespace, io: Any, writer: Any, faults: list[InputError], notes: Counter[str]
 ) -> Iterator[Motion]:
     """The clips of all files as the user and the format want them."""
+    from ...motion import clean
     from ...motion.joint_map import joint_map, read_table
 
     table = read_table(args.map) if args.map else None
@@ -146,6 +149,7 @@ def _prepared(
         raise InputError("--map", "a table of joints and no layout", "--layout beside it")
     reading = dict(_setting(word) for word in args.read)
     options = io.Options(table=reading, unit=args.unit, up=args.up)
+    how = clean.asked(_shared.cleaning(args))
     source = Path(args.source)
     units = list(io.sources(source, args.format)) if source.is_dir() else [source]
     for unit in units:
@@ -155,6 +159,7 @@ def _prepared(
                     faults.append(motion)
                     continue
                 try:
+                    motion = motion if how is None else clean.timeless(motion, how)
                     if args.layout is not None:
                         mapping = joint_map(motion.layout, args.layout, table)
                         _told(mapping, notes)

@@ -35,6 +35,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         default="keep",
         help="joints with a place but no confidence (inferred by the sensor, score 0): keep (default) or drop them",
     )
+    _shared.add_cleaning(parser)
     parser.add_argument("--faithful", action="store_true", help="cut and read clips as in the authors' release")
 
 
@@ -59,6 +60,7 @@ def run(args: argparse.Namespace) -> None:
             unsure=args.unsure,
             poses=args.poses,
             picture_side=args.picture_side,
+            clean=_shared.cleaning(args),
             progress=report,
             **_shared.preparation(args),
         )
@@ -93,4 +95,6 @@ def resume_hint(args: argparse.Namespace) -> str:
     given["unsure"] = args.unsure if args.unsure != "keep" else None
     words = [word for name, value in given.items() if value and name != "reading" for word in (f"--{name}", value)]
     words += [word for setting in args.read for word in ("--read", setting)]
-    return _shared.command_line(args, "prepare", *_places(args), *words, *(["--faithful"] if args.faithful else []))
+    words += [word for setting in args.set for word in ("--set", setting)]
+    flags = [f"--{name}" for name in ("clean", "faithful") if getattr(args, name)]
+    return _shared.command_line(args, "prepare", *_places(args), *words, *flags)
