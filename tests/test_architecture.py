@@ -152,7 +152,7 @@ ORDER = {
         "clusters",
         "duplicates",
     ],
-    "viz": ["stick_figure", "strips", "plots", "videos"],
+    "viz": ["stick_figure", "strips", "plots", "svg", "videos"],
     "evaluation": [
         "task",
         "hand_crafted",
@@ -170,6 +170,9 @@ ORDER = {
         "run",
         "predictions",
         "compare",
+        "published",
+        "sections",
+        "report",
         "reproduce",
     ],
     "apps": ["explorer", "demo", "demo_video", "cli"],

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..utils.errors import InputError
 from ..utils.files import atomic
-from .scores import TRAINED, Row
+from .scores import TRAINED, Contestant, Row, contestants
 
 if TYPE_CHECKING:
     from .run import Rows
@@ -73,10 +73,30 @@ def confusion(rows: Rows) -> Confusion:
     Raises:
         InputError: no protocol that predicts labels.
     """
-    told = _labelled(rows)
+    return _counted(rows, _labelled(rows), *_metric(_labelled(rows)))
+
+
+def confusions(rows: Rows) -> dict[Contestant, Confusion]:
+    """The same for everybody who was scored by that metric and predicts labels.
+
+    Raises:
+        InputError: no protocol that predicts labels.
+    """
+    metric = _metric(_labelled(rows))
+    parts: dict[Contestant, list[tuple[Row, Outcome]]] = {}
+    for row, outcome in rows.told:
+        if outcome.labels is not None and (row["protocol"], row["metric"]) == metric:
+            parts.setdefault(Contestant(row["features"], row.get("group", "")), []).append((row, outcome))
+    return {who: _counted(rows, parts[who], *metric) for who in contestants(rows) if who in parts}
+
+
+def _metric(told: list[tuple[Row, Outcome]]) -> tuple[str, str]:
+    """Protocol and metric of which a confusion matrix is drawn."""
     names = list(dict.fromkeys((row["protocol"], row["metric"]) for row, _ in told))
-    trained = [name for name in names if name[0] == "linear"]
-    protocol, metric = (trained or names)[0]
+    return ([name for name in names if name[0] == "linear"] or names)[0]
+
+
+def _counted(rows: Rows, told: list[tuple[Row, Outcome]], protocol: str, metric: str) -> Confusion:
     task = rows.task
     shown = np.unique(task.labels[np.concatenate([task.train, task.test])])
     counts = np.zeros((len(task.classes),) * 2, np.int64)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -90,7 +92,7 @@ def evaluate(
     plan = plans.made(names, settings or {}, base, skipped)
     beside = plans.beside(plan) if baseline else {}
     common = _common(base, split)
-    rows = Rows(base)
+    rows = Rows(base, plan)
     groups = labels(models)
     with Bar("evaluate", len(models) * (2 if untrained else 1) * len(plan) + len(beside), progress) as bar:
         done = 0
@@ -161,7 +163,7 @@ def baseline(
     beside = plans.beside(plans.made(names, settings or {}, base, skipped))
     if not beside:
         raise InputError("protocols", ", ".join(names), "one that has a baseline, such as knn or linear")
-    rows = Rows(base)
+    rows = Rows(base, beside)
     with Bar("baseline", len(beside), progress) as bar:
         _hand_crafted(rows, beside, seeds, _common(base, split), bar.update, skipped)
     return rows.finished(skipped or {})
@@ -173,12 +175,16 @@ class Rows(list[Row]):
     Attributes:
         task: whose test clips they are of.
         told: rows whose protocol tells what became of each clip, with that.
+        settings: those of each protocol.
+        seconds: that the evaluation took.
     """
 
-    def __init__(self, task: Task):
+    def __init__(self, task: Task, plan: Mapping[str, Entry]):
         super().__init__()
         self.task = task
         self.told: list[tuple[Row, Outcome]] = []
+        self.settings = {name: dataclasses.asdict(entry.config) for name, entry in plan.items()}
+        self.seconds, self._begun = 0.0, time.monotonic()
 
     def add(self, row: Row, outcome: Outcome | None) -> None:
         """Enter a row."""
@@ -200,6 +206,7 @@ class Rows(list[Row]):
         Raises:
             InputError: none applied.
         """
+        self.seconds = time.monotonic() - self._begun
         self[:] = [row for row in self if row["protocol"] not in skipped]
         self.told = [(row, outcome) for row, outcome in self.told if row["protocol"] not in skipped]
         if not self and skipped:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -17,6 +17,37 @@ SHOWN = ("group", "protocol", "probe", "metric", "split")
 
 
 Row = dict[str, Any]
+
+
+class Contestant(NamedTuple):
+    """Whose scores are averaged: a group of trained runs, the same before training, or hand-crafted features."""
+
+    features: str
+    group: str
+
+    def name(self, several: bool) -> str:
+        """For people; ``several``: there are several groups."""
+        if not several or not self.group:
+            return self.features
+        return self.group if self.features == TRAINED else f"{self.group}, {self.features}"
+
+
+def contestants(rows: Sequence[Row]) -> dict[Contestant, str]:
+    """Everybody who was scored, with a name: each group of trained runs, then untrained ones, then the baseline.
+
+    Examples:
+        >>> rows = kineme.evaluate(model, store, ["knn"])
+        >>> list(contestants(rows).values())
+        ['trained', 'untrained', 'hand-crafted']
+    """
+    found = dict.fromkeys(
+        Contestant(kind, row.get("group", ""))
+        for kind in (TRAINED, UNTRAINED, HAND_CRAFTED)
+        for row in rows
+        if row["features"] == kind
+    )
+    several = len({each.group for each in found if each.features == TRAINED}) > 1
+    return {each: each.name(several) for each in found}
 
 
 def summary(rows: Sequence[Row]) -> list[Row]:

@@ -16,6 +16,8 @@ from ..utils.errors import InputError
 from .stick_figure import PALE
 from .strips import BLACK, CURVES, DPI, GREY, MARKS, _save, _short
 
+NEAREST = 10  # neighbours by which a map is judged
+
 
 def training_curve(
     logs: Mapping[str, Iterable[Mapping[str, Any]]] | str | Path, path: str | Path, key: str = "loss"
@@ -83,6 +85,27 @@ def tsne(features: np.ndarray, seed: int = 0) -> np.ndarray:
     few = PCA(min(50, *features.shape), svd_solver="randomized", random_state=seed).fit_transform(features / lengths)
     perplexity = min(30, (len(features) - 1) / 3)
     return TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(few)
+
+
+def kept_neighbours(vectors: np.ndarray, points: np.ndarray, rows: np.ndarray) -> float:
+    """Of the 10 nearest of some vectors, the share that is among their 10 nearest on a map: how far it can be believed.
+
+    Args:
+        vectors: unit vectors ``[N, D]``.
+        points: ``[N, 2]``, their places.
+        rows: int ``[n]``, those that are asked.
+    """
+    k = min(NEAREST, len(vectors) - 1)
+    if k < 1:
+        return 1.0
+    flat = points.astype(np.float64)
+    shared = []
+    for row in rows.tolist():
+        by_vector = vectors @ vectors[row]
+        by_place = -np.square(flat - flat[row]).sum(1)
+        by_vector[row] = by_place[row] = -np.inf
+        shared.append(len(np.intersect1d(np.argpartition(-by_vector, k)[:k], np.argpartition(-by_place, k)[:k])) / k)
+    return float(np.mean(shared))
 
 
 def embedding_map(

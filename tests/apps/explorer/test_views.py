@@ -13,6 +13,7 @@ from kineme.inference.search import Searcher
 from kineme.motion import layout
 from kineme.motion.motion import Motion
 from kineme.utils.errors import InputError
+from kineme.viz import plots
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +74,7 @@ def test_a_map_is_kept(tmp_path):
 def test_kept_neighbours_of_a_true_plane():
     points = np.random.default_rng(0).normal(size=(100, 2))
     points /= np.linalg.norm(points, axis=1, keepdims=True)
-    assert maps.kept_neighbours(points, maps.places(points), np.arange(100)) > 0.95
+    assert plots.kept_neighbours(points, maps.places(points), np.arange(100)) > 0.95
 
 
 # -------------------------------------------------------------------------------------------------------------- clips

@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         plugins, words = _plugins(argv)
         _check_command(words)
         args = parser(complete=False).parse_args(words)
-        args.plugin = plugins
+        args.plugin, args.words = plugins, words
         args.module.run(args)
         return 0
     except InputError as error:

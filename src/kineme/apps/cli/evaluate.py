@@ -46,6 +46,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     _shared.add_set(parser, "PROTOCOL.NAME=VALUE", "knn.k=1,5 or linear.C=0.1")
     parser.add_argument("--json", metavar="FILE", help="write every row")
     parser.add_argument(
+        "--report",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="a page about all of it (.html), or the table (.md); may be given for each",
+    )
+    parser.add_argument(
         "--predictions",
         metavar="FILE.csv",
         help="write what was predicted for each test clip: clip, true, predicted ...",
@@ -91,7 +98,7 @@ def run(args: argparse.Namespace) -> None:
     """Score, print the table, write the rows."""
     _shared.choose_threads()
     from ...data import store
-    from ...evaluation import plan, predictions, scores
+    from ...evaluation import plan, predictions, report, scores
     from ...evaluation.run import baseline, evaluate
     from ...inference import ensemble
     from ...utils import settings
@@ -111,8 +118,11 @@ def run(args: argparse.Namespace) -> None:
         raise InputError(
             "--baseline", "runs beside it", "the store alone", "Runs are scored beside the baseline anyway"
         )
+    for path in args.report:
+        report.check(path)
     clips = store.open(args.baseline or args.store)
-    rows = baseline(clips, **how) if args.baseline else evaluate(list(map(ensemble.load_any, args.runs)), clips, **how)
+    models = [ensemble.load_any(run) for run in args.runs or ()]
+    rows = baseline(clips, **how) if args.baseline else evaluate(models, clips, **how)
     _shared.print_table(scores.table(rows))
     if args.json:
         write_json(args.json, rows)
@@ -125,6 +135,9 @@ def run(args: argparse.Namespace) -> None:
         counts, classes, title = predictions.confusion(rows)
         plots.confusion(counts, classes, args.confusion, title)
         print(f"Confusion matrix drawn to {args.confusion}")
+    for path in args.report:
+        report.write(rows, path, models, _shared.command_line(args, *args.words))
+        print(f"Report written to {path}")
     if args.plots:
         drawn = plan.pictures(rows, args.plots)
         print(f"Drawn: {', '.join(map(str, drawn)) or 'nothing, none of these protocols has a picture'}")

@@ -67,7 +67,9 @@ class Maps:
 
     def kept(self, kind: str) -> float:
         """Of each clip's 10 nearest, the share that is among its 10 nearest on the map, over 2,000 sampled clips."""
-        return kept_neighbours(self.vectors, self.get(kind), self.order[:SAMPLED])
+        from ...viz import plots  # matplotlib, as below
+
+        return plots.kept_neighbours(self.vectors, self.get(kind), self.order[:SAMPLED])
 
     def _begin(self) -> None:
         digest = hashlib.sha256(np.ascontiguousarray(self.vectors).data)
@@ -133,21 +135,6 @@ def nearest(queries: np.ndarray, among: np.ndarray, k: int, block: int = 1024) -
         part = np.argpartition(-scores, k - 1, 1)[:, :k]
         found.append(np.take_along_axis(part, np.argsort(-np.take_along_axis(scores, part, 1), 1, "stable"), 1))
     return np.concatenate(found) if found else np.empty((0, k), np.int64)
-
-
-def kept_neighbours(vectors: np.ndarray, points: np.ndarray, rows: np.ndarray) -> float:
-    """See :meth:`Maps.kept`."""
-    k = min(NEAREST, len(vectors) - 1)
-    if k < 1:
-        return 1.0
-    flat = points.astype(np.float64)
-    shared = []
-    for row in rows.tolist():
-        by_vector = vectors @ vectors[row]
-        by_place = -np.square(flat - flat[row]).sum(1)
-        by_vector[row] = by_place[row] = -np.inf
-        shared.append(len(np.intersect1d(np.argpartition(-by_vector, k)[:k], np.argpartition(-by_place, k)[:k])) / k)
-    return float(np.mean(shared))
 
 
 def places(points: np.ndarray) -> np.ndarray:

@@ -42,7 +42,7 @@ def score(task: Task, settings: Settings) -> Scores:
 
     Returns:
         ``clean``, and for each alteration (:data:`kineme.evaluation.robustness.ALTERATIONS`) the mean over its levels;
-        its row has the ``curve``: (level, score) from the weakest to the strongest.
+        its row has the ``curve``, (level, score) from the weakest to the strongest, and ``across``: what levels are.
 
     Raises:
         InputError: alterations that the store cannot have; a run that looks at pictures.
@@ -64,7 +64,11 @@ def score(task: Task, settings: Settings) -> Scores:
     scores.tell(CLEAN, Outcome(right[CLEAN, None], found[0]))
     for name, each in chosen.items():
         curve = [[level, float(right[name, level].mean())] for level in each.levels]
-        scores.tell(name, Outcome(np.mean([right[name, level] for level in each.levels], 0)), {"curve": curve})
+        scores.tell(
+            name,
+            Outcome(np.mean([right[name, level] for level in each.levels], 0)),
+            {"curve": curve, "across": each.across},
+        )
     return scores
 
 
@@ -86,7 +90,7 @@ def picture(rows: Sequence[dict[str, Any]], path: Path) -> None:
             if some:
                 heights = np.mean([[score for _, score in curve] for curve in some], 0).tolist()
                 curves.setdefault(name, {})[kind] = [(level, height) for (level, _), height in zip(some[0], heights)]
-    across = {name: each.across for name, each in ALTERATIONS.items()}
+    across = {row["metric"]: row["across"] for row in rows if "curve" in row}
     plots.lines(curves, path, f"robustness on {rows[0]['split']}", across)
 
 
