@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kineme.inference.windows import Length, asked, cut, distinct, segments
+from kineme.inference.windows import Length, distinct, segments
+from kineme.motion.windows import asked, cut
 from kineme.utils.errors import InputError
 
 

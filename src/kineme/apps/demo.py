@@ -22,7 +22,7 @@ from rich.console import Console
 from .. import __version__, io
 from ..data import prepare, shards, splits, synth
 from ..data import store as stores
-from ..data.shards import Options
+from ..data.options import Options
 from ..data.splits import Split
 from ..data.store import Store
 from ..evaluation import scores

@@ -20,6 +20,7 @@ from ..motion.layout import Layout
 from ..motion.motion import Motion
 from ..utils.errors import InputError
 from . import clip_table, kinds, prepare, shards
+from .options import Options
 from .plan import Plan
 from .store import Store
 
@@ -81,7 +82,7 @@ def store(
     columns = _columns(given, {"label": labels, "subject": subjects, "camera": cameras, "id": ids}, table)
     given = [_labelled(motion, {name: column[k] for name, column in columns.items()}) for k, motion in enumerate(given)]
     said = unit if unit in (*units.METRES, "torso") else None
-    options = shards.Options(Path(), None, normalise, layout=None if wanted is None else wanted.as_dict(), unit=said)
+    options = Options(Path(), None, normalise, layout=None if wanted is None else wanted.as_dict(), unit=said)
     folder = Path(tempfile.mkdtemp(prefix="kineme-")) / "store" if path is None else Path(path)
     try:
         made = _written(given, folder, options)
@@ -188,7 +189,7 @@ def _labelled(motion: Motion, values: Mapping[str, Any]) -> Motion:
     return motion.with_(**fields, extra={**motion.extra, **known})
 
 
-def _written(motions: Sequence[Motion], folder: Path, options: shards.Options) -> Store:
+def _written(motions: Sequence[Motion], folder: Path, options: Options) -> Store:
     """The store of these motions, by the same steps as that of files."""
     notes = shards.Notes()
     for motion in motions:

@@ -21,8 +21,8 @@ from . import store as stores
 from . import video
 from .kinds import option
 from .name_pattern import is_pattern
+from .options import Options
 from .pictures import SIDE
-from .shards import Options
 
 SHARD_FILES, SHARD_BYTES = 256, 64 << 20  # what a killed process loses at most; the result does not depend on them
 
@@ -65,6 +65,9 @@ def make(
     poses: str | os.PathLike | None = None,
     picture_side: int = SIDE,
     clean: Cleaning | None = None,
+    window: float | None = None,
+    step: float | None = None,
+    fps: float | None = None,
 ) -> Plan:
     """What :func:`kineme.data.prepare.prepare` has to do.
 
@@ -113,6 +116,9 @@ def make(
         None if films is None else films.pairs,
         picture_side,
         clean,
+        window,
+        step,
+        fps,
     )
     again = {
         path.relative_to(src).as_posix(): first.relative_to(src).as_posix()

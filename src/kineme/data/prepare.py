@@ -67,6 +67,9 @@ def prepare(
     poses: str | os.PathLike | None = None,
     picture_side: int = SIDE,
     clean: Mapping[str, Any] | Cleaning | bool | None = None,
+    window: float | None = None,
+    step: float | None = None,
+    fps: float | None = None,
 ) -> Store:
     """Turn a folder of motion files (or one file) into a store.
 
@@ -112,6 +115,11 @@ def prepare(
         picture_side: pixels of the short side to which their pictures are scaled down.
         clean: settings of :class:`kineme.motion.clean.Cleaning` by name, or True for its defaults: recordings are
             cleaned before labels cut them, and so is whatever a run on this store embeds. By default nothing is.
+        window, step: seconds: clips become windows of this length, one every ``step`` (half a window), the last one
+            ending with its clip; a shorter clip stays whole. Labels and all columns are those of the clip; columns
+            ``recording``, ``start``, ``end`` (frames) and ``window`` say which part of what it is, and splits at random
+            keep a recording on one side.
+        fps: frames per second of recordings that do not say.
 
     Returns:
         the store, open; :func:`report` says what came of it.
@@ -144,6 +152,9 @@ def prepare(
         poses,
         picture_side,
         clean,
+        window,
+        step,
+        fps,
         several=False,
     )
     return next(iter(made.values()))
@@ -168,6 +179,9 @@ def prepare_each(
     poses: str | os.PathLike | None = None,
     picture_side: int = SIDE,
     clean: Mapping[str, Any] | Cleaning | bool | None = None,
+    window: float | None = None,
+    step: float | None = None,
+    fps: float | None = None,
     several: bool = True,
 ) -> dict[str, Store]:
     """Turn a folder of motion files of whatever kinds into a store for each kind.
@@ -177,7 +191,7 @@ def prepare_each(
 
     Args:
         src, format, normalise, labels, layout, table, jobs, faithful, progress, only, unit, up, reading, unsure, poses,
-            picture_side, clean: as for
+            picture_side, clean, window, step, fps: as for
             :func:`prepare`.
         dest: the store's folder; where there are several kinds, the folder of their stores.
         several: False: several kinds are an error.
@@ -208,6 +222,9 @@ def prepare_each(
         poses,
         picture_side,
         cleaning.asked(clean),
+        window,
+        step,
+        fps,
     )
     tick = progress or (lambda done, total, note: None)
     if plan.dest.exists() and (plan.dest.is_file() or any(plan.dest.iterdir())):

@@ -10,12 +10,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from ..motion import normalise as norms
 from . import conform, splits
 from .kinds import Kind
 from .plan import Plan
 from .store import Store, opened
 
+UNEVEN = 5.0  # times that a clip lasts longer than another before it is said
 SHOWN, WIDTH = 5, 100  # how many files of those skipped are named, and how much of the reason is said in one line
 
 
@@ -156,7 +159,23 @@ def _seen(store: Store) -> list[str]:
         said.append("a single clip: nothing can be learned from it, an encoder learns from differences between clips")
     elif store.lengths.max() == 1:
         said.append("every clip is a single frame: there is no movement to learn from, only poses")
+    else:
+        said += _uneven(store)
     return said
+
+
+def _uneven(store: Store) -> list[str]:
+    """That some clips last many times as long as others, if they do."""
+    rates, unit = store.numbers("fps"), "s"
+    lengths = store.lengths / rates
+    if not np.isfinite(lengths).all():
+        lengths, unit = store.lengths.astype(np.float64), "frames"
+    least, most = int(lengths.argmin()), int(lengths.argmax())
+    if lengths[most] <= UNEVEN * lengths[least]:
+        return []
+    ends = " to ".join(f"{lengths[row]:.3g} {unit} ({store.ids[row]})" for row in (least, most))
+    how = "" if "window" in store.clips.column_names else "; --window 2 --step 1 cuts them into windows of 2 seconds"
+    return [f"clips last from {ends}, and an encoder sees each as one movement{how}"]
 
 
 def notes(plan: Plan, kind: Kind, summaries: Sequence[Mapping[str, Any]]) -> list[str]:

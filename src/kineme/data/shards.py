@@ -17,146 +17,22 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from .. import io
-from ..motion import clean, joint_map, size
-from ..motion import layout as skeleton
+from ..motion import clean, joint_map, size, windows
 from ..motion import normalise as norms
-from ..motion.clean import Cleaning
 from ..motion.joint_map import JointMap
 from ..motion.layout import Layout
 from ..motion.motion import UNSURE, Motion
-from ..utils import files, registry
+from ..utils import files
 from ..utils.errors import InputError
-from . import benchmark, kinds, name_pattern, video
+from . import kinds, name_pattern, video
 from . import labels as tables
 from .conform import Body
-from .name_pattern import NamePattern
-from .pictures import SIDE
+from .options import Options
 from .store_writer import Writer, writing
 
-ROOT = "."  # the path of the prepared folder itself, where it is a unit
 EXAMPLES = 5  # of names that a pattern explains
-LATER = ("clean",)  # options that version 0.1.0 did not have
+UNCUT = "clips without frames per second, which were not cut into windows (--fps says the rate)"  # a note
 MAX_KINDS = 64  # stores that a shard may have open at a time
-
-
-@dataclass(frozen=True)
-class Options:
-    """How files are turned into clips: the arguments of :func:`prepare`, checked.
-
-    Attributes:
-        root: folder to which the paths of files are relative.
-        layout: name of a known layout, or what describes another (:meth:`Layout.as_dict`).
-        only: ``2d``, ``3d``, a format or a layout: other clips are left out.
-        labels: a path, the word ``folder``, or a pattern (:mod:`kineme.data.name_pattern`).
-        table: target joint -> source joint or joints.
-        reading: settings of formats by name (:func:`kineme.io.settings`).
-        pairs: of videos: the pose track of each (:data:`kineme.data.video.Pair`).
-        picture_side: pixels of the short side of their pictures.
-        clean: how recordings are cleaned, if they are.
-        unit, up: what lengths in space are in, and which axis is up, whatever the files say; ``torso``: every body in
-            space is scaled by its torso.
-
-    Raises:
-        InputError: an unknown name, a map without a layout, labels that cannot be read.
-    """
-
-    root: Path
-    format: str | None = None
-    normalise: str | None = None
-    labels: str | None = None
-    layout: str | Mapping[str, Any] | None = None
-    table: Mapping[str, Any] | None = None
-    faithful: bool = False
-    only: str | None = None
-    unit: str | None = None
-    up: str | None = None
-    reading: Mapping[str, str] | None = None
-    unsure: str = "keep"
-    pairs: Mapping[str, video.Pair] | None = None
-    picture_side: int = SIDE
-    clean: Cleaning | None = None
-
-    def __post_init__(self) -> None:
-        formats = registry.names("io")
-        if self.format is not None and self.format not in formats:
-            raise InputError(
-                f"format {self.format!r}",
-                "no such format",
-                f"one of {', '.join(formats)}",
-                registry.did_you_mean(self.format, formats),
-            )
-        if self.normalise is not None and self.normalise not in norms.MODES:
-            raise InputError(
-                f"normalisation {self.normalise!r}",
-                "no such normalisation",
-                f"one of {', '.join(norms.MODES)}",
-                registry.did_you_mean(self.normalise, norms.MODES),
-            )
-        if self.only is not None:
-            kinds.check(self.only)
-        _ = self.reader  # looks at unit, axis and settings
-        if self.unsure not in ("keep", "drop"):
-            raise InputError("unsure", repr(self.unsure), "keep or drop")
-        if self.target is None and self.table is not None:
-            raise InputError("--map", "a map of joints without a layout to map to", "--layout NAME")
-        if self.labels not in (None, "folder") and self.pattern is None and not Path(str(self.labels)).exists():
-            raise InputError(
-                self.labels,
-                "no such file or folder",
-                "labels: a CSV file, a folder of label files, the word `folder`, a pattern such as "
-                f"'S{{subject}}_{{label}}', or a benchmark: {', '.join(benchmark.names())}",
-                registry.did_you_mean(str(self.labels), benchmark.names()),
-            )
-        if self.label_table is not None:
-            tables.read(self.label_table)
-
-    def said(self) -> dict[str, Any]:
-        """All of it in plain containers; what later versions added only where it is used, so that keys stay."""
-        asked = dataclasses.asdict(self)
-        return {name: value for name, value in asked.items() if name not in LATER or value is not None}
-
-    @functools.cached_property
-    def target(self) -> Layout | None:
-        """The layout to which all clips are mapped."""
-        if self.layout is None or isinstance(self.layout, str):
-            return None if self.layout is None else skeleton.layout(self.layout)
-        return skeleton.from_dict(self.layout)
-
-    @property
-    def pattern(self) -> NamePattern | None:
-        """What the parts of names are, or None."""
-        return name_pattern.pattern(str(self.labels)) if name_pattern.is_pattern(self.labels) else None
-
-    @property
-    def label_table(self) -> Path | None:
-        """The CSV file of labels, or None."""
-        if name_pattern.is_pattern(self.labels):
-            return None
-        return Path(self.labels) if self.labels and self.labels.lower().endswith((".csv", ".tsv")) else None
-
-    @property
-    def label_rows(self) -> Mapping[str, Any] | None:
-        """The rows of that file by what they name, or None."""
-        return tables.read(self.label_table) if self.label_table else None
-
-    def named(self, path: str) -> str:
-        """What a unit is called: its path; the prepared folder itself, where it is one, by its name."""
-        return self.root.resolve().name if path == ROOT else path
-
-    @property
-    def reader(self) -> io.Options:
-        """What the readers are told."""
-        beside = None if self.labels == "folder" or self.pattern or self.label_table else self.labels
-        labels = Path(beside) if beside else None
-        unit = None if self.unit == "torso" else self.unit
-        image = self.normalise == "image" or self.pairs is not None  # a camera saw them
-        return io.Options(labels, self.faithful, image, self.reading, unit, self.up)
-
-    def normalisation(self, layout: Layout, coords: int) -> str:
-        """The name of the normalisation of clips of this kind; poses of videos stay where they are in the picture."""
-        if self.pairs is not None:
-            return self.normalise or "none"
-        return self.normalise or norms.default(layout, coords, self.faithful)
 
 
 def shard(paths: Sequence[str], options: Options, folder: str | os.PathLike) -> Path:
@@ -224,8 +100,8 @@ def _clips(path: str, options: Options, notes: Notes) -> Iterator[Motion]:
     kept = 0
     named = options.named(path)
     try:
-        clips = _cleaned(_read(path, options, notes), named, options, notes)
-        clips = _label(clips, path, options, notes)
+        clips = _cleaned(_told(_read(path, options, notes), options), named, options, notes)
+        clips = _windowed(_label(clips, path, options, notes), named, options, notes)
         for clip in ready(clips, options, notes):
             kept += 1
             yield clip
@@ -295,6 +171,14 @@ def _read(path: str, options: Options, notes: Notes) -> Iterator[Motion]:
     notes.carried[options.named(path)] = notes.splits.index(carried)
 
 
+def _told(recordings: Iterable[Motion], options: Options) -> Iterator[Motion]:
+    """The recordings with the rate that the user says where they have none, and the names that windows need."""
+    for motion in recordings:
+        rate = motion.fps or options.fps
+        own = {} if options.window is None else {"recording": motion.source}
+        yield motion.with_(fps=rate, extra={**own, **motion.extra})
+
+
 def _cleaned(recordings: Iterable[Motion], file: str, options: Options, notes: Notes) -> Iterator[Motion]:
     """The recordings without noise and short gaps, if that was asked for; before labels cut them, as filters need."""
     if options.clean is None:
@@ -308,6 +192,29 @@ def _cleaned(recordings: Iterable[Motion], file: str, options: Options, notes: N
             continue
         notes.mend(file, cleaned.notes)
         yield cleaned
+
+
+def _windowed(clips: Iterable[Motion], file: str, options: Options, notes: Notes) -> Iterator[Motion]:
+    """The windows of each clip, if that was asked for; the last one ends with it, and a shorter clip stays whole.
+
+    A window is called ``RECORDING:START-END``, as what labels cut, and has the columns ``recording``, ``window``,
+    ``start`` and ``end``.
+    """
+    for clip in clips:
+        width = None if clip.fps is None else windows.asked("--window", options.window, clip.fps, clip.source)
+        if options.window is not None and width is None:
+            notes.mend(file, {UNCUT: 1})
+        if width is None:
+            yield clip
+            continue
+        step = windows.asked("--step", options.step, clip.fps, clip.source) or max(1, width // 2)
+        spans = windows.cut(len(clip), width, step).tolist()
+        began = clip.extra.get("start") or 0
+        name = clip.source.removesuffix(f":{clip.extra.get('start')}-{clip.extra.get('end')}")
+        for k, (start, end) in enumerate(spans):
+            columns = {"start": began + start, "end": began + end, "window": k}
+            part = clip.slice(start, end).with_(extra={**clip.extra, **columns})
+            yield part if len(spans) == 1 else part.with_(source=f"{name}:{began + start}-{began + end}")
 
 
 def _label(recordings: Iterable[Motion], path: str, options: Options, notes: Notes) -> Iterator[Motion]:

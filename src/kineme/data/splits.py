@@ -9,7 +9,8 @@ A split is asked for by name:
   :mod:`kineme.io`): ``xsub``, ``xview``, ``xset`` and so on;
 * for other sets with subjects or cameras: ``xsub`` (every second subject trains), ``xview`` (the last camera tests) and
   ``xsub_xview`` (other subjects and another camera test, the rest of the clips stays out);
-* ``random``: one half, stratified by label, drawn from the seed (views of one performance fall on both sides);
+* ``random``: one half, stratified by label, drawn from the seed (views of one performance fall on both sides, windows
+  of one recording on one);
 * ``COLUMN=v1,v2``: clips with these values train, clips with other values test;
 * ``file:PATH``: a list of names, as data sets publish them: one on each line, or cut at commas or blanks.
 
@@ -98,7 +99,7 @@ def names(store: Store) -> list[str]:
     found = [name for name in store.card["splits"] if all(mask.any() for mask in _carried(store, name))]
     for splits in ({name: _named(store, name, 0) for name in _columns(store)}, _known(store)):
         found += [name for name, masks in splits.items() if name not in found and all(mask.any() for mask in masks)]
-    return found + ["random"] * (len(store) > 1)
+    return found + ["random"] * bool((_recordings(store) > 0).any())
 
 
 def advised(store: Store) -> str | None:
@@ -264,11 +265,29 @@ def _generic(store: Store, mine: np.ndarray) -> io.Masks:
 
 def _random(store: Store, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Alternate clips of a random order, class by class: halves that differ by at most one clip, in every class too."""
-    classes = _codes(store.column("label"))
-    mixed = np.random.default_rng(seed).permutation(len(store))
-    train = np.zeros(len(store), bool)
+    group = _recordings(store)
+    first = np.unique(group, return_index=True)[1]  # a clip of each recording, whose label counts
+    classes = _codes(store.column("label"))[first]
+    mixed = np.random.default_rng(seed).permutation(len(first))
+    train = np.zeros(len(first), bool)
     train[mixed[np.argsort(classes[mixed], kind="stable")][::2]] = True
-    return train, ~train
+    return train[group], ~train[group]
+
+
+def _recordings(store: Store) -> np.ndarray:
+    """int64 ``[N]``: windows of one recording have one number, every other clip one of its own, in order."""
+    if "window" not in store.clips.column_names or "recording" not in store.clips.column_names:
+        return np.arange(len(store))
+    owner = store.column("dataset").tolist() if datasets(store) else [None] * len(store)
+    cut = np.isfinite(store.numbers("window"))
+    numbers: dict[tuple, int] = {}
+    return np.array(
+        [
+            numbers.setdefault((owner[row], name) if cut[row] and name is not None else (row,), len(numbers))
+            for row, name in enumerate(store.column("recording").tolist())
+        ],
+        np.int64,
+    )
 
 
 def _by_value(store: Store, name: str, column: str, wanted: str) -> tuple[np.ndarray, np.ndarray]:
@@ -366,7 +385,8 @@ def _of_no_clip(
 
 
 def held_out(store: Store, train: np.ndarray, fold: int | None = None) -> np.ndarray:
-    """Every fifth subject of the training part; performances or clips where no two subjects are known.
+    """Every fifth subject of the training part; performances, or clips (recordings, where these are cut into windows),
+    where no two subjects are known.
 
     Args:
         store: with its clip table.
@@ -384,11 +404,13 @@ def held_out(store: Store, train: np.ndarray, fold: int | None = None) -> np.nda
         count = groups.max() + 1
         if count > 1:
             return (groups >= 0) & (groups % 5 == (min(4, count - 1) if fold is None else fold))
-    rows = np.flatnonzero(train)
-    rows = rows[np.argsort(_codes(store.column("label"))[rows], kind="stable")]
-    held = np.zeros(len(store), bool)
-    held[rows[(min(4, len(rows) - 1) if fold is None else fold) :: 5]] = len(rows) > 1
-    return held
+    group = _recordings(store)
+    parts = np.unique(group[train])
+    first = np.unique(group, return_index=True)[1]
+    parts = parts[np.argsort(_codes(store.column("label"))[first[parts]], kind="stable")]
+    held = np.zeros(len(first), bool)
+    held[parts[(min(4, len(parts) - 1) if fold is None else fold) :: 5]] = len(parts) > 1
+    return train & held[group]
 
 
 def _codes(values: np.ndarray, among: np.ndarray | None = None) -> np.ndarray:

@@ -8,7 +8,7 @@ import os
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, overload
 
 import numpy as np
 import torch
@@ -34,8 +34,9 @@ from ..views.augment import Crop, centre_crop, draw_crop
 from ..views.batch import Batch
 from ..views.source import ClipLoader
 from ..views.video_clips import VideoViewSettings, middle_view, test_clips
-from . import bundled, rebuild
+from . import bundled, long_takes, rebuild, taken
 from .cache import Cache
+from .long_takes import Windows
 from .memory_clips import MemoryClips, gathered
 
 WINDOWS = 10  # of a video, whose vectors are averaged (Schneider et al. 2022)
@@ -121,6 +122,14 @@ class Model:
             return {"all": slice(0, self.dim)}
         return _columns({name: e.dim for name, e in cast(Mapping[str, Encoder], self.encoder.encoders).items()})
 
+    @overload
+    def embed(
+        self, what: Clips, rows: Any = None, *, crop: RandomCrop | None = None, batch: int = 256, progress: Show = False
+    ) -> np.ndarray: ...
+
+    @overload
+    def embed(self, what: Clips, *, window: float, step: float | None = None, batch: int = 256) -> Windows: ...
+
     def embed(
         self,
         what: Clips,
@@ -129,8 +138,10 @@ class Model:
         crop: RandomCrop | None = None,
         batch: int = 256,
         progress: Show = False,
-    ) -> np.ndarray:
-        """One vector per clip.
+        window: float | None = None,
+        step: float | None = None,
+    ) -> np.ndarray | Windows:
+        """One vector per clip or, of long recordings, one for each window.
 
         Args:
             what: a store prepared like the run's own, or its folder; or a Motion, an array ``[T, V, C]`` or
@@ -141,9 +152,12 @@ class Model:
             rows: some clips only: row numbers, or a mask bool ``[N]`` (default all, in order).
             crop: None takes the run's deterministic centre crop.
             batch: clips at a time.
+            window, step: seconds: a vector for each window of a motion instead (not of a store), every ``step`` one
+                (half a window), the last one ending with the motion.
 
         Returns:
-            float32 ``[N, D]``; of a run that sees videos the mean over evenly spaced windows.
+            float32 ``[N, D]``; of a run that sees videos the mean over evenly spaced windows. With ``window`` the
+            vectors with their times (:class:`kineme.inference.long_takes.Windows`).
             Features of a whole store are computed once and kept in ``RUN/cache`` (where that can be
             written) under all that they depend on: weights, store, crop, settings, precision and code.
 
@@ -159,8 +173,13 @@ class Model:
             True
             >>> model.embed([motion, motion.joints[:, 0]]).shape == (2, model.dim)  # a list, arrays among it
             True
+            >>> found = model.embed(motion, window=1.0, step=0.5)
+            >>> found.vectors.shape == (len(found.times), model.dim), found.times[0].tolist()
+            (True, [0.0, 1.0])
         """
         _check_batch(batch)
+        if window is not None or step is not None:
+            return self._windows(what, window, step, batch)
         clips = self._clips(what)
         chosen = row_numbers(rows, len(clips.lengths))
         cache = self._cache(clips, crop)
@@ -170,6 +189,18 @@ class Model:
         if cache is not None and rows is None:
             cache.write(features)
         return features
+
+    def _windows(self, what: Clips, window: float | None, step: float | None, batch: int) -> Windows:
+        if window is None:
+            raise InputError("step", f"{step!r} without a window", "window= beside it")
+        if isinstance(what, Store) or (isinstance(what, (str, os.PathLike)) and _is_store(Path(what))):
+            found, hint = "a store, whose clips are cut already", "kineme prepare --window, or kineme index, cut them"
+            raise InputError("window", found, "motions or motion files", hint)
+        motions = [self._cleaned(motion) for motion in self.motions(what)]
+        parts, clips, times = long_takes.cut(motions, window, step)
+        fit = gathered([self._fit(part) for part in parts], self.layout)
+        taken.check(fit, self.layout, self.card, self.path)
+        return Windows(self._run(fit, torch.arange(len(parts)), None, batch, False), clips, times)
 
     def frames(
         self,
@@ -248,16 +279,20 @@ class Model:
             motion = io.read(motion, image=self._in_image)
         if not isinstance(motion, Motion):
             motion = self._from_array(motion)
-        if self._cleaning is not None:
-            motion = clean.timeless(motion, self._cleaning)
+        return self._fit(self._cleaned(motion))
+
+    def _cleaned(self, motion: Motion) -> Motion:
+        return motion if self._cleaning is None else clean.timeless(motion, self._cleaning)
+
+    def _fit(self, motion: Motion) -> Motion:
         if motion.layout.joints != self.layout.joints:
             mapping = joint_map.joint_map(motion.layout, self.layout)
             if len(mapping.missing) == len(self.layout):
                 raise InputError(
                     motion.source or "motion",
-                    f"none of the run's joints is among its own ({_some(motion.layout.joints)})",
+                    f"none of the run's joints is among its own ({taken.some(motion.layout.joints)})",
                     f"joints called as in {self.path or 'the model'}, or by other known names: "
-                    f"{_some(self.layout.joints)}",
+                    f"{taken.some(self.layout.joints)}",
                     "Rename them, or name them in a map file (kineme embed --joints FILE)",
                 )
             motion = motion.to_layout(mapping)
@@ -280,7 +315,7 @@ class Model:
             fit = gathered(motions, self.layout)
             measured = [size.measure(motion) for motion in motions] if self._torso else []
             self._compare([m.torso if m.seen else self._torso for m in measured], [m.source for m in motions])
-        self._check(fit)
+        taken.check(fit, self.layout, self.card, self.path)
         return fit
 
     def _maps(self, store: Store) -> bool:
@@ -358,48 +393,6 @@ class Model:
         axes = store.lengths, store.offsets, store.layout
         return MemoryClips(joints, store.confidence, *axes, card, store.picture_file)
 
-    def _check(self, clips: Any) -> None:
-        where = getattr(clips, "path", "clips")
-        if clips.layout.joints != self.layout.joints:
-            raise InputError(
-                where,
-                f"layout {clips.layout.name} ({len(clips.layout)} joints), {_differing(clips.layout, self.layout)}",
-                f"layout {self.layout.name} ({len(self.layout)} joints) as in {self.path or 'the model'}",
-                f"Prepare it with: kineme prepare SRC DEST --layout {self.layout.name}"
-                if self.layout.name in skeleton.layouts()
-                else "Give the motion files themselves: they are mapped to the run's joints by name",
-            )
-        if clips.frames.shape[3] != self.card["coords"]:
-            raise InputError(
-                where,
-                f"{clips.frames.shape[3]} coordinates per joint",
-                f"{self.card['coords']} as in {self.path or 'the model'}",
-            )
-        if isinstance(clips, Store):
-            has, wants = (
-                (card["normalise"].get("how", "none"), card["normalise"].get("options", {}))
-                for card in (clips.card, self.card)
-            )
-            dropped = [card["normalise"].get("unsure", "keep") for card in (clips.card, self.card)]
-            if dropped[0] != dropped[1]:
-                raise InputError(
-                    where,
-                    f"prepared with --unsure {dropped[0]}",
-                    f"--unsure {dropped[1]} as for {self.path or 'the model'}",
-                    f"Prepare it with: kineme prepare SRC DEST --unsure {dropped[1]}",
-                )
-            if (clips.card["normalise"].get("clean") is None) != (self._cleaning is None):
-                has_not, has_to = ("without", "with") if self._cleaning else ("with", "without")
-                data = f"the data of {self.path or 'the model'} {has_to}"
-                warnings.warn(f"{where} was prepared {has_not} --clean, {data}: vectors may differ", stacklevel=4)
-            if has != wants:
-                raise InputError(
-                    where,
-                    f"normalised by {has[0]!r} {has[1] or ''}",
-                    f"{wants[0]!r} {wants[1] or ''} as in {self.path or 'the model'}",
-                    f"Prepare it with: kineme prepare SRC DEST --normalise {wants[0]}",
-                )
-
     def _cache(self, clips: Any, crop: RandomCrop | None) -> Cache | None:
         """Where features of a whole store are kept, under all that they depend on."""
         if self.path is None or bundled.is_bundled(self.path) or not isinstance(clips, Store):
@@ -463,19 +456,6 @@ def _is_store(path: Path) -> bool:
     if not path.is_dir() or (path / "card.json").exists():
         return path.is_dir()
     return not any(getattr(reader, "folder", False) and reader.sniff(path, b"") for reader in io.readers().values())
-
-
-def _some(names: Sequence[str], most: int = 40) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
-
-
-def _differing(has: skeleton.Layout, wants: skeleton.Layout) -> str:
-    """Which joints two layouts do not share, in words."""
-    here, there = (
-        [name for name in one.joints if name not in other.joints] for one, other in ((has, wants), (wants, has))
-    )
-    parts = [f"{word} {_some(names, 12)}" for word, names in (("with", here), ("without", there)) if names]
-    return " and ".join(parts) or "the same joints in another order"
 
 
 def _columns(widths: Mapping[str, int]) -> dict[str, slice]:

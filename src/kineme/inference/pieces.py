@@ -11,12 +11,13 @@ import numpy as np
 from .. import io
 from ..data import store as stores
 from ..data.store import Store
+from ..motion import windows
 from ..motion.motion import Motion
 from ..utils import files
 from ..utils.errors import InputError
-from . import windows
 from .windows import Length
 
+NO_RATE = "Leave it out: windows are then as many frames long as the examples were"
 LONG = 1.5  # windows that a recording lasts before it is cut
 
 Anything = Store | Motion | str | os.PathLike | Iterable[Store | Motion | str | os.PathLike]
@@ -70,8 +71,8 @@ class Cutter:
         Raises:
             InputError: seconds were said, and the recording has no frame rate.
         """
-        said = windows.asked("--window", self.window, fps, name)
-        step = windows.asked("--step", self.step, fps, name)
+        said = windows.asked("--window", self.window, fps, name, NO_RATE)
+        step = windows.asked("--step", self.step, fps, name, NO_RATE)
         width = said or self.usual.at(fps)
         if frames <= max(LONG * width, 0 if said else self.longest.at(fps)):
             return np.array([[0, frames]])

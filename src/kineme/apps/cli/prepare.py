@@ -36,6 +36,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="joints with a place but no confidence (inferred by the sensor, score 0): keep (default) or drop them",
     )
     _shared.add_cleaning(parser)
+    parser.add_argument("--window", type=float, metavar="SECONDS", help="cut clips into windows of this length")
+    parser.add_argument(
+        "--step", type=float, metavar="SECONDS", help="from one window to the next (default: half of it)"
+    )
+    parser.add_argument("--fps", type=float, help="frames per second of recordings that do not say")
     parser.add_argument("--faithful", action="store_true", help="cut and read clips as in the authors' release")
 
 
@@ -61,6 +66,9 @@ def run(args: argparse.Namespace) -> None:
             poses=args.poses,
             picture_side=args.picture_side,
             clean=_shared.cleaning(args),
+            window=args.window,
+            step=args.step,
+            fps=args.fps,
             progress=report,
             **_shared.preparation(args),
         )
@@ -89,6 +97,9 @@ def resume_hint(args: argparse.Namespace) -> str:
         "map": args.map,
         "jobs": args.jobs,
         "poses": args.poses,
+        "window": args.window,
+        "step": args.step,
+        "fps": args.fps,
         **_shared.preparation(args),
     }
     given["picture-side"] = args.picture_side if args.picture_side != PICTURE_SIDE else None
