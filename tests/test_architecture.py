@@ -39,6 +39,7 @@ ORDER = {
     "io": [
         "_text",
         "_mat",
+        "_hdf5",
         "_detections",
         "_frame_names",
         "_bodies",

@@ -1,17 +1,15 @@
-"""DeepLabCut and SLEAP tables: individuals and tracks, parts in any order, images in the place of frames, HDF5."""
+"""DeepLabCut and SLEAP tables: individuals and tracks, parts in any order, images in the place of frames."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import numpy as np
-import pytest
 from helpers.pose_results import FLIES, FLIES_TEXT, MICE_TEXT
 
 import kineme
 from kineme import io as readers
 from kineme.motion.layout import layout
-from kineme.utils.errors import InputError
 
 
 def write(path: Path, text: str) -> Path:
@@ -91,10 +89,3 @@ def test_tracks_of_sleap(tmp_path):
 def test_without_tracks_instances_are_followed_by_position(tmp_path):
     text = FLIES_TEXT.replace("track_0", "").replace("track_1", "")
     assert kineme.read(write(tmp_path / FLIES, text)).extra["followed"] == "position"
-
-
-@pytest.mark.parametrize("name", ["mouseDLC_resnet50.h5", "flies.analysis.h5", "labels.slp"])
-def test_hdf5_says_what_to_do(name, tmp_path):
-    (tmp_path / name).write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
-    with pytest.raises(InputError, match=r"an HDF5 file.*(save_as_csv|Export Analysis CSV)"):
-        kineme.read(tmp_path / name)

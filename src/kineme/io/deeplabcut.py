@@ -1,13 +1,12 @@
-"""DeepLabCut tracks (csv): x, y and likelihood of every body part in every frame, of one or several individuals.
+"""DeepLabCut tracks (csv, h5): x, y and likelihood of every body part in every frame, of one or several individuals.
 
 Mathis et al., Nature Neuroscience 2018. Three or four lines stand above the table: ``scorer``, perhaps
 ``individuals``, ``bodyparts`` and ``coords``. Each individual is a person; its likelihood becomes the confidence, and a
 part without numbers is missing. Labels made by hand (``CollectedData``) have no likelihood, and the names of images in
-the place of numbers of frames.
+the place of numbers of frames. HDF5 files hold the same table as pandas writes it, in either of its two forms.
 
 The parts are joints: of a known layout if they are called so, in any order; else a free layout. The file tells no
-skeleton and no frame rate. HDF5 files of the same table are not read: DeepLabCut writes csv beside them with
-``save_as_csv=True``.
+skeleton and no frame rate.
 """
 
 from __future__ import annotations
@@ -19,51 +18,37 @@ from pathlib import Path
 import numpy as np
 
 from ..motion.motion import Motion
+from ..utils import plain_pickle
 from ..utils.errors import InputError
-from . import MAX_JOINTS, Options, _bodies, _detections, _frame_names, _text, _tracking
+from . import MAX_JOINTS, Options, _bodies, _detections, _frame_names, _hdf5, _text, _tracking
+from ._following import MAX_POINTS
 
 suffixes = (".csv", ".h5")
 
 WHAT = "a DeepLabCut table: lines scorer, bodyparts and coords above x, y and likelihood of every part"
 HEADINGS = ("scorer", "individuals", "bodyparts", "coords")
-HDF5 = b"\x89HDF\r\n\x1a\n"
+KEY, BLOCK = "df_with_missing", "values_block_0"  # in HDF5
 COORDINATES = ("x", "y", "likelihood")
 ROWS = "rows with too few numbers, taken as frames with nobody in them"
 
 
 def sniff(path: Path, head: bytes) -> bool:
     if path.suffix.lower() == ".h5":
-        return head.startswith(HDF5) and any(word in path.name for word in ("DLC", "CollectedData"))
+        named = any(word in path.name for word in ("DLC", "CollectedData"))
+        return head.startswith(_hdf5.SIGNATURE) and (named or KEY.encode() in head)
     first = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     return path.suffix.lower() == ".csv" and (first.startswith(b"scorer,") or b"\nbodyparts," in head)
 
 
 def read(path: Path, options: Options) -> Iterator[Motion]:
     """One motion ``[T, M, V, 2]`` in pixels."""
-    if path.suffix.lower() == ".h5":
-        hint = "DeepLabCut writes the same table as csv: analyze_videos(..., save_as_csv=True)"
-        raise InputError(path, "an HDF5 file", WHAT, hint)
-    rows = _text.table(path, WHAT)
-    head: dict[str, list[str]] = {}
-    while rows and rows[0] and rows[0][0].strip() in HEADINGS and rows[0][0].strip() not in head:
-        name, *_ = row = [cell.strip() for cell in rows.pop(0)]
-        head[name] = row
-    if not {"bodyparts", "coords"} <= head.keys():
-        raise InputError(path, f"no line {'coords' if 'bodyparts' in head else 'bodyparts'} at the head", WHAT)
-    if not rows:
-        raise InputError(path, "no frames", WHAT)
-    parts, names, columns = _columns(path, head)
-    begin = min(map(min, columns.values()))  # of the table, behind the numbers of frames
     notes: _detections.Notes = Counter()
-    points = np.full((len(rows), len(names), len(parts), 3), np.nan, np.float32)
-    width = 1 + max(map(max, columns.values()))
-    good = [len(row) >= width for row in rows]
-    notes[ROWS] += len(rows) - sum(good)
-    if 2 * sum(good) <= len(rows):
-        k = good.index(False)
-        raise InputError(path, f"{len(rows[k])} cells in row {k + 1} of the table", f"{width}, as the head has")
-    texts = [row[begin:width] if fits else [""] * (width - begin) for row, fits in zip(rows, good)]
-    cells = _detections.cells(texts, notes)
+    head, index, begin, cells = _hdf5_table(path) if path.suffix.lower() == ".h5" else _csv_table(path, notes)
+    parts, names, columns = _columns(path, head)
+    if len(cells) * len(names) * len(parts) > MAX_POINTS:
+        found = f"{len(cells)} frames of {len(names)} individuals of {len(parts)} parts"
+        raise InputError(path, found, f"at most {MAX_POINTS} places")
+    points = np.full((len(cells), len(names), len(parts), 3), np.nan, np.float32)
     for (name, part), places in columns.items():
         values = cells[:, np.array(places) - begin]
         points[:, names.index(name), parts.index(part), : len(places)] = values
@@ -73,10 +58,10 @@ def read(path: Path, options: Options) -> Iterator[Motion]:
     flat = points.reshape(-1, len(parts), 3)
     flat = np.where(np.isfinite(flat).all(-1, keepdims=True), flat, np.float32(0))  # gaps are usual here
     layout, order = _bodies.named(parts)
-    numbers = _numbers(path, [row[:begin] for row in rows], notes)
+    numbers = _numbers(path, index, notes)
     there = flat[..., 2].any(1)
     if not there.any():
-        raise InputError(path, f"nobody in any of {len(rows)} frames", "an individual, at least once")
+        raise InputError(path, f"nobody in any of {len(cells)} frames", "an individual, at least once")
     joints, seen, extra = _tracking.clip(
         path,
         numbers,
@@ -96,6 +81,78 @@ def read(path: Path, options: Options) -> Iterator[Motion]:
         extra={**extra, "coordinates": "px", "scorer": scorer},
         notes=notes,
     )
+
+
+def _csv_table(path: Path, notes: _detections.Notes) -> tuple[dict[str, list[str]], list[list[str]], int, np.ndarray]:
+    """The lines of the head by name; what stands before the numbers in each row, and in how many columns; the numbers
+    ``[R, C]``, NaN where there is none.
+    """
+    rows = _text.table(path, WHAT)
+    head: dict[str, list[str]] = {}
+    while rows and rows[0] and rows[0][0].strip() in HEADINGS and rows[0][0].strip() not in head:
+        name, *_ = row = [cell.strip() for cell in rows.pop(0)]
+        head[name] = row
+    if not {"bodyparts", "coords"} <= head.keys():
+        raise InputError(path, f"no line {'coords' if 'bodyparts' in head else 'bodyparts'} at the head", WHAT)
+    if not rows:
+        raise InputError(path, "no frames", WHAT)
+    _, _, columns = _columns(path, head)
+    begin = min(map(min, columns.values()))  # of the table, behind the numbers of frames
+    width = 1 + max(map(max, columns.values()))
+    good = [len(row) >= width for row in rows]
+    notes[ROWS] += len(rows) - sum(good)
+    if 2 * sum(good) <= len(rows):
+        k = good.index(False)
+        raise InputError(path, f"{len(rows[k])} cells in row {k + 1} of the table", f"{width}, as the head has")
+    texts = [row[begin:width] if fits else [""] * (width - begin) for row, fits in zip(rows, good)]
+    return head, [row[:begin] for row in rows], begin, _detections.cells(texts, notes)
+
+
+def _hdf5_table(path: Path) -> tuple[dict[str, list[str]], list[list[str]], int, np.ndarray]:
+    """The same of a table that pandas wrote, as a PyTables table or as one array."""
+    with _hdf5.opened(path, WHAT) as file:
+        if f"{KEY}/table" in file:
+            table = file.array(f"{KEY}/table", "V")
+            kind = file.attribute(f"{KEY}/table", f"{BLOCK}_kind")
+            labels = plain_pickle.loads(path, str(kind).encode(), WHAT) if kind is not None else []
+            if BLOCK not in (table.dtype.names or ()) or not isinstance(labels, list):
+                raise InputError(path, "a table without named columns of numbers", WHAT)
+            labels = [tuple(map(str, label)) if isinstance(label, tuple) else () for label in labels]
+            values = table[BLOCK].reshape(len(table), -1)
+            index = (
+                [[str(number)] for number in table["index"].tolist()] if "index" in (table.dtype.names or ()) else []
+            )
+        else:
+            labels = list(zip(*_levels(file, f"{KEY}/block0_items")))
+            values = file.array(f"{KEY}/block0_values")
+            if not file.attribute(f"{KEY}/block0_values", "transposed"):
+                values = values.T
+            if f"{KEY}/axis1" in file:
+                index = [[str(number)] for number in file.array(f"{KEY}/axis1").tolist()]
+            else:
+                index = [list(words) for words in zip(*_levels(file, f"{KEY}/axis1"))]
+    levels = {len(label) for label in labels}
+    if values.ndim != 2 or values.dtype.kind != "f" or len(labels) != values.shape[1] or levels not in ({3}, {4}):
+        raise InputError(path, f"{len(labels)} columns over an array of shape {values.shape}", WHAT)
+    if not len(values) or len(index) != len(values):
+        raise InputError(path, f"{len(index)} numbers of frames, {len(values)} rows", "one for each frame")
+    names = HEADINGS if levels == {4} else ("scorer", "bodyparts", "coords")
+    head = {name: [name, *cells] for name, cells in zip(names, zip(*labels))}
+    with np.errstate(over="ignore"):
+        numbers = values.astype(np.float32)
+    return head, index, 1, np.where(np.isfinite(numbers), numbers, np.float32("nan"))
+
+
+def _levels(file: _hdf5.Tables, name: str) -> list[list[str]]:
+    """The levels of an index of pandas: for each the texts that it has in order."""
+    found: list[list[str]] = []
+    while f"{name}_level{len(found)}" in file and len(found) < len(HEADINGS):
+        words = file.texts(f"{name}_level{len(found)}")
+        codes = file.array(f"{name}_label{len(found)}", "iu").ravel()
+        if len(codes) and not 0 <= codes.min() <= codes.max() < len(words):
+            raise InputError(file.path, f"an index with text {codes.max()} of {len(words)}", WHAT)
+        found.append([words[code] for code in codes.tolist()])
+    return found
 
 
 def _columns(path: Path, head: dict[str, list[str]]) -> tuple[list[str], list[str], dict[tuple[str, str], list[int]]]:
