@@ -50,13 +50,15 @@ class Fused(Encoder):
     * ``partner`` the nearest other person's x(t) - r(t) (stores of two persons and more; 0 where there is none),
     * ``seen`` 1 or 0 (2-D).
 
-    Missing joints lie on the line between the places where they were seen before and after, ends held. Channels are
-    scaled by statistics taken before training and fixed (:class:`~kineme.nn.batch_norm.FixedNorm`). Two branches of one
-    form read them, with frames and with joints as tokens: ``x_0 = Linear LayerNorm GELU Linear (tokens)``, then blocks
-    ``x <- x + W_2 GELU(W_1 LayerNorm(dw(x)))``, dw a depthwise convolution over five tokens; after each block but the
-    last, neighbours are averaged in pairs. At every level, after a LayerNorm, the maximum over all tokens is taken, in
-    the branch of frames also over each half of the clip; ``Features.clip`` are all these maxima side by side, of
-    several persons the maximum. ``Features.frame`` is the last level of the branch of frames.
+    Missing joints lie on the line between the places where they were seen before and after, ends held. A joint that is
+    never seen in the clip, or that the recording's layout lacks, has the mean of every channel, as has every bone with
+    an end in it: so it is hidden while training. Channels are scaled by statistics taken before training and fixed
+    (:class:`~kineme.nn.batch_norm.FixedNorm`). Two branches of one form read them, with frames and with joints as
+    tokens: ``x_0 = Linear LayerNorm GELU Linear (tokens)``, then blocks ``x <- x + W_2 GELU(W_1 LayerNorm(dw(x)))``,
+    dw a depthwise convolution over five tokens; after each block but the last, neighbours are averaged in pairs. At
+    every level, after a LayerNorm, the maximum over all tokens is taken, in the branch of frames also over each half of
+    the clip; ``Features.clip`` are all these maxima side by side, of several persons the maximum. ``Features.frame`` is
+    the last level of the branch of frames.
 
     Untrained it is a good descriptor already: random features of the right quantities, pooled by their maxima.
     """
@@ -133,8 +135,9 @@ class Fused(Encoder):
         there = (batch.confidence > 0).flatten(3).any(3).any(1)
         nobody = ~there.any(1, keepdim=True)  # nobody at all: a vector all the same
         some = torch.cat([there[:, :1] | nobody, there[:, 1:]], 1)
-        features, clips = self._channels(batch, there, some, noise)
+        features, absent, clips = self._channels(batch, there, some, noise)
         x = self.norm(features.flatten(2)).clamp(-WIDEST, WIDEST).unflatten(2, features.shape[2:])
+        x = x.masked_fill(absent[:, None], 0.0)
         if noise is not None:
             hidden = noise.joints[clips, None, :] | noise.frames[clips, :, None]
             x = x.masked_fill(hidden[..., None], 0.0)
@@ -160,8 +163,12 @@ class Fused(Encoder):
         at = (torch.arange(s.frames) + 0.5) / s.frames
         return Noise(turn, chance < 2 * s.joint_mask * share, (at > begin) & (at < begin + s.frame_mask * long))
 
-    def _channels(self, batch: Batch, there: Tensor, some: Tensor, noise: Noise | None) -> tuple[Tensor, Tensor]:
-        """``[P, T, V, K]`` of the people who are there, and the clip ``[P]`` that each is in."""
+    def _channels(
+        self, batch: Batch, there: Tensor, some: Tensor, noise: Noise | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """``[P, T, V, K]`` of the people who are there, which of them nothing is known of in the whole clip
+        ``[P, V, K]``, and the clip ``[P]`` that each is in.
+        """
         seen = batch.confidence > 0
         scene = body_frame.filled(batch.joints, seen)
         if self.coords == 2:
@@ -181,20 +188,26 @@ class Fused(Encoder):
         root = own[:, :, list(self.layout.root)].mean(2, keepdim=True)
         parents = [joint if parent < 0 else parent for joint, parent in enumerate(self.layout.parents)]
 
-        def partner() -> Tensor:
-            who, found = (x.flatten()[rows] for x in body_frame.nearest(scene, there, self.layout.root))
-            other = bodies[clips * persons + who]
-            return ((other if matrix is None else other @ matrix) - root) * found[:, None, None, None]
+        never = ~seen.any(1).flatten(0, 1)  # of everybody in every clip
+        lost = never[rows]
 
-        made: dict[str, Callable[[], Tensor]] = {
-            "joint": lambda: own - root[:, :1],
-            "pose": lambda: own - root,
-            "motion": lambda: torch.cat([own.diff(dim=1), torch.zeros_like(own[:, :1])], 1),
-            "bone": lambda: own - own[:, :, parents],
+        def partner() -> tuple[Tensor, Tensor]:
+            who, found = (x.flatten()[rows] for x in body_frame.nearest(scene, there, self.layout.root))
+            at = clips * persons + who
+            other = bodies[at] if matrix is None else bodies[at] @ matrix
+            return (other - root) * found[:, None, None, None], never[at] & found[:, None]
+
+        made: dict[str, Callable[[], tuple[Tensor, Tensor]]] = {
+            "joint": lambda: (own - root[:, :1], lost),
+            "pose": lambda: (own - root, lost),
+            "motion": lambda: (torch.cat([own.diff(dim=1), torch.zeros_like(own[:, :1])], 1), lost),
+            "bone": lambda: (own - own[:, :, parents], lost | lost[:, parents]),
             "partner": partner,
-            "seen": lambda: known[..., None].to(own),
+            "seen": lambda: (known[..., None].to(own), torch.zeros_like(lost)),
         }
-        return torch.cat([made[name]() for name in self.channels], 3), clips
+        channels, absent = zip(*(made[name]() for name in self.channels))
+        wide = [each[..., None].expand(*each.shape, x.shape[3]) for each, x in zip(absent, channels)]
+        return torch.cat(channels, 3), torch.cat(wide, 2), clips
 
 
 class Branch(nn.Module):
