@@ -35,6 +35,7 @@ ORDER = {
         "size",
         "clean",
         "normalise",
+        "fit",
     ],
     "io": [
         "_text",
@@ -126,6 +127,7 @@ ORDER = {
     "training": [
         "recipe",
         "card",
+        "bundled",
         "trained_on",
         "clips",
         "run",
@@ -141,7 +143,6 @@ ORDER = {
         "loop",
     ],
     "inference": [
-        "bundled",
         "cache",
         "memory_clips",
         "long_takes",

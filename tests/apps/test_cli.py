@@ -91,7 +91,7 @@ def test_help_names_no_method():
 
 @pytest.mark.parametrize(
     ("words", "new"),
-    [(["demo", "--mine", "folder"], "--data"), (["pretrain", "moco", "s", "--init", "r"], "--init-from")],
+    [(["demo", "--mine", "folder"], "--data")],
 )
 def test_former_options_are_refused_by_their_new_names(words, new):
     one_paragraph(kineme(*words, check=False), f"{words[-2]}: this option is now called {new}.")

@@ -9,7 +9,7 @@ import pytest
 
 import kineme
 from kineme.apps.cli import main
-from kineme.inference import bundled
+from kineme.training import bundled
 from kineme.utils.errors import InputError
 
 MOST = 4 << 20  # bytes of weights in the wheel

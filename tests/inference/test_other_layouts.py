@@ -41,7 +41,14 @@ def test_it_is_evaluated_at_once(stores, run):
     assert {row["features"] for row in rows} == {"trained", "untrained"}
 
 
-def test_joints_that_the_store_lacks_are_named(stores, tmp_path):
-    run = kineme.pretrain("simclr", stores[0], tmp_path / "run", steps=2, settings=TINY, device="cpu")
-    with pytest.raises(InputError, match=r"without .*tip"):
-        kineme.load(run, device="cpu").embed(stores[1])
+def test_some_missing_joints_are_named_and_most_of_them_refused(stores, tmp_path):
+    kinect, small = stores
+    run = kineme.pretrain("simclr", kinect, tmp_path / "run", steps=2, settings=TINY, device="cpu")
+    model = kineme.load(run, device="cpu")
+    with pytest.warns(UserWarning, match="pose13 mapped to the run's ntu25, 1 unused, without neck, .*tip"):
+        assert np.isfinite(model.embed(small)).all()
+    arms = [name for name in kinect.layout.joints if "left" in name or "neck" in name]
+    rows = [kinect.layout.joints.index(name) for name in arms]
+    half = kineme.store([m.joints[:, :, rows] for m in kinect], tmp_path / "half", layout=arms, normalise="none")
+    with pytest.raises(InputError, match=r"without .*right_hand"):
+        model.embed(half)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -10,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..motion import size, units
+from ..motion.fit import Target
 from ..motion.motion import Motion
 from ..motion.size import Measure, Sizes
 from .store import Store
@@ -168,6 +170,31 @@ def apply(joints: np.ndarray, matrices: np.ndarray) -> np.ndarray:
 def per_frame(store: Store, matrices: np.ndarray, begin: int, end: int) -> np.ndarray:
     """The clips' matrices for the frames ``begin`` to ``end`` of a store."""
     return matrices[np.searchsorted(store.offsets, np.arange(begin, end), side="right") - 1]
+
+
+def fitted(store: Store, target: Target) -> tuple[np.ndarray, np.ndarray]:
+    """The clips of a store as a run takes them, whatever their layout, size and normalisation are.
+
+    Args:
+        store: with as many coordinates as the run.
+        target: what the run takes.
+
+    Returns:
+        float32 ``[F, M, V, C]`` and confidence ``[F, M, V]``, frames as in the store.
+    """
+    whole = Motion(np.asarray(store.frames), store.layout, np.asarray(store.confidence))
+    mapping = target.map(store.layout)
+    whole = whole if mapping is None else whole.to_layout(mapping)
+    joints, seen = np.zeros_like(whole.joints), np.zeros_like(whole.confidence)
+    unit, up = store.card["unit"], store.card["up"]
+    dataset = store.column("dataset").tolist() if "dataset" in store.clips.column_names else None
+    for i, (begin, end) in enumerate(itertools.pairwise(store.offsets.tolist())):
+        extra = {"dataset": dataset[i]} if dataset and dataset[i] is not None else {}
+        clip = target.fit(
+            Motion(whole.joints[begin:end], whole.layout, whole.confidence[begin:end], up=up, unit=unit, extra=extra)
+        )
+        joints[begin:end, : clip.persons], seen[begin:end, : clip.persons] = clip.joints, clip.confidence
+    return joints, seen
 
 
 def joined(stores: Sequence[Store]) -> Size | None:

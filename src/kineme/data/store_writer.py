@@ -14,6 +14,7 @@ import numpy as np
 
 from .. import __version__
 from ..motion import layout as skeleton
+from ..motion.fit import Target
 from ..motion.joint_map import JointMap, joint_map
 from ..motion.layout import Layout
 from ..motion.motion import Motion
@@ -144,6 +145,7 @@ class Writer:
         mapping: JointMap | None = None,
         *,
         changes: np.ndarray | None = None,
+        fitted: tuple[np.ndarray, np.ndarray] | None = None,
         unit: str | None = None,
         up: str | None = None,
         columns: Mapping[str, Sequence[Any]] | None = None,
@@ -154,11 +156,14 @@ class Writer:
             store: the clips.
             mapping: to another layout.
             changes: float32 ``[N, C, C]``, by which the coordinates of each clip are multiplied.
+            fitted: joints and confidence in place of the store's (:func:`kineme.data.conform.fitted`), in the layout
+                of the writer.
             unit, up: what these are then; by default those of the store.
             columns: further columns of the clip table, a value for each clip.
         """
         layout = store.layout if mapping is None else mapping.target
-        if layout != self.layout:
+        frames, confidence = (store.frames, store.confidence) if fitted is None else fitted
+        if layout != self.layout and fitted is None:
             raise InputError(store.path, f"layout {layout.name}", f"layout {self.layout.name}", "Give a map")
         self._same_coords(str(store.path), store.coords)
         with self._picturing(str(store.path), store.has_pictures) as writer:
@@ -167,8 +172,8 @@ class Writer:
         self._flush()
         self._ups.add(up or store.card["up"])
         self._units.add(unit or store.card["unit"])
-        for begin in range(0, len(store.frames), BLOCK):
-            joints, seen = (np.asarray(array[begin : begin + BLOCK]) for array in (store.frames, store.confidence))
+        for begin in range(0, len(frames), BLOCK):
+            joints, seen = (np.asarray(array[begin : begin + BLOCK]) for array in (frames, confidence))
             if mapping is not None:
                 mapped = Motion(joints, store.layout, seen).to_layout(mapping)
                 joints, seen = mapped.joints, mapped.confidence
@@ -349,6 +354,30 @@ def join(
         for store, mapping in zip(joined, maps):
             changes = conform.changes(store, conform.METRES, up)
             writer.extend(store, mapping, changes=changes, unit=unit, up=store.card["up"] and up)
+    return Store(path)
+
+
+def fit(stores: Sequence[Store], path: str | os.PathLike, target: Target) -> Store:
+    """Stores of any layouts, sizes and normalisations as one, as a run takes them.
+
+    Args:
+        stores: at least one, with as many coordinates as the run.
+        path: folder of the new store.
+        target: what the run takes.
+
+    Raises:
+        InputError: ``path`` exists.
+    """
+    splits = merge_splits([(datasets(store), store.card["splits"]) for store in stores])
+    persons = max(store.persons for store in stores)
+    cleaned = [store.card["normalise"].get("clean") for store in stores]
+    normalise = {name: value for name, value in target.normalise.items() if name != "clean"}
+    normalise |= {"clean": cleaned[0]} if all(each == cleaned[0] is not None for each in cleaned) else {}
+    sized = {} if target.size is None else {"size": {**target.size, "clips": {}}}
+    unit = None if target.size is None else "m" if target.size["how"] == "metres" else "1"
+    with Writer(path, target.layout, persons, target.coords, normalise=normalise, splits=splits, card=sized) as writer:
+        for store in stores:
+            writer.extend(store, fitted=conform.fitted(store, target), unit=unit, up=target.up)
     return Store(path)
 
 

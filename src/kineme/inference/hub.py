@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
+from ..training import bundled
 from ..utils import files
 from ..utils.errors import InputError
-from . import bundled, model_card
+from . import model_card
 from .model import Model
 
 KIND = "kineme-run"

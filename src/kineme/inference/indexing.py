@@ -16,11 +16,12 @@ import torch
 from .. import __version__
 from ..data.store import Store, opened
 from ..motion import windows
+from ..training import bundled
 from ..utils import files
 from ..utils.errors import InputError
 from ..utils.progress import Bar, Show
 from ..views.source import ClipLoader
-from . import bundled, embed, index_files
+from . import embed, index_files
 from .index import Index, create
 from .model import Model, load
 

@@ -21,10 +21,11 @@ from ..data.store import Store, row_numbers
 from ..encoders import Encoder
 from ..encoders._multi_stream import MultiStream
 from ..methods import generator
-from ..motion import clean, joint_map, normalise, size
-from ..motion import layout as skeleton
+from ..motion import clean, size
 from ..motion.clean import Cleaning
+from ..motion.fit import Target
 from ..motion.motion import Motion
+from ..training import bundled
 from ..training import card as cards
 from ..utils import hardware, registry, settings
 from ..utils.errors import InputError
@@ -34,7 +35,7 @@ from ..views.augment import Crop, centre_crop, draw_crop
 from ..views.batch import Batch
 from ..views.source import ClipLoader
 from ..views.video_clips import VideoViewSettings, middle_view, test_clips
-from . import bundled, long_takes, rebuild, taken
+from . import long_takes, rebuild, taken
 from .cache import Cache
 from .long_takes import Windows
 from .memory_clips import MemoryClips, gathered
@@ -78,7 +79,8 @@ class Model:
 
     def __init__(self, encoder: Encoder, card: dict[str, Any], path: Path | None, hash: str):
         self.encoder, self.card, self.path, self.hash = encoder.eval(), card, path, hash
-        self.layout = skeleton.from_dict(card["layout"])
+        self.target = Target.of(card)
+        self.layout = self.target.layout
         self.device = next(encoder.parameters()).device
 
     @classmethod
@@ -106,10 +108,6 @@ class Model:
         if self.path is None:
             raise InputError("model", "no run on disk", "a model opened with kineme.load")
         return Model.open(self.path, str(self.device), "initial.safetensors")
-
-    @property
-    def _faithful(self) -> bool:
-        return bool(self.card.get("recipe", {}).get("method", {}).get("faithful"))
 
     @property
     def dim(self) -> int:
@@ -285,8 +283,8 @@ class Model:
         return motion if self._cleaning is None else clean.timeless(motion, self._cleaning)
 
     def _fit(self, motion: Motion) -> Motion:
-        if motion.layout.joints != self.layout.joints:
-            mapping = joint_map.joint_map(motion.layout, self.layout)
+        mapping = self.target.map(motion.layout)
+        if mapping is not None:
             if len(mapping.missing) == len(self.layout):
                 raise InputError(
                     motion.source or "motion",
@@ -296,9 +294,7 @@ class Model:
                     "Rename them, or name them in a map file (kineme embed --joints FILE)",
                 )
             motion = motion.to_layout(mapping)
-        motion = size.fit(motion, self.card.get("size"), odd=not self._faithful)
-        fitted = normalise.apply(motion, self.card["normalise"])
-        return size.turned(fitted, self.card.get("up"))
+        return self.target.fit(motion)
 
     def _clips(self, what: Clips) -> Any:
         """What is to be embedded, as something that a source can be made of."""
@@ -319,14 +315,15 @@ class Model:
         return fit
 
     def _maps(self, store: Store) -> bool:
-        """Whether a store of another layout has all joints of the run's, so that its clips are fitted one by one."""
-        if store.layout.joints == self.layout.joints or store.coords != self.card["coords"] or self._faithful:
+        """Whether a store of another layout has most of the run's joints, so that its clips are fitted."""
+        if store.coords != self.card["coords"] or not self.target.odd:
             return False
-        mapping = joint_map.joint_map(store.layout, self.layout)
-        if mapping.missing:
+        mapping = self.target.map(store.layout)
+        if mapping is None or len(mapping.missing) > len(self.layout) / 2:
             return False
         there, left = f"{store.layout.name} mapped to the run's {self.layout.name}", len(mapping.unused)
-        warnings.warn(f"{store.path}: joints of {there}, {left} unused", stacklevel=4)
+        lacking = f", without {taken.some(mapping.missing)}" if mapping.missing else ""
+        warnings.warn(f"{store.path}: joints of {there}, {left} unused{lacking}", stacklevel=4)
         return True
 
     @property
@@ -382,10 +379,10 @@ class Model:
         """The clips for the encoder; those of a store with bodies as large as the run's, and the same axis up."""
         if isinstance(clips, Store):
             clips = self._conformed(clips)
-        return ClipLoader(clips, self.device, faithful=self._faithful)
+        return ClipLoader(clips, self.device, faithful=not self.target.odd)
 
     def _conformed(self, store: Store) -> Any:
-        changes = conform.changes(store, self.card.get("size"), self.card.get("up"), odd=not self._faithful)
+        changes = conform.changes(store, self.card.get("size"), self.card.get("up"), odd=self.target.odd)
         if changes is None:
             return store
         joints = conform.apply(np.asarray(store.frames), conform.per_frame(store, changes, 0, len(store.frames)))

@@ -29,7 +29,7 @@ from ..utils.errors import InputError
 from ..utils.files import sha256, write_json
 from ..utils.progress import Bar, duration, interruptible
 from ..views.source import ClipLoader
-from . import checkpoint, clips, public_weights, trained_on
+from . import bundled, checkpoint, clips, public_weights, trained_on
 from . import recipe as recipes
 from . import run as runs
 from .log import EpochLog
@@ -41,6 +41,7 @@ HOUR = 3600
 LOOKED_AT = 1024  # clips from which statistics are taken that stay fixed
 CHECK = 20  # steps after which a divergence is looked for
 LONGEST = 600.0  # seconds without a resumable state within an epoch
+JOINTS = "encoders.joint."  # the stream of joints among the weights of an encoder that is made of streams
 AGREE = 10  # several processes ask each other every so many steps whether one was interrupted
 
 
@@ -56,6 +57,7 @@ def pretrain(
     recipe: str | None = None,
     settings: plain.Changes = (),
     layout: str | None = None,
+    init: str | Path | None = None,
     init_from: str | Path | None = None,
     init_video: str | Path | None = None,
     resume: bool = False,
@@ -77,10 +79,13 @@ def pretrain(
         recipe: a recipe's name or file, or ``small`` / ``published``; None sizes the settings to the store.
         settings: what is to differ from the recipe: ``{"method.temperature": 0.1, "loop": {"batch": 32}}``.
         layout: layout that several stores are mapped to.
+        init: a finished run, or weights that come with Kineme by their name (``"base"``): a new training begins with
+            its encoder. Clips are mapped to its layout and normalised as its own were, and the encoder's settings
+            are its own.
         init_from: a finished run: weights, queues and optimisers are taken over where the names are the same,
             and epochs are counted from its beginning (HaLP begins with MoCo: Shah et al. 2023).
         init_video: file of published weights with which the encoder begins, such as those that torchvision
-            distributes for ``s3d`` (:mod:`kineme.training.public_weights`); not beside ``init_from``.
+            distributes for ``s3d`` (:mod:`kineme.training.public_weights`). Only one of the three.
         resume: resume a run that was interrupted; the result equals that of an uninterrupted run. What is not given
             is taken from the run, anything else than it has is refused.
         device: ``"cpu"``, ``"cuda"``; by default CUDA where there is one.
@@ -106,17 +111,20 @@ def pretrain(
     opened = [stores.opened(each) for each in given]
     names = "+".join(s.path.name for s in opened)
     run = Path(out) if out is not None else Path("runs") / f"{method}-{names}-{seed or 0}"
+    begin = None if init is None else bundled.init(init)
     length = {f"loop.{word}": value for word, value in (("epochs", epochs), ("steps", steps)) if value is not None}
     words = runs.Words(
         method,
         None if seed is None else plain.seed(seed),
         split,
         recipe,
-        plain.assignments(settings) | length,
+        (plain.assignments(settings) if begin is None else begin.settings(settings)) | length,
         layout,
         init_from,
         init_video,
+        begin,
     )
+    words.check()
     with runs.held(run, here):
         training = _prepared(run, words, opened, resume, device, here, tensorboard, progress)
         if training:
@@ -140,7 +148,7 @@ def _prepared(
     if card is None:
         runs.claim(run, resume, here)
     try:
-        data = clips.joined(opened, run, words.layout, here, card)
+        data = clips.joined(opened, run, words.layout, here, card, words.init)
         rows = clips.rows(data, words.split if card is None else card.get("split"))
         unit = registry.entry("methods", words.method).unit
         items = int(data.lengths[rows].sum()) if unit == "frame" else len(rows)
@@ -155,11 +163,9 @@ def _prepared(
             if published not in (None, how):
                 say = f"{words.recipe} was published for stores of `kineme prepare --normalise {published}`, not {how}"
                 warnings.warn(say, stacklevel=3)
-            card = runs.card(chosen, data, opened, words.split, len(rows), words.seed or 0, device)
+            card = runs.card(chosen, data, opened, words.split, len(rows), words.seed or 0, device, words.init)
             card["given"] = words.given()
             if words.init_from is not None:
-                if words.init_video is not None:
-                    raise InputError("init-video", "also init-from", "one of them: a run has weights already")
                 card["init"] = runs.start(words.init_from, chosen).recorded()
         public = words.init_video or (card.get("init_video") or {}).get("path")
         training = Training(
@@ -172,7 +178,8 @@ def _prepared(
     if here.rank == 0:
         write_json(run / "card.json", card)
         if not (run / trained_on.FILE).exists():
-            trained_on.write(run, data, rows.numpy(), training.begun.path if training.begun else None)
+            begun = training.begun or training.init
+            trained_on.write(run, data, rows.numpy(), begun.path if begun else None)
     return training
 
 
@@ -217,13 +224,18 @@ class Training:
         self.device, self.here, self.rows = torch.device(device), here, rows
         self.state = run / "resume" / "state.safetensors"
 
+        earlier = card.get("init") or {}
+        self.init = bundled.init(earlier["run"]) if earlier.get("weights") and not self.state.exists() else None
+
         def begin(encoder: Encoder) -> None:
             if public is not None and not self.state.exists():
                 card["init_video"] = public_weights.load(encoder, public)
 
         self.method = build_method(
-            chosen, data.layout, data.coords, data.persons, self.seed, data.card.get("up"), begin
+            chosen, data.layout, data.coords, card["persons"], self.seed, data.card.get("up"), begin
         ).to(self.device)
+        if self.init is not None:
+            self._take_encoder(self.init)
         self.source = ClipLoader(data, self.device, rows, faithful=bool(chosen.method.get("faithful")))
         self.items = self.method.items(self.source, rows)
         self._check_batch()
@@ -238,7 +250,7 @@ class Training:
         self.progress = progress and here.rank == 0
         self.watch = Watch(here)
         self.filling = False  # a queue was not full when the epoch under way began
-        self.begun = runs.Start.of(card["init"]) if card.get("init") else None
+        self.begun = runs.Start.of(earlier) if earlier and not earlier.get("weights") else None
         if self.begun:
             self.first = round(self.begun.epochs * self.per_epoch)
             if self.first >= self.total:
@@ -368,10 +380,10 @@ class Training:
         self.filling = not self.method.settled()
         if self.state.exists():
             self._restore()
-        elif self.begun:  # its encoder before any training stays the one to compare with
+        elif begun := self.begun or self.init:  # its encoder before any training stays the one to compare with
             if self.here.rank == 0:
                 self.log.clear()
-                shutil.copyfile(self.begun.untrained, self.run / "initial.safetensors")
+                shutil.copyfile(begun.untrained, self.run / "initial.safetensors")
         else:
             self._fix_statistics()
             untrained = copy.deepcopy(self.method.encoder())
@@ -385,9 +397,7 @@ class Training:
         """Statistics that stay fixed, from some of the training clips; momentum encoders begin as copies again."""
         some = self.rows[torch.randperm(len(self.rows), generator=generator(self.seed, "statistics"))[:LOOKED_AT]]
         fix_statistics(self.method.encoder(), self.method.look(self.source, some))
-        for module in self.method.modules():
-            if isinstance(module, MomentumEncoder):
-                module.restart()
+        self._restart_copies()
 
     def _restore(self) -> None:
         tensors, card = checkpoint.load(self.state)
@@ -407,6 +417,21 @@ class Training:
         self.watch = Watch(self.here, start if isinstance(start, float) else None)
         self.filling = bool(card.get("filling", False))
         self.log.restore(checkpoint.part(tensors, "sums/"), log)
+
+    def _take_encoder(self, init: bundled.Init) -> None:
+        """Begin with the encoder of another run; what else the method has keeps its initial values."""
+        if sha256(init.weights) != self.card["init"]["hash"]:
+            raise InputError(init.path, "other weights than when this run began", "the run as it was")
+        encoder, (tensors, _) = self.method.encoder(), checkpoint.load(init.weights)
+        if not tensors.keys() & encoder.state_dict().keys():  # one of them may be made of streams, with a single one
+            tensors = checkpoint.part(tensors, JOINTS) or {JOINTS + name: value for name, value in tensors.items()}
+        checkpoint.restore(encoder, tensors, init.weights)
+        self._restart_copies()
+
+    def _restart_copies(self) -> None:
+        for module in self.method.modules():
+            if isinstance(module, MomentumEncoder):
+                module.restart()
 
     def _take_over(self, begun: runs.Start) -> None:
         """Begin where another run ended: its weights, queues, optimisers and number of epochs; what only this method

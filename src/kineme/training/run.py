@@ -27,11 +27,19 @@ from ..utils.errors import InputError
 from ..utils.files import locked, sha256
 from . import card as cards
 from . import recipe
+from .bundled import Init
 from .recipe import Loop, Recipe
 
 
 def card(
-    chosen: Recipe, data: Any, opened: Sequence[Store], split: str | None, clips: int, seed: int, device: str
+    chosen: Recipe,
+    data: Any,
+    opened: Sequence[Store],
+    split: str | None,
+    clips: int,
+    seed: int,
+    device: str,
+    init: Init | None = None,
 ) -> dict[str, Any]:
     """Everything that has to be known of a run besides its weights.
 
@@ -40,6 +48,7 @@ def card(
             ``size``), as a store has.
         opened: the stores it was made of.
         clips: number of training clips.
+        init: with whose encoder it begins.
     """
     views, method = chosen.method.get("views"), registry.entry("methods", chosen.method_name)
     layout, coords, normalise = method.sees(data.layout, data.coords, data.card["normalise"])
@@ -60,7 +69,7 @@ def card(
         "recipe": json.loads(json.dumps(dataclasses.asdict(chosen))),
         "layout": layout.as_dict(),
         "coords": coords,
-        "persons": data.persons,
+        "persons": data.persons if init is None else init.card["persons"],  # the encoder is made for so many
         "normalise": {"how": "none", **normalise},
         "size": conform.size_of(data) if in_space else None,  # of bodies that are to be embedded
         "up": data.card.get("up") if coords == data.coords else None,
@@ -69,7 +78,7 @@ def card(
         "data": data.hash,
         "split": split,
         "clips": clips,
-        "init": None,
+        "init": None if init is None else init.recorded(),
         "torch": torch.__version__,
         "device": torch.cuda.get_device_name() if device != "cpu" else "cpu",
         "threads": torch.get_num_threads(),
@@ -126,6 +135,16 @@ class Words:
     layout: str | None
     init_from: str | Path | None
     init_video: str | Path | None = None
+    init: Init | None = None
+
+    def check(self) -> None:
+        """Raises:
+        InputError: several things to begin with.
+        """
+        said = {"init": self.init, "init-from": self.init_from, "init-video": self.init_video}
+        asked = [name for name, value in said.items() if value is not None]
+        if len(asked) > 1:
+            raise InputError(asked[1], f"also {asked[0]}", "one of them: there is one set of weights to begin with")
 
     def given(self) -> dict[str, Any]:
         """What a card keeps of them beside what came of them."""
@@ -169,7 +188,8 @@ def check_resumed(
             ("seed", words.seed, card["seed"]),
             ("split", words.split, card.get("split")),
             ("layout", words.layout, data.layout.name),
-            ("init-from", init, begun.get("run")),
+            ("init-from", init, None if begun.get("weights") else begun.get("run")),
+            ("init", words.init and sha256(words.init.weights), begun.get("hash") if begun.get("weights") else None),
             ("init-video", public, (card.get("init_video") or {}).get("sha256")),
         )
         if asked is not None and asked != before

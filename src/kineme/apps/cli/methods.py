@@ -25,5 +25,5 @@ def run(args: argparse.Namespace) -> None:
     benchmarks = sorted(path.stem for path in (registry.ROOT / "data" / "benchmarks").glob("*.toml"))
     print("benchmarks (prepare --labels):\n  " + " ".join(benchmarks))
     print("recipes:\n  " + " ".join(dict.fromkeys((*recipe.PRESETS, *recipe.known()))))
-    weights = sorted(path.parent.name for path in (registry.ROOT / "inference" / "weights").glob("*/card.json"))
+    weights = sorted(path.parent.name for path in (registry.ROOT / "training" / "weights").glob("*/card.json"))
     print("weights (in place of a run):\n  " + " ".join(weights))

@@ -28,9 +28,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--layout", help="layout to which several stores are mapped")
     _shared.add_device(parser)
     parser.add_argument(
+        "--init",
+        metavar="RUN|base",
+        help="begin with the encoder of a finished run, or with weights that come with Kineme; clips are mapped to "
+        "what it takes",
+    )
+    parser.add_argument(
         "--init-from",
         metavar="RUN",
-        help="initialise weights, queues and optimisers from a finished run; its epochs count",
+        help="go on from a finished run: weights, queues and optimisers; its epochs count",
     )
     parser.add_argument(
         "--init-video",
@@ -39,7 +45,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--resume", action="store_true", help="resume an interrupted run, bit for bit")
     parser.add_argument("--tensorboard", action="store_true", help="also write TensorBoard files")
-    _shared.add_renamed(parser, "--init", "--init-from")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -58,6 +63,7 @@ def run(args: argparse.Namespace) -> None:
         recipe=args.recipe,
         settings=args.set,
         layout=args.layout,
+        init=args.init,
         init_from=args.init_from,
         init_video=args.init_video,
         resume=args.resume,
