@@ -4,7 +4,7 @@ BIN := .venv/bin
 JOBS ?= auto
 CODE := src tests bench scripts examples
 
-.PHONY: demo test test-fast check format coverage docs bench clean
+.PHONY: demo test test-fast check format coverage docs bench results clean
 
 demo: .venv/ready
 	$(BIN)/kineme demo
@@ -34,6 +34,10 @@ docs: .venv/docs
 
 bench: .venv/ready
 	$(BIN)/kineme bench
+
+# What is left to run of bench/results.toml; it says the hours first. make results ARGS="--only moco --dry-run"
+results: .venv/ready
+	$(BIN)/python scripts/results.py $(ARGS)
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or later is needed: make PYTHON=python3.12 ..."'

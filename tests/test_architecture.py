@@ -189,6 +189,7 @@ ORDER = {
         "published",
         "sections",
         "report",
+        "results",
         "reproduce",
     ],
     "apps": ["explorer", "demo", "demo_video", "cli"],

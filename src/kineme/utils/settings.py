@@ -153,6 +153,11 @@ def _convert(kind: Any, value: Any, where: str, recorded: bool = False) -> Any:
         if not isinstance(value, Mapping):
             raise InputError(where, f"{value!r}", "a table of settings")
         return make(kind, value, where, recorded=recorded)  # type: ignore[arg-type]
+    if kind is Any:
+        return value
+    if origin is dict and isinstance(value, Mapping):
+        inner = typing.get_args(kind)[1]
+        return {str(name): _convert(inner, v, f"{where}.{name}", recorded) for name, v in value.items()}
     if origin is tuple:
         inner = typing.get_args(kind)[0]
         items = value if isinstance(value, (list, tuple)) else [v for v in str(value).split(",") if v]

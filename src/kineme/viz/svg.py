@@ -20,6 +20,7 @@ LETTER = 5.9  # width of a letter of 11 pixels, about
 LINE = 13.0  # height of a line of such
 GAP = 2.0  # between two names
 UNIT = 400  # of a figure: the body's height
+NAMESPACE = '<svg xmlns="http://www.w3.org/2000/svg"'  # of a file of its own
 
 _CLASSES = {
     **{ink(side, person): f"{side} pale" if person else side for side in INK for person in (0, 1)},
@@ -256,6 +257,63 @@ def reliability(bins: Iterable[Sequence[float]], series: int, title: str) -> str
     parts += [_text(x(value), base + 13, f"{value:g}", "faint middle small") for value in (0, 0.5, 1)]
     parts.append(_text(left + side / 2, tall - 4, "confidence", "faint middle small"))
     return _svg(wide, tall, parts, f"Reliability, {title}", "panel")
+
+
+def heat(
+    values: Sequence[Sequence[float | None]],
+    marked: Sequence[Sequence[bool]],
+    rows: Sequence[str],
+    columns: Sequence[str],
+    missing: str,
+    label: str,
+) -> str:
+    """Differences as a table of shaded cells, gains and losses in two colours, a dot where they are marked.
+
+    Args:
+        values: a row for each of ``rows``; None: there is nothing, and ``missing`` is said.
+        marked: of the same shape.
+        rows, columns: their names.
+        missing: what a cell without a value says.
+        label: above it.
+    """
+    wide, tall, full = 74, 30, 0.15  # the difference at which the shade is full
+    left, top = 6.6 * max(map(len, rows)) + 14, 0.72 * LETTER * max(map(len, columns)) + 52
+    parts = [_text(8, 16, label, "ink bold")]
+    for k, name in enumerate(columns):
+        x = left + wide * (k + 0.5)
+        parts.append(_text(x, top - 8, name, "ink", f'transform="rotate(-45 {_n(x)} {_n(top - 8)})"'))
+    for j, name in enumerate(rows):
+        y = top + tall * j
+        parts.append(_text(left - 8, y + tall / 2 + 4, name, "ink end"))
+        for k, value in enumerate(values[j]):
+            box = f'x="{_n(left + wide * k + 1)}" y="{_n(y + 1)}" width="{wide - 2}" height="{tall - 2}"'
+            at = left + wide * (k + 0.5), y + tall / 2 + 4
+            if value is None:
+                parts += [f'<rect class="missing" {box}/>', _text(*at, missing, "faint middle small")]
+                continue
+            share = min(abs(value) / full, 1)
+            word = "gain" if value > 0 else "loss"
+            parts.append(f'<rect class="{word}" {box} fill-opacity="{0.06 + 0.74 * share:.2f}"/>')
+            parts.append(_text(*at, f"{value:+.3f}{' ●' if marked[j][k] else ''}", "ink middle"))
+    width = left + wide * len(columns) + 0.72 * LETTER * len(columns[-1]) + 8
+    return _svg(width, top + tall * len(rows) + 8, parts, label, "heat")
+
+
+def standalone(element: str) -> str:
+    """A chart as a file of its own, on white.
+
+    Examples:
+        >>> standalone(gain(0.1, 1, "gain")).startswith('<svg xmlns=')
+        True
+    """
+    style = (
+        "svg{background:#fff;font:11px system-ui,sans-serif}.ink{fill:#1b1d21}.faint{fill:#666b73}"
+        ".small{font-size:9.5px}"
+        ".bold{font-weight:600}.middle{text-anchor:middle}.end{text-anchor:end}.missing{fill:#eeeff1}.gain{fill:#0b6fb8}"
+        ".loss{fill:#c2540a}.up{fill:#1f7a42}.down{fill:#b3362b}.axis{stroke:#8a9099}"
+    )
+    head, rest = element.split(">", 1)
+    return f"{head.replace('<svg', NAMESPACE, 1)}><style>{style}</style>{rest}\n"
 
 
 def _levels(left: float, right: float, y: Callable[[float], float]) -> list[str]:
