@@ -226,7 +226,7 @@ INNER = {
         "render",
         "two_domains",
     ],
-    "io.estimators": ["_onnx", "rtmpose", "yolo_pose"],
+    "io.estimators": ["_mediapipe_pose", "_onnx", "mediapipe", "rtmpose", "yolo_pose"],
     "evaluation.protocols": [
         "_camera_pairs",
         "knn",

@@ -1,4 +1,4 @@
-"""Find poses in videos with a model of your own (RTMPose, YOLO-pose; ONNX)."""
+"""Find poses in videos, with MediaPipe or a model of your own (RTMPose, YOLO-pose; ONNX)."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """What the command takes."""
     parser.add_argument("videos", nargs="+", metavar="VIDEO", help="video files, or folders of them")
     parser.add_argument("--out", required=True, metavar="FOLDER", help="where NAME.json is written for every video")
-    parser.add_argument("--model", required=True, metavar="FILE.onnx", help="the model that finds joints")
+    parser.add_argument("--model", metavar="FILE.onnx", help="the model that finds joints, if the estimator has none")
     parser.add_argument(
         "--boxes", metavar="FILE.onnx", help="a YOLO model that finds people first, for RTMPose (default: one person)"
     )
     parser.add_argument("--estimator", metavar="NAME", help="kind of the model (default: the one that it fits)")
+    parser.add_argument(
+        "--python", metavar="FILE", help="Python of the environment in which the estimator is installed"
+    )
     parser.add_argument("--layout", help="joints of the model, where their number does not tell them")
     parser.add_argument(
         "--min-confidence", type=float, default=0.25, metavar="C", help="of a person (default: %(default)s)"
@@ -37,12 +40,13 @@ def run(args: argparse.Namespace) -> None:
 
     if not 0 <= args.min_confidence <= 1:
         raise InputError("--min-confidence", f"{args.min_confidence:g}", "a number from 0 to 1")
-    boxes = None if args.boxes is None else Path(args.boxes)
-    models = estimators.Models(Path(args.model), boxes, args.layout, args.min_confidence)
+    model, boxes, python = (None if path is None else Path(path) for path in (args.model, args.boxes, args.python))
+    models = estimators.Models(model, boxes, args.layout, args.min_confidence, python)
     out = Path(args.out)
     videos = _videos(args.videos, out)
     name, estimator = estimators.load(models, args.estimator)
-    key = files.sha256(*(path for path in (models.model, models.boxes) if path), repr(models.min_confidence).encode())
+    depends = f"{name} {estimator.version} {models.min_confidence!r}".encode()
+    key = files.sha256(*(path for path in (models.model, models.boxes) if path), depends)
     print(f"{len(videos)} videos, {name}: {len(estimator.layout)} joints of {estimator.layout.name}")
     made, there, failed = 0, 0, []
     with interruptible() as asked, Bar("poses", len(videos)) as bar:

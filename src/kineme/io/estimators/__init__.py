@@ -6,7 +6,8 @@ docstring the description. It defines
 * ``fits(signature) -> bool``: whether a model is one of its kind, by its inputs and outputs
   (:class:`kineme.io.estimators._onnx.Signature`);
 * ``load(models) -> Estimator``: the estimator with these files (:class:`Models`). It finds :class:`Session`,
-  :func:`letterbox` and :func:`layout_of` here.
+  :func:`letterbox` and :func:`layout_of` here;
+* optionally ``brings_model = True``: it needs no file, and is taken where it is named.
 
 The models are the user's; none comes with Kineme.
 """
@@ -17,7 +18,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -41,26 +42,39 @@ class Models:
     """The files that the user points at.
 
     Attributes:
-        model: what finds joints.
+        model: what finds joints; None: the estimator brings its own.
         boxes: what finds people first, for models that look at one person; None: the whole picture is one.
         layout: the joints of the model, if their number does not tell them.
         min_confidence: of a person, at least.
+        python: the interpreter of another environment, for an estimator whose package does not fit into this one.
     """
 
-    model: Path
+    model: Path | None
     boxes: Path | None = None
     layout: str | None = None
     min_confidence: float = 0.25
+    python: Path | None = None
+
+    @property
+    def file(self) -> Path:
+        """The model of an estimator that brings none."""
+        assert self.model is not None
+        return self.model
 
 
-class Estimator(Protocol):
+class Estimator:
     """What finds people in a picture.
 
     Attributes:
         layout: the joints that it finds.
+        version: what the result depends on beside the files and the settings.
     """
 
     layout: Layout
+    version: str = ""
+
+    def begin(self) -> None:
+        """A new video begins: what is remembered of pictures is forgotten."""
 
     def people(self, picture: np.ndarray) -> np.ndarray:
         """x, y in pixels and confidence of the joints of everybody, float32 ``[N, V, 3]``.
@@ -68,6 +82,7 @@ class Estimator(Protocol):
         Args:
             picture: uint8 ``[H, W, 3]``, red, green, blue.
         """
+        raise NotImplementedError
 
 
 def load(models: Models, name: str | None = None) -> tuple[str, Estimator]:
@@ -76,13 +91,25 @@ def load(models: Models, name: str | None = None) -> tuple[str, Estimator]:
     Raises:
         InputError: no such estimator, no model, or one that fits none.
     """
-    signature = _onnx.signature(models.model)
+    if name is not None and _brings_model(name):
+        if models.model is not None:
+            raise InputError("--model", str(models.model), f"no file: {name} brings its own model")
+        return name, registry.load("io.estimators", name).load(models)
     known = [name] if name is not None else list(registry.names("io.estimators"))
+    if models.model is None:
+        own = [each for each in registry.names("io.estimators") if _brings_model(each)]
+        hint = f"Or name an estimator that brings its own: --estimator {' or '.join(own)}"
+        raise InputError("--model", "no file", "the model that finds joints (.onnx)", hint)
+    signature = _onnx.signature(models.model)
     for each in known:
         module = registry.load("io.estimators", each)
         if module.fits(signature):
             return each, module.load(models)
     raise InputError(models.model, f"a model with {signature}", f"one for {' or '.join(known)}")
+
+
+def _brings_model(name: str) -> bool:
+    return getattr(registry.load("io.estimators", name), "brings_model", False)
 
 
 def layout_of(joints: int, models: Models) -> Layout:
@@ -98,7 +125,7 @@ def layout_of(joints: int, models: Models) -> Layout:
         return layout
     if joints not in _bodies.ORDERS:
         known = ", ".join(map(str, _bodies.ORDERS))
-        raise InputError(models.model, f"a model of {joints} joints", f"one of {known}", "Name them: --layout LAYOUT")
+        raise InputError(models.file, f"a model of {joints} joints", f"one of {known}", "Name them: --layout LAYOUT")
     return built_in(_bodies.ORDERS[joints][0][0])
 
 
@@ -126,6 +153,7 @@ def poses(
     """
     found, done = _kept(unfinished, key, len(estimator.layout))
     saved = time.monotonic()
+    estimator.begin()
     for number, picture in enumerate(video.frames(range(done, len(video))), done):
         if stop():
             _keep(unfinished, key, found, number, len(estimator.layout))

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...utils.errors import InputError
-from . import Models, _onnx, layout_of
+from . import Estimator, Models, _onnx, layout_of
 
 MEAN = np.array((123.675, 116.28, 103.53), np.float32)
 SPREAD = np.array((58.395, 57.12, 57.375), np.float32)
@@ -35,11 +35,11 @@ def load(models: Models) -> RTMPose:
     return RTMPose(models)
 
 
-class RTMPose:
+class RTMPose(Estimator):
     """Boxes of people, then the joints in each; see the head of this file."""
 
     def __init__(self, models: Models):
-        self.session = _onnx.Session(models.model)
+        self.session = _onnx.Session(models.file)
         self.layout = layout_of(self.session.signature.outputs[0][1] or 0, models)
         self.least = models.min_confidence
         self.boxes = None if models.boxes is None else _onnx.Session(models.boxes)

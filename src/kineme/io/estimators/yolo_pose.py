@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...utils.errors import InputError
-from . import Models, _onnx, layout_of
+from . import Estimator, Models, _onnx, layout_of
 
 
 def fits(signature: _onnx.Signature) -> bool:
@@ -24,11 +24,11 @@ def load(models: Models) -> YoloPose:
     return YoloPose(models)
 
 
-class YoloPose:
+class YoloPose(Estimator):
     """People and their joints in one go; see the head of this file."""
 
     def __init__(self, models: Models):
-        self.session = _onnx.Session(models.model)
+        self.session = _onnx.Session(models.file)
         self.layout = layout_of(self.session.signature.joints or 0, models)
         self.least = models.min_confidence
 
