@@ -28,8 +28,6 @@ HINT = (
     "Make an environment for it: python3 -m venv mp && mp/bin/pip install mediapipe==0.10.21, and add "
     "--python mp/bin/python"
 )
-
-
 brings_model = True
 
 
@@ -114,7 +112,7 @@ class Elsewhere:
             self.process.stdin.write(data)
             self.process.stdin.flush()
         except OSError:
-            self._failed()
+            raise self._failure() from None
 
     def _answer(self) -> dict[str, Any]:
         assert self.process.stdout is not None
@@ -122,15 +120,15 @@ class Elsewhere:
         try:
             return json.loads(line)
         except ValueError:
-            self._failed()
+            raise self._failure() from None
 
-    def _failed(self) -> Any:
+    def _failure(self) -> InputError:
         self.process.kill()
         self.process.wait()
         self.said.seek(0)
         lines = self.said.read().decode(errors="replace").split("\n")
         last = next((line.strip() for line in reversed(lines) if line.strip()), "it ended without a word")
-        raise InputError("--python", f"{self.python}: {last[:200]}", "a Python with mediapipe", HINT)
+        return InputError("--python", f"{self.python}: {last[:200]}", "a Python with mediapipe", HINT)
 
     def __del__(self) -> None:
         process = getattr(self, "process", None)
