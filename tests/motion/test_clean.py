@@ -117,6 +117,31 @@ def test_bones_that_keep_their_length_and_those_that_foreshorten_are_left():
     assert not kineme.clean(tree, **OFF | {"bones": 0.5}).notes
 
 
+def test_joints_in_one_place_are_no_impossible_bone():
+    motion = moving(name="coco17", persons=1)
+    joints = motion.joints.copy()
+    joints[:, 0, 7] = joints[:, 0, 5] + np.random.default_rng(0).normal(0, 1e-7, (40, 3))
+    assert not kineme.clean(motion.with_(joints=joints), **OFF | {"bones": 0.5}).notes
+
+
+def test_somebody_else_in_the_same_place_is_neither_filled_nor_filtered_into():
+    """A detector gives the place of who has left to who comes: at once, or after a few frames."""
+    one, other = moving(1, persons=1), moving(2, persons=1)
+    away = other.with_(joints=other.joints + 20)
+    for gap in (0, 3):
+        joints, confidence = np.concatenate([one.joints, away.joints]), np.ones((80, 1, 25))
+        confidence[40 : 40 + gap] = 0
+        cleaned = kineme.clean(one.with_(joints=joints, confidence=confidence), bones=0, root=2.0)
+        alone = [
+            kineme.clean(m[start:].with_(notes={}), bones=0, root=2.0)
+            for m, start in ((one.with_(confidence=None), 0), (away.with_(confidence=None), gap))
+        ]
+        np.testing.assert_allclose(cleaned.joints[:40], alone[0].joints, atol=1e-4)
+        np.testing.assert_allclose(cleaned.joints[40 + gap :], alone[1].joints, atol=1e-4)
+        assert not cleaned.confidence[40 : 40 + gap].any()
+        assert cleaned.notes["leaps of a whole body, across which nothing is filled or filtered"] == 1
+
+
 # ------------------------------------------------------------------------------------------------------------ filters
 
 
@@ -159,6 +184,14 @@ def test_runs_of_seen_frames_are_filtered_apart():
         "joints filtered (butterworth, 6 Hz)": 80,
         "joints not filtered: seen for too few frames on end": 3,
     }
+
+
+def test_a_cutoff_just_below_half_the_rate_is_none():
+    values = np.random.default_rng(0).normal(size=60)
+    cleaned = kineme.clean(
+        track(values, fps=30.0), **OFF | {"smooth": "butterworth", "cutoff": float(np.nextafter(15, 0))}
+    )
+    np.testing.assert_allclose(x(cleaned)[10:-10], values[10:-10], atol=1e-3)
 
 
 def test_a_rate_that_cannot_hold_the_cutoff_is_counted():

@@ -33,6 +33,8 @@ TWICE = 0.802  # two passes of that order: each at cutoff / 0.802, so that both 
 PAD = 9  # frames by which runs are continued at both ends, and which they have to exceed
 SPEED_CUTOFF = 1.0  # Hz, of the speed that the One-Euro filter looks at, as published
 SPREAD = 7.4  # median absolute deviations from the median, five standard deviations of a normal distribution
+SHORT = 0.1  # of a body's usual bone: shorter ones are judged as if they had this length
+LEAP = (1.0, 10.0)  # sizes of a body, and usual steps of it, beyond which it does not get in one
 EASE = 0.1  # seconds in which a foot comes to the place where it is kept, and leaves it
 NO_RATE = "recordings without frames per second, cleaned but for gaps and noise, which go by seconds"  # a note
 
@@ -148,13 +150,17 @@ def apply(motion: Motion, how: Cleaning) -> Motion:
         trust[wrong.reshape(trust.shape)] = 0
         done["joints at the end of a bone of impossible length, dropped"] += int(wrong.sum())
     fps = motion.fps
+    scenes = _scenes(tracks.reshape(shape), trust.reshape(shape[:3]) > 0)
+    if how.in_time:
+        done["leaps of a whole body, across which nothing is filled or filtered"] += int(scenes[-1].sum())
+    scene = np.repeat(scenes, shape[2], axis=1)  # [T, M * V]
     if fps is not None and how.gap:
-        done[f"joints filled in gaps of up to {how.gap:g} s"] += _fill(tracks, trust, how.gap * fps)
+        done[f"joints filled in gaps of up to {how.gap:g} s"] += _fill(tracks, trust, scene, how.gap * fps)
     if fps is not None and how.smooth != "none":
-        done += _smooth(tracks, trust, fps, how)
+        done += _smooth(tracks, trust, scene, fps, how)
     cleaned = motion.with_(joints=tracks.reshape(shape), confidence=trust.reshape(shape[:3]))
     if fps is not None and how.root:
-        cleaned, moved = _steady_root(cleaned, fps, how.root)
+        cleaned, moved = _steady_root(cleaned, scenes, fps, how.root)
         done[f"frames in which the root was moved to a path of up to {how.root:g} Hz"] += moved
     if fps is not None and how.feet:
         cleaned, moved = _steady_feet(cleaned, fps)
@@ -193,8 +199,11 @@ def _odd_joints(places: np.ndarray, seen: np.ndarray, layout: Layout, share: flo
     usual, spread = np.zeros(lengths.shape[1:]), np.zeros(lengths.shape[1:])
     shown = ~np.isnan(lengths).all(0)  # [M, bones]
     usual[shown] = np.nanmedian(lengths[:, shown], axis=0)
+    least = SHORT * np.median(usual, axis=1, keepdims=True)  # joints in one place have a bone of length 0
     spread[shown] = np.nanmedian(np.abs(lengths[:, shown] - usual[shown]), axis=0)
-    wrong = np.abs(lengths - usual) > np.maximum(share * usual, SPREAD * spread)  # False where there is no bone
+    wrong = np.abs(lengths - usual) > np.maximum(
+        share * np.maximum(usual, least), SPREAD * spread
+    )  # False where there is no bone
     blamed = np.zeros(seen.shape, bool)
     depth = np.zeros(len(layout))
     for joint, up in enumerate(layout.parents):
@@ -215,10 +224,36 @@ def _odd_joints(places: np.ndarray, seen: np.ndarray, layout: Layout, share: flo
 # ------------------------------------------------------------------------------------------------------------ gaps
 
 
-def _fill(tracks: np.ndarray, trust: np.ndarray, frames: float) -> int:
+def _scenes(places: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Numbers of the stretches of frames in which each person moves as a body can, int64 ``[T, M]``.
+
+    A body that leaps is another body, or the same after a cut: detectors give a place that falls free to somebody new.
+
+    Args:
+        places: ``[T, M, V, C]``.
+        seen: bool ``[T, M, V]``.
+    """
+    numbers = np.zeros(seen.shape[:2], np.int64)
+    for person in range(seen.shape[1]):
+        frames = np.flatnonzero(seen[:, person].any(1))
+        if len(frames) < 2:
+            continue
+        body, known = places[frames, person], seen[frames, person]
+        low, high = (np.where(known[..., None], body, side * np.inf) for side in (1, -1))
+        size = np.median(np.linalg.norm(high.max(1) - low.min(1), axis=1))
+        both = known[1:] & known[:-1]
+        away = np.where(both, np.linalg.norm(np.diff(body, axis=0), axis=-1), 0).sum(1) / np.maximum(both.sum(1), 1)
+        leaps = np.zeros(len(seen), np.int64)
+        leaps[frames[1:]] = (away > max(LEAP[0] * size, LEAP[1] * float(np.median(away)))) & (size > 0)
+        numbers[:, person] = np.cumsum(leaps)
+    return numbers
+
+
+def _fill(tracks: np.ndarray, trust: np.ndarray, scene: np.ndarray, frames: float) -> int:
     """Fill the gaps of up to so many frames, in place; how many joints were. They have the lower confidence beside."""
     begin, end, track = _runs(trust == 0)
     inner = (begin > 0) & (end < len(trust)) & (end - begin <= frames + 1e-6)
+    inner &= scene[begin - 1, track] == scene[np.minimum(end, len(scene) - 1), track]
     begin, end, track = begin[inner], end[inner], track[inner]
     lengths = end - begin
     if not len(lengths):
@@ -232,16 +267,19 @@ def _fill(tracks: np.ndarray, trust: np.ndarray, frames: float) -> int:
     return len(of)
 
 
-def _runs(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Runs of True in the columns of ``[T, P]``: first frame, frame after the last, column; int64 ``[n]`` each."""
-    edges = np.diff(np.pad(mask.T, ((0, 0), (1, 1))).astype(np.int8), axis=1)
-    track, begin = np.nonzero(edges == 1)
-    return begin, np.nonzero(edges == -1)[1], track
+def _runs(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Runs of one value other than 0 in the columns of ``[T, P]``: first frame, frame after the last, column; int64
+    ``[n]`` each.
+    """
+    padded = np.pad(values.T.astype(np.int64), ((0, 0), (1, 1)))
+    changes = np.diff(padded, axis=1) != 0
+    track, begin = np.nonzero(changes & (padded[:, 1:] != 0))
+    return begin, np.nonzero(changes & (padded[:, :-1] != 0))[1], track
 
 
-def _alike(mask: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
-    """Runs of True, those of the same frames together: first frame, frame after the last, columns."""
-    begin, end, track = _runs(mask)
+def _alike(values: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
+    """Such runs, those of the same frames together: first frame, frame after the last, columns."""
+    begin, end, track = _runs(values)
     spans, number = np.unique(np.stack([begin, end], 1), axis=0, return_inverse=True)
     order = np.argsort(number, kind="stable")
     parts = np.split(track[order], np.cumsum(np.bincount(number, minlength=len(spans)))[:-1])
@@ -252,7 +290,7 @@ def _alike(mask: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
 # --------------------------------------------------------------------------------------------------------- filters
 
 
-def _smooth(tracks: np.ndarray, trust: np.ndarray, fps: float, how: Cleaning) -> Counter[str]:
+def _smooth(tracks: np.ndarray, trust: np.ndarray, scene: np.ndarray, fps: float, how: Cleaning) -> Counter[str]:
     """Filter every run of frames in which a joint is there, in place; what was, and what was too short."""
     done: Counter[str] = Counter()
     filtered = f"joints filtered ({how.smooth}, {how.cutoff:g} Hz)"
@@ -261,7 +299,7 @@ def _smooth(tracks: np.ndarray, trust: np.ndarray, fps: float, how: Cleaning) ->
         return Counter(
             {f"joints not filtered: a cutoff of {how.cutoff:g} Hz is no less than half the frame rate": seen}
         )
-    for begin, end, columns in _alike(trust > 0):
+    for begin, end, columns in _alike((trust > 0) * (scene + 1)):
         run, count = tracks[begin:end, columns], (end - begin) * len(columns)
         if how.smooth == "one_euro":
             tracks[begin:end, columns] = _one_euro(run, fps, how.cutoff, how.beta)
@@ -284,6 +322,7 @@ def _butterworth(run: np.ndarray, fps: float, cutoff: float) -> np.ndarray:
     from scipy import signal
 
     edge = math.atan(math.tan(math.pi * cutoff / fps) / TWICE) / math.pi * 2  # of half the frame rate
+    edge = min(edge, 1 - 1e-9)
     return signal.sosfiltfilt(signal.butter(ORDER, edge, output="sos"), run, axis=0, padlen=_pad(fps, cutoff))
 
 
@@ -305,25 +344,28 @@ def _one_euro(run: np.ndarray, fps: float, cutoff: float, beta: float) -> np.nda
 # --------------------------------------------------------------------------------------------------- root and feet
 
 
-def _steady_root(motion: Motion, fps: float, cutoff: float) -> tuple[Motion, int]:
+def _steady_root(motion: Motion, scenes: np.ndarray, fps: float, cutoff: float) -> tuple[Motion, int]:
     """Everybody moved so that the root follows its low-passed path; the frames in which anybody was.
 
     Where the root is not seen a body is moved as between the frames in which it is.
+
+    Args:
+        scenes: as of :func:`_scenes`; each is filtered by itself.
     """
     root = list(motion.layout.root)
     joints, moved = motion.joints.astype(np.float64), np.zeros(len(motion), bool)
-    for person in range(motion.persons):
-        seen = np.all(motion.confidence[:, person, root] > 0, axis=1)
-        frames = np.flatnonzero(seen)
+    rooted = np.all(motion.confidence[:, :, root] > 0, axis=2)  # [T, M]
+    for person, scene in np.unique(np.stack([*np.nonzero(rooted)[1:], scenes[rooted]], 1), axis=0).tolist():
+        mine = np.flatnonzero(scenes[:, person] == scene)
+        frames = mine[rooted[mine, person]]
         if len(frames) <= _pad(fps, cutoff) or cutoff >= fps / 2:
             continue
         known = joints[frames, person][:, root].mean(1)
         every = np.arange(frames[0], frames[-1] + 1)
         path = np.stack([np.interp(every, frames, axis) for axis in known.T], 1)
-        shift = _butterworth(path, fps, cutoff) - path
-        held = np.clip(np.arange(len(motion)), frames[0], frames[-1]) - frames[0]
-        joints[:, person] += shift[held][:, None]
-        moved |= (motion.confidence[:, person] > 0).any(1) & (np.linalg.norm(shift[held], axis=1) > 0)
+        shift = (_butterworth(path, fps, cutoff) - path)[np.clip(mine, frames[0], frames[-1]) - frames[0]]
+        joints[mine, person] += shift[:, None]
+        moved[mine] |= (motion.confidence[mine, person] > 0).any(1) & (np.linalg.norm(shift, axis=1) > 0)
     return motion.with_(joints=joints), int(moved.sum())
 
 

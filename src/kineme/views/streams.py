@@ -21,7 +21,7 @@ def stream(batch: Batch, name: str, layout: Layout | None) -> Batch:
 
     ``joint``: coordinates as they are. ``bone``: joint minus its parent, 0 where the tree begins. ``motion``: next
     frame minus this one, last frame 0. The confidence of a bone or a motion is that of the less certain of its two
-    ends; where one of them is missing, it is 0, as in :meth:`kineme.Motion.bones` and :meth:`kineme.Motion.velocity`.
+    ends; where one of them is missing, it is 0, as in :meth:`kineme.Motion.bones`.
 
     Raises:
         InputError: an unknown name.
