@@ -277,6 +277,13 @@ def test_labels_cut_clips_with_their_pictures(tmp_path, film):
     assert numbers(store) == {"a.mp4:3-9": pairs(range(3, 9)), "a.mp4:20-30": pairs(range(20, 30))}
 
 
+def test_windows_have_the_pictures_of_their_frames(tmp_path, film):
+    tracks.mediapipe(tmp_path / "poses" / "a.json", range(FRAMES), 25)
+    store = prepared(tmp_path, window=0.4, step=0.2)
+    spans = [(0, 10), (5, 15), (10, 20), (15, 25), (20, 30)]
+    assert numbers(store) == {f"a.mp4:{start}-{end}": pairs(range(start, end)) for start, end in spans}
+
+
 def test_folders_are_labels_and_tell_tracks_of_one_name_apart(tmp_path):
     for label in ("walk", "sit"):
         films.write(tmp_path / "videos" / label / "1.mp4", 6)

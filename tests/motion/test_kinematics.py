@@ -232,3 +232,20 @@ def test_a_recording_of_motion_capture(data_dir):
     assert 60 < knee.min() < 150
     assert 155 < knee.max() <= 180
     assert np.nanmax(motion.speed()) * 0.0254 < 12  # metres per second
+
+
+@pytest.mark.parametrize(("label", "least", "most"), [("walking", 1.3, 2.2), ("running", 2.0, 3.3)])
+def test_real_walkers_and_runners_step_in_turn(label, least, most, data_dir):
+    """CMU, 60 frames per second: feet come down one after the other; who runs never stands on both."""
+    takes = [m for m in io.read_all(data_dir / "cmu_mocap" / "cmu_mocap.npz") if m.label == label]
+    assert len(takes) >= 6
+    rates = []
+    for motion in takes:
+        columns, contacts = motion.steps(), motion.contacts()
+        strikes = columns["event"] == "strike"
+        sides = columns["side"][strikes].tolist()
+        assert all(one != other for one, other in itertools.pairwise(sides)), motion.source
+        rates.append(strikes.sum() / (len(motion) / motion.fps))
+        both = (contacts["left"] & contacts["right"]).mean()
+        assert both == 0 if label == "running" else 0 < both < 0.3
+    assert least < np.mean(rates) < most
