@@ -73,10 +73,19 @@ def sleap_analysis(
     """``[T, tracks, V, 3]``, NaN where nothing was found."""
     places = points.transpose(1, 3, 2, 0)  # [tracks, xyscore, V, T]
     with h5py.File(path, "w") as file:
+        file["edge_inds"] = np.array([[0, k] for k in range(1, len(nodes))])
         file["node_names"], file["track_names"] = np.array(nodes, "S"), np.array(tracks, "S")
         file.create_dataset("tracks", data=places[:, :2].T if turned else places[:, :2], compression="gzip")
         file.create_dataset("point_scores", data=places[:, 2].T if turned else places[:, 2], compression="gzip")
     return path
+
+
+def links(count: int) -> list[dict]:
+    """Each node below the first one, and two that say left and right, which are no bones."""
+    bone, side = {"py/reduce": [{"py/type": "EdgeType"}, {"py/tuple": [1]}]}, {"py/reduce": [{}, {"py/tuple": [2]}]}
+    kinds = [bone, *[{"py/id": 1}] * (count - 2)]
+    bones = [{"source": count - 1, "target": count - 1 - k, "type": kinds[k - 1]} for k in range(1, count)]
+    return [*bones, {"source": 0, "target": count - 1, "type": side}, {"source": 0, "target": 1, "type": {"py/id": 2}}]
 
 
 def sleap_project(
@@ -98,7 +107,7 @@ def sleap_project(
         )
     about = {
         "nodes": [{"name": name, "weight": 1.0} for name in reversed(nodes)],
-        "skeletons": [{"nodes": [{"id": len(nodes) - 1 - k} for k in range(len(nodes))]}],
+        "skeletons": [{"nodes": [{"id": len(nodes) - 1 - k} for k in range(len(nodes))], "links": links(len(nodes))}],
     }
     with h5py.File(path, "w") as file:
         file["frames"] = np.array([(k, *frame, 0, 0) for k, frame in enumerate(frames)], FRAME)

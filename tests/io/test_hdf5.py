@@ -59,7 +59,7 @@ each_file = pytest.mark.parametrize("name", FILES)
 
 
 def alike(found: Motion, wanted: Motion) -> None:
-    assert found.layout == wanted.layout
+    assert found.layout.joints == wanted.layout.joints
     np.testing.assert_array_equal(found.joints, wanted.joints)
     np.testing.assert_array_equal(found.confidence, wanted.confidence)
     assert (found.extra, found.unit, found.up) == (wanted.extra, wanted.unit, wanted.up)
@@ -96,6 +96,16 @@ def test_what_pandas_writes(form, tmp_path):
         warnings.simplefilter("ignore")
         frame.to_hdf(tmp_path / "vDLC.h5", key=made.KEY, format=form, mode="w")
     alike(kineme.read(tmp_path / "vDLC.h5"), kineme.read(made.deeplabcut_table(tmp_path / "wDLC.h5", MICE, LABELS)))
+
+
+@pytest.mark.parametrize("name", ["flies.analysis.h5", "flies.slp"])
+def test_bones_of_the_skeleton_come_along(name, tmp_path):
+    """A tail below a head: what says left and right is no bone, and an edge back to the head makes no ring."""
+    path = FILES[name](tmp_path / name)
+    assert kineme.read(path).layout.parents == (-1, 0)
+    if name.endswith(".h5"):
+        spoilt(path, lambda f: replaced(f, "edge_inds", np.array([[0, 1], [1, 0], [0, 0], [7, 1], [0, 10**12]])))
+        assert kineme.read(path).layout.parents == (-1, 0)
 
 
 def test_arrays_of_sleap_either_way_round(tmp_path):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -75,12 +75,24 @@ def joined(body: list[Any], entry: Mapping[str, Any]) -> list[Any]:
     return row
 
 
-def named(names: Sequence[str]) -> tuple[Layout, list[int]]:
-    """The layout of joints of these names, and where each of its joints stands among them; a free one has no bones."""
+def named(names: Sequence[str], edges: Iterable[Sequence[int]] = ()) -> tuple[Layout, list[int]]:
+    """The layout of joints of these names, and where each of its joints stands among them.
+
+    Args:
+        names: of the joints.
+        edges: (parent, child) numbers, the bones of a free layout; one that makes no tree is left out.
+    """
     known = skeleton.identify(names)
     if known is not None:
         return known, list(range(len(names)))
-    return skeleton.reordered(names) or (skeleton.free(names, [-1] * len(names)), list(range(len(names))))
+    parents = [-1] * len(names)
+    for parent, child in edges:
+        above = parent
+        while above not in (-1, child):
+            above = parents[above]
+        if above == -1 and parents[child] == -1:
+            parents[child] = parent
+    return skeleton.reordered(names) or (skeleton.free(names, parents), list(range(len(names))))
 
 
 def order(points: np.ndarray, asked: Mapping[str, Any] | None, notes: Notes) -> tuple[Layout, np.ndarray]:

@@ -5,12 +5,13 @@ Pereira et al., Nature Methods 2022. The csv has columns ``track``, ``frame_idx`
 project gives a motion for each of its videos; what a person has placed stands for the prediction that it corrects, and
 a node that a person has placed is certain. Instances are followed by their track, else by position.
 
-The nodes are joints: of a known layout if they are called so, in any order; else a free layout. The files tell no
-frame rate.
+The nodes are joints: of a known layout if they are called so, in any order; else a free layout, with the bones of the
+skeleton where the file has one (the csv has none). The files tell no frame rate.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -28,7 +29,9 @@ suffixes = (".csv", ".h5", ".slp")
 
 PROJECT = "a SLEAP project: frames, instances, points and pred_points"
 CENTRED = 1.1  # format in which the middle of a pixel is at whole numbers; before, its corner was
+EDGES = 4 * MAX_JOINTS  # that are looked at
 USER, PREDICTED = 0, 1  # types of instances
+BONE = 1  # type of an edge; others say which nodes are left and right of each other
 INCOMPLETE = "instances whose points are not those of the skeleton, left out"
 WHAT = "a SLEAP analysis table: track, frame_idx, instance.score, and x, y and score of every node"
 ROWS = "rows that cannot be read, left out"
@@ -48,6 +51,7 @@ class Found(NamedTuple):
     Attributes:
         source: what the motion is called.
         nodes: their names.
+        edges: (parent, child) numbers of nodes.
         frames: number of the frame of each instance ``[D]``.
         tracks: of each, None where it has none.
         points: float32 ``[D, V, 3]``, x, y and score; 0 where a node was not found.
@@ -55,6 +59,7 @@ class Found(NamedTuple):
 
     source: str
     nodes: list[str]
+    edges: list[tuple[int, int]]
     frames: Sequence[int]
     tracks: list[str | None]
     points: np.ndarray
@@ -67,7 +72,7 @@ def read(path: Path, options: Options) -> Iterator[Motion]:
     for found in kind(path, notes):
         if not 0 < len(found.nodes) <= MAX_JOINTS:
             raise InputError(path, f"{len(found.nodes)} nodes", f"1 to {MAX_JOINTS}")
-        layout, order = _bodies.named(found.nodes)
+        layout, order = _bodies.named(found.nodes, found.edges)
         where = f"{path}, {found.source}" if found.source != path.name else path
         points = found.points[:, order]
         joints, seen, extra = _tracking.clip(where, found.frames, found.frames, points, found.tracks, notes=notes)
@@ -113,7 +118,7 @@ def _table(path: Path, notes: _detections.Notes) -> Iterator[Found]:
         raise fault
     notes[ROWS] += len(rows) - len(values)
     points = _detections.cells(values, notes).reshape(len(values), len(nodes), 3)
-    yield Found(path.name, nodes, frames, tracks, _placed(points))
+    yield Found(path.name, nodes, [], frames, tracks, _placed(points))
 
 
 def _placed(points: np.ndarray) -> np.ndarray:
@@ -131,6 +136,8 @@ def _analysis(path: Path, notes: _detections.Notes) -> Iterator[Found]:
         nodes, names = file.texts("node_names"), file.texts("track_names") if "track_names" in file else []
         places = np.atleast_1d(file.array("tracks", "f"))
         scores = file.array("point_scores", "f") if "point_scores" in file else None
+        pairs = file.array("edge_inds", "iu") if "edge_inds" in file else np.zeros((0, 2), np.int64)
+    edges = _edges(pairs[:EDGES].tolist() if pairs.ndim == 2 and pairs.shape[1] == 2 else [], len(nodes))
     usual = (len(names) or places.shape[0], 2, len(nodes))
     if places.ndim == 4 and places.shape[:3] != usual and places.shape[:0:-1] == usual:
         places, scores = places.T, None if scores is None else scores.T
@@ -143,7 +150,7 @@ def _analysis(path: Path, notes: _detections.Notes) -> Iterator[Found]:
     frame, track = np.nonzero(np.isfinite(points[..., :2]).all(-1).any(-1))
     known = len(names) == points.shape[1] and all(names)
     tracks = [names[k] if known else None for k in track.tolist()]
-    yield Found(path.name, nodes, frame.tolist(), tracks, _placed(points[frame, track]))
+    yield Found(path.name, nodes, edges, frame.tolist(), tracks, _placed(points[frame, track]))
 
 
 def _project(path: Path, notes: _detections.Notes) -> Iterator[Found]:
@@ -154,7 +161,7 @@ def _project(path: Path, notes: _detections.Notes) -> Iterator[Found]:
         frames, instances = file.array("frames", "V"), file.array("instances", "V")
         points = [file.array(name, "V") for name in ("points", "pred_points")]
         tracks = [_json(path, text) for text in (file.texts("tracks_json") if "tracks_json" in file else [])]
-    nodes = _nodes(path, about)
+    nodes, edges = _skeleton(path, about)
 
     def whole(table: np.ndarray, column: str) -> np.ndarray:
         return _column(path, table, column, "iu").astype(np.int64)
@@ -163,6 +170,7 @@ def _project(path: Path, notes: _detections.Notes) -> Iterator[Found]:
     corrected = whole(instances, "from_predicted")[by == USER]
     count = np.where(by == USER, len(points[USER]), len(points[PREDICTED]))
     fits = (begin >= 0) & (end <= count) & (end - begin == len(nodes)) & np.isin(by, (USER, PREDICTED))
+    fits &= whole(instances, "skeleton") == 0
     notes[INCOMPLETE] += int((~fits).sum())
     used = fits & ~((by == PREDICTED) & np.isin(whole(instances, "instance_id"), corrected))
     order = np.argsort(whole(frames, "frame_id"), kind="stable")
@@ -189,7 +197,9 @@ def _project(path: Path, notes: _detections.Notes) -> Iterator[Found]:
     for each in np.unique(video).tolist():
         mine = np.flatnonzero(video == each)
         source = path.name if (video == each).all() else f"{path.name}#{each}"
-        yield Found(source, nodes, number[mine].tolist(), [named[k] for k in mine.tolist()], _placed(values[mine]))
+        yield Found(
+            source, nodes, edges, number[mine].tolist(), [named[k] for k in mine.tolist()], _placed(values[mine])
+        )
 
 
 def _column(path: Path, table: np.ndarray, name: str, kinds: str) -> np.ndarray:
@@ -200,13 +210,28 @@ def _column(path: Path, table: np.ndarray, name: str, kinds: str) -> np.ndarray:
     return column
 
 
-def _nodes(path: Path, about: Any) -> list[str]:
-    """Names of the nodes of the first skeleton, in its order."""
+def _skeleton(path: Path, about: Any) -> tuple[list[str], list[tuple[int, int]]]:
+    """Names of the nodes of the first skeleton, in its order, and its edges."""
     try:
-        words = [str(node["name"]) for node in about["nodes"]]
-        return [words[node["id"]] for node in about["skeletons"][0]["nodes"]]
+        words, first = [str(node["name"]) for node in about["nodes"]], about["skeletons"][0]
+        ids = [node["id"] for node in first["nodes"]]
+        nodes, place = [words[number] for number in ids], {number: k for k, number in enumerate(ids)}
     except (TypeError, KeyError, IndexError):
         raise InputError(path, "metadata without a skeleton", PROJECT) from None
+    pairs = []
+    links = first.get("links")
+    for link in links[:EDGES] if isinstance(links, list) else []:
+        with contextlib.suppress(TypeError, KeyError, IndexError, AttributeError):
+            kind = link["type"]
+            number = kind["py/reduce"][1]["py/tuple"][0] if "py/reduce" in kind else kind["py/id"]
+            if number == BONE:
+                pairs.append((place[link["source"]], place[link["target"]]))
+    return nodes, _edges(pairs, len(nodes))
+
+
+def _edges(pairs: Sequence[Sequence[int]], count: int) -> list[tuple[int, int]]:
+    """Those whose nodes are there."""
+    return [(one, other) for one, other in pairs if 0 <= one < count and 0 <= other < count]
 
 
 def _json(path: Path, text: str) -> Any:
