@@ -11,7 +11,7 @@ from helpers import films, tracks
 
 from kineme.data.report import report
 from kineme.data.store import Store
-from kineme.inference import embed
+from kineme.inference import embed, taken
 from kineme.inference.model import Model
 from kineme.motion import layout, normalise
 from kineme.utils.errors import InputError
@@ -38,7 +38,7 @@ class Looking(Model):
     dim = 3
 
     def embed(self, what: Store, *args, **options) -> np.ndarray:  # type: ignore[override]
-        self._check(what)
+        taken.check(what, self.layout, self.card, self.path)
         seen = np.asarray(what.confidence).any((1, 2))
         numbers = np.array([films.number(picture) for picture in what.pictures(None)])
         ends = zip(what.offsets[:-1], what.offsets[1:])
