@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from kineme.evaluation import groups, plan, predictions, run
+from kineme.evaluation.agreement import agreement
 from kineme.evaluation.task import Outcome, Scores
 from kineme.utils import registry
 from kineme.utils.errors import InputError
@@ -82,6 +83,22 @@ def test_interval_is_that_of_the_theory():
     assert (high - low) / 2 == pytest.approx(1.96 * spread.mean(0).std() / np.sqrt(500), rel=0.07)
     some = np.concatenate([spread, np.full((3, 50), np.nan)], 1)
     assert groups.interval(some) == [low, high]
+
+
+def test_interval_of_a_figure_that_is_no_mean():
+    """Of a mean it is that of the theory; it holds the figure, though clips that are drawn twice lift NMI."""
+    gen = np.random.default_rng(0)
+    values = gen.random(400)
+    low, high = groups.resampled(lambda rows: values[rows].mean(), 400)
+    assert (high - low) / 2 == pytest.approx(1.96 * values.std() / np.sqrt(400), rel=0.15)
+    truth, found = gen.integers(0, 10, (2, 80))  # nothing in common
+
+    def nmi(rows):
+        return agreement(found[rows], truth[rows])["NMI"]
+
+    low, high = groups.resampled(nmi, 80)
+    assert 0 <= low < nmi(np.arange(80)) < high <= 1
+    assert groups.resampled(lambda rows: agreement(truth[rows], truth[rows])["ARI"], 80, -1.0) == [1, 1]
 
 
 def test_paired_over_clips_and_seeds():

@@ -29,6 +29,8 @@ def test_errors_by_hand(write_store, fake_model, monkeypatch):
     assert found["ECE"] == pytest.approx((2 * 0.1 + 0.2) / 3)
     assert found["NLL"] == pytest.approx(-np.log([0.8, 0.4, 0.6]).mean())
     assert found["Brier"] == pytest.approx(np.mean([2 * 0.2**2, 2 * 0.6**2, 2 * 0.4**2]))
+    low, high = found.more["ECE"]["interval"]
+    assert 0 <= low < found["ECE"] < high
     assert found.more["ECE"]["reliability"] == [[pytest.approx(0.6), 0.5, 2], [pytest.approx(0.8), 1.0, 1]]
 
 

@@ -212,6 +212,9 @@ def test_clusters_by_hand(write_store, fake_model):
         assert found[f"{method} NMI"] == pytest.approx(mutual / np.mean(entropy))
         assert found[f"{method} ARI"] == pytest.approx((pairs[0] - chance) / ((pairs[1] + pairs[2]) / 2 - chance))
         assert found[f"{method} accuracy"] == pytest.approx(11 / 12)
+        for figure in ("NMI", "ARI"):
+            low, high = found.more[f"{method} {figure}"]["interval"]
+            assert low < found[f"{method} {figure}"] < high <= 1
     assert clustering.higher_is_better("FINCH found") is None
 
 

@@ -123,6 +123,8 @@ def test_clear_clips_are_found_and_noise_is_not(store):
     found = localisation.score(task_of(store, Knows()), Settings(C=100.0))
     assert found["mAP@0.1"] > 0.6
     assert list(found) == ["mAP@0.1", "mAP@0.3", "mAP@0.5", "mAP@0.7"]
+    low, high = found.more["mAP@0.5"]["interval"]
+    assert 0 <= low < found["mAP@0.5"] < high <= 1
     assert sorted(found.values(), reverse=True) == list(found.values())
     noise = SimpleNamespace(embed=lambda what, rows=None: np.random.default_rng(0).normal(size=(len(what), 4)))
     assert localisation.score(task_of(store, noise), Settings())["mAP@0.5"] < found["mAP@0.5"]

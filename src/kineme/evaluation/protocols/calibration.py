@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...utils.errors import InputError
+from ..groups import resampled
 from ..task import Outcome, Scores, Task
 from . import linear
 
@@ -42,9 +43,14 @@ def score(task: Task, settings: Settings) -> Scores:
     truth, probability = task.labels[task.test], np.zeros((len(task.test), len(task.classes)))
     probability[:, : found.shape[1]] = linear.probabilities(found)
     sure, right = probability.max(1), probability.argmax(1) == truth
+
+    def error(sure: np.ndarray, right: np.ndarray) -> float:
+        bins = reliability(sure, right, settings.bins)
+        return float(sum(count * abs(confidence - share) for confidence, share, count in bins) / len(sure))
+
     scores, bins = Scores(), reliability(sure, right, settings.bins)
-    error = sum(count * abs(confidence - share) for confidence, share, count in bins) / len(truth)
-    scores.add(ECE, float(error), {"reliability": bins})
+    between = {} if len(truth) < 2 else {"interval": resampled(lambda rows: error(sure[rows], right[rows]), len(truth))}
+    scores.add(ECE, error(sure, right), {"reliability": bins, **between})
     own = probability[np.arange(len(truth)), truth]
     scores.tell(NLL, Outcome(-np.log(np.maximum(own, TINY))))
     scores.tell(BRIER, Outcome((probability**2).sum(1) - 2 * own + 1))

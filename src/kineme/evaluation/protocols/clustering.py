@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from ...nn.finch import finch, finch_exactly
 from ...utils.errors import InputError
 from ..agreement import agreement, matched
+from ..groups import resampled
 from ..task import Outcome, Scores, Task
 
 KMEANS, FINCH = "k-means", "FINCH"
@@ -62,13 +64,20 @@ def score(task: Task, settings: Settings) -> Scores:
             _kmeans(features, count, settings.starts, task.seed) if method == KMEANS else finch_exactly(features, count)
         )
         figures = agreement(found, truth)
-        for figure in ("NMI", "ARI"):
-            scores.add(f"{method} {figure}", figures[figure])
+        for figure, least in (("NMI", 0.0), ("ARI", -1.0)):
+            again = functools.partial(_drawn, found, truth, figure)
+            between = {"interval": resampled(again, len(truth), least)}
+            scores.add(f"{method} {figure}", figures[figure], between)
         scores.tell(f"{method} accuracy", Outcome((matched(truth, found) == truth).astype(np.float64)))
     if FINCH in settings.methods:
         levels = finch(features).max(0) + 1
         scores.add(f"{FINCH} found", float(min(levels, key=lambda each: abs(each - classes))))
     return scores
+
+
+def _drawn(found: np.ndarray, truth: np.ndarray, figure: str, rows: np.ndarray) -> float:
+    """A figure of clips that were drawn."""
+    return agreement(found[rows], truth[rows])[figure]
 
 
 def is_stochastic(settings: Settings) -> bool:

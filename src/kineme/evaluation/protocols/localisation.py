@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -14,6 +15,7 @@ from ...data.store import Store
 from ...motion import normalise
 from ...motion.motion import Motion
 from ...utils.errors import InputError
+from ..groups import resampled
 from ..robustness import AlteredStore
 from ..task import Scores, Task
 from . import linear
@@ -115,8 +117,23 @@ def score(task: Task, settings: Settings) -> Scores:
         "notes": [*task.notes, f"localisation: {found.note}"],
     }
     for threshold in settings.thresholds:
-        scores.add(f"mAP@{threshold:g}", mean_average_precision(detected, found.truth, threshold), more)
+        again = functools.partial(_drawn, detected, found.truth, threshold)
+        many = len(found.motions)
+        between = {} if many < 2 else {"interval": resampled(again, many)}
+        precision = mean_average_precision(detected, found.truth, threshold)
+        scores.add(f"mAP@{threshold:g}", precision, more | between)
     return scores
+
+
+def _drawn(detected: Spans, truth: Spans, threshold: float, recordings: np.ndarray) -> float:
+    """The same of recordings that were drawn; one that was drawn twice counts as two."""
+
+    def drawn(spans: Spans) -> Spans:
+        rows = [np.flatnonzero(spans.recording == which) for which in recordings.tolist()]
+        number = np.repeat(np.arange(len(rows)), [len(each) for each in rows])
+        return spans.pick(np.concatenate(rows))._replace(recording=number)
+
+    return mean_average_precision(drawn(detected), drawn(truth), threshold)
 
 
 def is_stochastic(settings: Settings) -> bool:
