@@ -423,6 +423,9 @@ def record_run(runner: Runner, only: Sequence[str], path: Path) -> None:
     method = runner.plan.methods[names[1][0]]
     if card["method"] != method.method:
         raise InputError(path, f"a run of {card['method']}", f"one of {method.method}")
+    has = plain.flat(card["recipe"])
+    if other := [f"{name} = {has.get(name)}" for name, value in method.settings.items() if has.get(name) != value]:
+        raise InputError(path, f"a run with {', '.join(other)}", f"the settings of {names[1][0]} in the plan")
     job = Job(names[0][0], names[1][0], card["seed"])
     entry, chosen = runner.plan.sets[job.set], card.get("given") or {}
     words = ["kineme", "pretrain", card["method"], f"store/{entry.store}"]

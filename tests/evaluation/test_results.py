@@ -88,7 +88,8 @@ def test_the_page_says_what_is_recorded_and_what_is_not_run(records):
         records, SETS | {"three": "Set three"}, METHODS, METRICS
     )
     alone = results.page([each for each in records if each.method != "b"], SETS, METHODS, METRICS)
-    assert "| Method B | not run | not run | not run | not run | - | - | - |" in alone
+    assert "Not run on this set: Method B." in alone
+    assert "| Method B |" not in alone
 
 
 def test_the_heat_map_marks_and_leaves_nothing_blank(records):
@@ -240,3 +241,6 @@ def test_the_whole_chain(script, tmp_path, monkeypatch, capsys):
     assert script.main([*words, "--record", str(run), "--only", "own,moco"]) == 0
     assert script.main([*words, "--record", str(run), "--only", "own,halp"]) == 2
     assert "a run of moco. Expected one of halp" in capsys.readouterr().err
+    (tmp_path / "plan.toml").write_text(PLAN.replace('"encoder.hidden" = 8', '"encoder.hidden" = 16', 1))
+    assert script.main([*words, "--record", str(run), "--only", "own,moco"]) == 2
+    assert "a run with encoder.hidden = 8. Expected the settings of moco in the plan" in capsys.readouterr().err

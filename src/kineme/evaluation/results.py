@@ -296,10 +296,10 @@ def _table(records: Sequence[Record], name: str, methods: Mapping[str, str], met
     """The methods on one set."""
     heads = [word for metric in metrics for word in (_title(metric), "untrained")]
     lines = [f"| method | {' | '.join(heads)} | runs | steps | training, s |", f"|---|{'---|' * (len(heads) + 3)}"]
+    left = [title for method, title in methods.items() if cell(records, name, method, metrics[0]) is None]
     for method, title in methods.items():
         runs = [each for each in records if (each.set, each.method) == (name, method)]
-        if not runs:
-            lines.append(f"| {title} | {' | '.join([NOT_RUN] * len(heads))} | - | - | - |")
+        if title in left:
             continue
         figures = [_pair(cell(records, name, method, metric)) for metric in metrics]
         steps = " / ".join(dict.fromkeys(f"{run.steps:,}" for run in runs))
@@ -315,13 +315,14 @@ def _table(records: Sequence[Record], name: str, methods: Mapping[str, str], met
     told = [f"{first.train:,} training clips, {first.test:,} test clips ({first.split})."]
     seen = max(each.seen for each in records if each.set == name)
     told += [f"{seen} test clips are among the clips that encoders were trained on."] if seen else []
-    return [" ".join(told), "", *lines]
+    missing = ["", f"{NOT_RUN.capitalize()} on this set: {', '.join(left)}."] if left else []
+    return [" ".join(told), "", *lines, *missing]
 
 
 def _pair(found: Cell | None) -> str:
     """Two cells of a table: trained and untrained."""
     if found is None:
-        return f"{NOT_RUN} | {NOT_RUN}"
+        return "- | -"
     mean = f"**{found.mean:.3f}**" if found.sure and found.gain > 0 else f"{found.mean:.3f}"
     spread, before = (f" ({each:.3f})" if found.n > 1 else "" for each in (found.spread, found.untrained_spread))
     return f"{mean}{spread} | {found.untrained:.3f}{before}"
