@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import subprocess
 import sys
 import tempfile
+import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from helpers import browser as chromium
 
@@ -18,6 +21,28 @@ from kineme.inference import search
 
 pytest.importorskip("fastapi", reason="the extra web is not installed")
 ACTIONS = ["walk", "wave", "kick", "sit_down"]
+
+
+def bomb(path: Path, member: str = "joints.npy", frames: int = 30_000_000) -> Path:
+    """A small file that a reader knows, and that says it holds gigabytes."""
+    zeros = np.lib.format.header_data_from_array_1_0(np.zeros(1, np.float32))
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        with archive.open(member, "w", force_zip64=True) as file:
+            np.lib.format.write_array_header_1_0(file, {**zeros, "shape": (frames, 24, 3)})
+            for _ in range(64):
+                file.write(b"\0" * (1 << 20))
+        for name in ("poses", "betas"):
+            held = io.BytesIO()
+            np.save(held, np.zeros(10, np.float32))
+            archive.writestr(f"{name}.npy", held.getvalue())
+    return path
+
+
+def nested(path: Path, size: int = 60 << 20) -> Path:
+    """Much JSON that a reader begins to take: of every byte dozens become objects."""
+    piece = b"[[[[[[[[]]]]]]]],"
+    path.write_bytes(b'[{"image_id": 1, "keypoints": [' + piece * (size // len(piece)) + b"0]}]")
+    return path
 
 
 @pytest.fixture(scope="session")
@@ -30,7 +55,7 @@ def made(tmp_path_factory):
     walk = next(motion for motion in motions if motion.label == "walk")
     bvh = next(Path(synth.write(folder / "bvh", [walk], format="bvh")).glob("*.bvh"))
     index = search.opened(store.path).index
-    return SimpleNamespace(folder=folder, store=store, index=index, bvh=bvh, cache=index.path.parent)
+    return SimpleNamespace(folder=folder, motions=motions, store=store, index=index, bvh=bvh, cache=index.path.parent)
 
 
 class Served:

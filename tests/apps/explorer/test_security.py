@@ -5,16 +5,20 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import tempfile
 import threading
 import time
-import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import browser as chromium
 from helpers.training import kineme, one_paragraph
 
 from kineme.apps.explorer import answers, container, guard, launch, reading, uploads
 from kineme.utils.errors import InputError
+
+from .conftest import bomb, nested
 
 
 def raw(served, lines: list[str], body: bytes = b"") -> tuple[int, bytes]:
@@ -250,15 +254,12 @@ def test_a_bomb_a_loop_and_rubbish_end(tmp_path, monkeypatch, made):
         assert str(tmp_path) not in str(error.value)
         assert "/tmp" not in str(error.value)
         assert "broke off" not in str(error.value)  # a sentence about the file, not about its reader
-    bomb = tmp_path / "bomb.npz"
-    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
-        zeros = np.lib.format.header_data_from_array_1_0(np.zeros(1, np.float32))
-        with archive.open("joints.npy", "w", force_zip64=True) as file:
-            np.lib.format.write_array_header_1_0(file, {**zeros, "shape": (30_000_000, 25, 3)})
-            for _ in range(64):
-                file.write(b"\0" * (1 << 20))
-    with pytest.raises(InputError):
-        uploads.read("bomb.npz", bomb.read_bytes())
+    for path, words in (
+        (bomb(tmp_path / "bomb.npz"), "allocate"),
+        (nested(tmp_path / "deep.json"), "lists and objects"),
+    ):
+        with pytest.raises(InputError, match=words):
+            uploads.read(path.name, path.read_bytes())
     assert not list(tmp_path.glob("joints*"))
 
 
@@ -334,7 +335,57 @@ def test_what_the_reading_process_says_is_not_trusted(data):
         container.read(data)
 
 
+@pytest.mark.parametrize("member", ["../../slipped.npy", "/tmp/kineme-slipped.npy", "..\\..\\slipped.npy"])
+def test_archives_write_nothing(member, tmp_path, monkeypatch):
+    """Paths in an archive that lead out of its folder: names of arrays, which nobody unpacks."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    path = bomb(tmp_path / "slip.npz", member, frames=40)
+    before = {each: each.stat().st_mtime for each in tmp_path.rglob("*")}
+    with pytest.raises(InputError):
+        uploads.read(path.name, path.read_bytes())
+    assert {each: each.stat().st_mtime for each in tmp_path.rglob("*")} == before
+    assert not Path("/tmp/kineme-slipped.npy").exists()
+
+
 # ---------------------------------------------------------------------------------------------- load, and what is said
+
+
+def held_open(served, body: bytes = b"{") -> socket.socket:
+    """A request that does not end: its body is longer than what is sent."""
+    link = socket.create_connection(("127.0.0.1", served.port), 60)
+    lines = [f"POST /api/search HTTP/1.1\r\nHost: {served.host}\r\nX-Kineme-Token: {served.token}\r\n"]
+    lines.append("Content-Type: application/json\r\nContent-Length: 99\r\n\r\n")
+    link.sendall("".join(lines).encode() + body)
+    return link
+
+
+@pytest.mark.slow
+def test_so_many_at_once_and_so_long(served):
+    """The 65th request is told to come back; those that do not end are ended; then all is as before."""
+    links = [held_open(served) for _ in range(guard.MOST_REQUESTS)]
+    begin = time.monotonic()
+    try:
+        chromium.waited(lambda: get(served, "/api/store")[0] == 503, guard.SECONDS)
+        status, answer = get(served, "/api/store")
+        assert (status, code(answer)) == (503, "too_busy")
+        assert b"retry-after: 1" in answer.lower()
+        ended = b""
+        while not ended.endswith(b"}"):
+            ended += links[0].recv(65536)
+        assert int(ended.split()[1]) == 503
+        assert code(ended) == "too_busy"
+        assert time.monotonic() - begin < 3 * guard.SECONDS
+    finally:
+        for link in links:
+            link.close()
+    chromium.waited(lambda: get(served, "/api/store")[0] == 200)
+
+
+def test_who_hangs_up_makes_room(served):
+    links = [held_open(served) for _ in range(guard.MOST_REQUESTS)]
+    for link in links:
+        link.close()
+    chromium.waited(lambda: get(served, "/api/store")[0] == 200, 5)
 
 
 def test_fifty_clients_lose_nothing(served):

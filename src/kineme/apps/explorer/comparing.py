@@ -80,13 +80,13 @@ def shared(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def turned(b: np.ndarray, a: np.ndarray) -> np.ndarray:
-    """A map turned, mirrored and scaled so that it lies on another (Procrustes), both ``[N, 2]``."""
+    """A map turned, mirrored and scaled so that it lies on another (Procrustes), both ``[N, 2]``; float32."""
     some = np.linspace(0, len(a) - 1, min(len(a), ALIGNED)).astype(int)
     x, y = a.astype(np.float64), b.astype(np.float64)
     middle_x, middle_y = x[some].mean(0), y[some].mean(0)
     u, values, v = np.linalg.svd((y[some] - middle_y).T @ (x[some] - middle_x))
     scale = values.sum() / max(float(np.square(y[some] - middle_y).sum()), 1e-12)
-    return ((y - middle_y) @ (u @ v) * scale + middle_x).clip(0, 65535).round().astype(np.uint16)
+    return ((y - middle_y) @ (u @ v) * scale + middle_x).astype(np.float32)
 
 
 def facts(work: Workspace, near: np.ndarray) -> dict[str, float | None]:

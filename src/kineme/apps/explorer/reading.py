@@ -7,6 +7,7 @@ back as one answer of plain arrays, or as a sentence about what is wrong.
 from __future__ import annotations
 
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from . import container
 
 MEMORY, SECONDS, FILES = 2 << 30, 20, 32  # bytes of memory, seconds of work, open files
 MOST_FRAMES, MOST_PEOPLE, MOST_JOINTS = 200_000, 8, 512
+MOST_SAID = 160  # characters of each part of an error
 MOST_BYTES = 512 << 20  # of the answer
 
 
@@ -72,9 +74,13 @@ def encoded(motion: Motion | None, name: str) -> bytes:
 
 
 def told(error: InputError, name: str) -> dict[str, str]:
-    """What is wrong, without the place where the file lay."""
+    """What is wrong, in a sentence or two, without the place where the file lay."""
     where = error.where.rpartition("/")[2].rpartition("\\")[2] or name
-    return {"where": where, "what": error.found, "expected": error.expected, "fix": error.hint}
+    said = {"what": error.found, "expected": error.expected, "fix": error.hint}
+    return {
+        "where": where,
+        **{key: textwrap.shorten(text, MOST_SAID, placeholder=" ...") for key, text in said.items()},
+    }
 
 
 def decoded(data: bytes, name: str) -> Motion:

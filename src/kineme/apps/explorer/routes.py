@@ -216,7 +216,11 @@ def compare(second: Other) -> Routes:
             kind = "pca"
             order = work.maps.order
             turned = comparing.turned(points["b"], work.maps.get(kind))
-            found = {"shared": common[order], "xyA": work.maps.get(kind)[order], "xyB": turned[order]}
+            found = {
+                "shared": common[order],
+                "xyA": work.maps.get(kind)[order].astype(np.float32),
+                "xyB": turned[order],
+            }
             found["row"] = order.astype(np.uint32)
             said = [{"name": each.name, **comparing.facts(work, each.near)} for each in (first, second)]
             return arrays(request, container.write(found, mean=float(common.mean()), runs=said, k=first.near.shape[1]))

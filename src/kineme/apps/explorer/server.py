@@ -221,8 +221,8 @@ def _searching(app: FastAPI, work: Workspace, uploads: Uploads) -> None:
         return arrays(request, container.write({"frame": way}, cost=cost, by="pose"))
 
     @app.get("/api/align/upload")
-    def align_upload(request: Request, upload: str, b: int) -> Response:
-        way, cost = work.align(uploads.get(upload).motion, work.motion(work.check([b], 1)[0]))
+    def align_upload(request: Request, a: int, upload: str) -> Response:
+        way, cost = work.align(work.motion(work.check([a], 1)[0]), uploads.get(upload).motion)
         return arrays(request, container.write({"frame": way}, cost=cost, by="pose"))
 
     @app.post("/api/uploads")

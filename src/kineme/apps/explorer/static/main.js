@@ -1,6 +1,6 @@
 // The page as a whole: what is open, the player, keys, files that are dropped.
 
-import { ask, takeToken, $, make, seconds } from "./wire.js";
+import { ask, takeToken, $, make, refill, seconds } from "./wire.js";
 import { state, set, on, fromAddress } from "./state.js";
 import { readTheme, theme } from "./colours.js";
 import * as maps from "./map.js";
@@ -26,7 +26,7 @@ const guard = (call) => (...words) => Promise.resolve(call(...words)).catch((err
 const open = guard(async (row, { at = 0, push = true } = {}) => {
   set({ clip: row, upload: null, person: null, from: null, to: null, plus: [], minus: [], where: {} }, push);
   stage.time = at; stage.loop = null;
-  if (innerWidth < 800) document.body.dataset.part = "player";
+  if (innerWidth < 800) part("player");
 });
 export { open };
 
@@ -65,14 +65,19 @@ on("instep overlay", guard(async () => { $("pinbox").hidden = !stage.pin || stat
 async function align() {
   if (state.pin === null || !stage.clip || (state.clip === null && !state.upload)) return;
   const pinned = state.pin, now = state.upload ? null : state.clip;
-  const answer = state.upload ? await ask(`align/upload?upload=${state.upload.upload}&b=${pinned}&from_pin=true`) : await ask(`align?a=${pinned}&b=${now}`);
+  const answer = state.upload ? await ask(`align/upload?a=${pinned}&upload=${state.upload.upload}`) : await ask(`align?a=${pinned}&b=${now}`);
   if (state.pin !== pinned) return;
   stage.way = answer.frame; stage.cost = answer.cost;
   $("path").hidden = false;
-  const canvas = $("path"), context = sized(canvas), n = answer.frame.length, most = Math.max(...answer.frame, 1);
+  path();
+}
+
+function path() {  // where time bends between the two that play in step
+  if (!stage.way) return;
+  const canvas = $("path"), context = sized(canvas), n = stage.way.length, most = Math.max(...stage.way, 1);
   context.clearRect(0, 0, canvas.width, canvas.height);
   context.strokeStyle = theme.accent; context.lineWidth = 2; context.beginPath();
-  answer.frame.forEach((f, i) => context.lineTo((i / Math.max(n - 1, 1)) * canvas.width, canvas.height - 3 - (f / most) * (canvas.height - 6)));
+  stage.way.forEach((f, i) => context.lineTo((i / Math.max(n - 1, 1)) * canvas.width, canvas.height - 3 - (f / most) * (canvas.height - 6)));
   context.stroke();
 }
 
@@ -128,6 +133,7 @@ function gap(a, b, at, to) {  // the joint that is farthest apart, both seen fro
 
 function touched() { stage.seen.changed = (stage.seen.changed || 0) + 1; }
 
+const solid = () => state.store.coords === 3;  // what lies in an image is seen from one side alone
 const KEYS = [
   ["‹", "One frame back (,)", () => nudge(-1)], ["›", "One frame on (.)", () => nudge(1)],
   ["speed"],
@@ -136,12 +142,12 @@ const KEYS = [
   ["overlay", "Lay one on the other (O)", () => set({ overlay: !state.overlay }), () => state.overlay, () => state.pin !== null],
   ["mirror", "Mirror (M)", () => flip("mirror"), () => stage.seen.mirror], ["reverse", "Backwards (T)", () => flip("reverse"), () => stage.seen.reverse],
   ["ghosts", "Earlier poses (G)", () => flip("ghosts"), () => stage.seen.ghosts], ["follow", "Follow or fixed (C)", () => flip("follow"), () => stage.seen.follow],
-  ["front", "Seen from the front (F)", () => turn(0)], ["right side", "From the right (R)", () => turn(Math.PI / 2)],
+  ["front", "Seen from the front (F)", () => turn(0), null, solid], ["back", "From behind (B)", () => turn(Math.PI), null, solid], ["right side", "From the right (R)", () => turn(Math.PI / 2), null, solid], ["above", "From above (U)", () => turn(stage.seen.yaw, 1.48), null, solid],
   ["[", "Interval begins here", () => mark(0)], ["]", "Interval ends here", () => mark(1)],
 ];
 
 function keysBar() {
-  $("playerkeys").replaceChildren(...KEYS.filter((each) => !each[4] || each[4]()).map(([text, title, call, pressed]) => text === "speed"
+  refill($("playerkeys"), ...KEYS.filter((each) => !each[4] || each[4]()).map(([text, title, call, pressed]) => text === "speed"
     ? make("select", { "aria-label": "Speed", onchange: (event) => set({ speed: Number(event.target.value) }) }, ...SPEEDS.map((each) => make("option", { value: each, selected: each === state.speed }, each + "×")))
     : make("button", { title, "aria-pressed": pressed ? String(Boolean(pressed())) : null, onclick: () => { call(); touched(); keysBar(); } }, text)));
   $("play").textContent = state.playing ? "Pause" : "Play";
@@ -166,7 +172,7 @@ function interval() {
 }
 function people() {
   const n = stage.clip ? stage.clip.people : 0;
-  $("people").replaceChildren(...(n < 2 ? [] : [..."ABCD"].slice(0, n).map((text, i) => make("button", { title: "Search with this person (Q)", "aria-pressed": state.person === i, onclick: () => { set({ person: state.person === i ? null : i }); people(); touched(); } }, text))));
+  refill($("people"), ...(n < 2 ? [] : [..."ABCD"].slice(0, n).map((text, i) => make("button", { title: "Search with this person (Q)", "aria-pressed": state.person === i, onclick: () => { set({ person: state.person === i ? null : i }); people(); touched(); } }, text))));
 }
 
 function wirePlayer() {
@@ -206,7 +212,7 @@ const upload = guard(async (file) => {
     maps.setStars([{ xy: found.xy[state.map] || Object.values(found.xy)[0], name: found.name }]); stage.places = found.xy;
     set({ upload: found, clip: null, person: null, from: null, to: null, plus: [], minus: [], where: {}, tab: "neighbours" }, true);
     stage.time = 0; stage.loop = null;
-    if (innerWidth < 800) document.body.dataset.part = "player";
+    if (innerWidth < 800) part("player");
   } catch (error) {
     $("clipname").textContent = stage.clip ? stage.clip.about.name : "Click a dot, or drop a file.";
     throw error;
@@ -218,7 +224,7 @@ function wireFiles() {
   addEventListener("dragenter", (event) => { event.preventDefault(); depth++; $("drop").hidden = false; });
   addEventListener("dragleave", () => { if (--depth <= 0) { depth = 0; $("drop").hidden = true; } });
   addEventListener("dragover", (event) => event.preventDefault());
-  addEventListener("drop", (event) => { event.preventDefault(); depth = 0; $("drop").hidden = true; if (event.dataTransfer.files[0]) upload(event.dataTransfer.files[0]); });
+  addEventListener("drop", (event) => { event.preventDefault(); depth = 0; $("drop").hidden = true; const { files } = event.dataTransfer; if (files[0]) upload(files[0]).then(() => { if (files.length > 1) problem(`${files.length} files were dropped; ${files[0].name} is shown. A folder of files is searched with kineme search.`); }); });
   $("file").addEventListener("change", () => { if ($("file").files[0]) upload($("file").files[0]); $("file").value = ""; });
   $("store").after(make("button", { id: "openfile", onclick: () => $("file").click() }, "Open a file"));
   $("remove").onclick = guard(async () => { await ask("uploads/" + state.upload.upload, { method: "DELETE" }); maps.setStars([]); set({ upload: null, hits: [], answer: null }); });
@@ -249,7 +255,9 @@ function wireKeys() {
     if (event.key === " " && event.target.tagName === "BUTTON" && event.target.id !== "play") return;
     if (!letters && /^[a-z0-9]$/i.test(event.key)) return;
     if (/^[1-9]$/.test(event.key)) { teach.key(Number(event.key) - 1); return; }
-    const call = calls[event.key.length === 1 ? event.key.toLowerCase() : event.key];
+    const name = event.key.length === 1 ? event.key.toLowerCase() : event.key, own = VIEWS[state.view]?.keys?.[name];
+    if (own && !(name === "Enter" && event.target.tagName === "BUTTON")) { event.preventDefault(); own(); return; }
+    const call = calls[name];
     if (call) { event.preventDefault(); call(); touched(); keysBar(); }
   });
 }
@@ -273,21 +281,31 @@ async function panel() {
 const repanel = guard(panel);
 
 function views() {
-  $("views").replaceChildren(...Object.entries(VIEWS).filter(([, each]) => each.there()).map(([name, each]) => make("button", { role: "tab", "aria-selected": state.view === name, onclick: () => set({ view: name }, true) }, each.title)));
+  refill($("views"), ...Object.entries(VIEWS).filter(([, each]) => each.there()).map(([name, each]) => make("button", { role: "tab", "aria-selected": state.view === name, onclick: () => set({ view: name }, true) }, each.title)));
   const other = VIEWS[state.view] && VIEWS[state.view].show;
   $("mapbox").hidden = Boolean(other); $("view").hidden = !other;
-  if (other) guard(other)($("view"), open);
+  const box = make("div");  // of its own: what comes late for another view is not shown
+  $("view").replaceChildren(box);
+  if (other) guard(other)(box, open);
   document.body.dataset.view = state.view;
+  if ($("phonenav").firstChild) $("phonenav").firstChild.textContent = VIEWS[state.view]?.title || "Map";
+  if (innerWidth < 800) part("map");
+}
+
+function part(name) {  // on a phone one part of the page at a time
+  document.body.dataset.part = name;
+  for (const button of $("phonenav").children) button.setAttribute("aria-pressed", button.dataset.part === name);
 }
 
 function phone() {
   const parts = [["map", "Map"], ["list", "List"], ["player", "Player"], ["colour", "Colour"], ["teach", "Teach"]];
-  $("phonenav").replaceChildren(...parts.map(([name, text]) => make("button", { onclick: () => { if (name === "teach") set({ tab: "teach" }); document.body.dataset.part = name === "teach" ? "player" : name; $("list").hidden = name !== "list"; if (name === "list") guard(listed)(open); maps.paint(); } }, text)));
-  $("back").onclick = () => { document.body.dataset.part = "map"; maps.paint(); };
+  $("phonenav").replaceChildren(...parts.map(([name, text]) => make("button", { "data-part": name, onclick: () => { if (name === "teach") set({ tab: "teach" }); part(name === "teach" ? "player" : name); $("list").hidden = name !== "list"; if (name === "list") guard(listed)(open); maps.paint(); } }, text)));
+  $("back").onclick = () => { part("map"); maps.paint(); };
+  part("map");
 }
 
 function wireTheme() {
-  const dress = () => { maps.retheme(); legend(); touched(); repanel(); };
+  const dress = () => { maps.retheme(); legend(); touched(); repanel(); path(); set({ theme: theme.dark }); };
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", dress);
   $("theme").onclick = () => { document.documentElement.dataset.theme = theme.dark ? "light" : "dark"; dress(); };
 }
@@ -319,7 +337,7 @@ async function begin() {
   for (const [name, text] of TABS) $("tabs").append(make("button", { role: "tab", "data-tab": name, onclick: () => set({ tab: name }) }, text));
   $("colour").onchange = () => set({ colour: $("colour").value, keep: null, kept: null });
   $("help").onclick = help;
-  $("find").addEventListener("input", guard(async () => { const text = $("find").value.trim(); if (!text) return repanel(); const answer = await ask("find?text=" + encodeURIComponent(text)); clear(); $("panel").replaceChildren(make("p", { className: "note" }, `${answer.total} named like this`), tableOf(answer.rows)); if (innerWidth < 800) document.body.dataset.part = "player"; }));
+  $("find").addEventListener("input", guard(async () => { const text = $("find").value.trim(); if (!text) return repanel(); const answer = await ask("find?text=" + encodeURIComponent(text)); clear(); $("panel").replaceChildren(make("p", { className: "note" }, `${answer.total} named like this`), tableOf(answer.rows)); if (innerWidth < 800) part("player"); }));
   $("mapinfo").onclick = guard(async () => { const answer = await ask("map/kept?kind=" + state.map); problem(`${state.map === "pca" ? "Principal axes" : "t-SNE"}: of each clip's 10 nearest by vector, ${Math.round(100 * answer.kept_neighbours)} % are among its 10 nearest on this map.`); });
   document.querySelector(".skip").onclick = () => { $("list").hidden = false; guard(listed)(open); };
   on("hits answer failed tab about", repanel); on("selected", () => { if (state.tab !== "teach") repanel(); });

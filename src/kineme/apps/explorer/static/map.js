@@ -80,7 +80,7 @@ export async function mask() {  // which points are context only: filtered out, 
 }
 
 let labels = [];
-async function names() {  // a name where most of a class stand
+async function names() {  // a name above where most of a class stand
   labels = [];
   const facts = about(state.colour);
   if (!facts || facts.kind !== "class" || !data.codes) return;
@@ -88,12 +88,12 @@ async function names() {  // a name where most of a class stand
     const cells = new Map();
     for (let i = 0; i < data.count; i++) if (data.codes[i] === k) {
       const at = (data.xy[2 * i] >> 13) * 8 + (data.xy[2 * i + 1] >> 13);
-      const sum = cells.get(at) || [0, 0, 0];
-      sum[0]++; sum[1] += data.xy[2 * i]; sum[2] += data.xy[2 * i + 1];
+      const sum = cells.get(at) || [0, 0, 65535];
+      sum[0]++; sum[1] += data.xy[2 * i]; sum[2] = Math.min(sum[2], data.xy[2 * i + 1]);
       cells.set(at, sum);
     }
     const best = [...cells.values()].sort((a, b) => b[0] - a[0])[0];
-    if (best) labels.push({ text: facts.categories[k], n: best[0], x: best[1] / best[0], y: best[2] / best[0], code: k });
+    if (best) labels.push({ text: facts.categories[k], n: best[0], x: best[1] / best[0], y: best[2], code: k });
   }
   labels.sort((a, b) => b.n - a.n);
 }

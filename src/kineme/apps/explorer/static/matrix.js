@@ -1,22 +1,41 @@
 // What was taken for what: rows are true, columns predicted; a cell opens its clips.
 
-import { ask, make } from "./wire.js";
+import { ask, csv, make, save } from "./wire.js";
 import { rgb, theme } from "./colours.js";
 import { set } from "./state.js";
 import { table } from "./panels.js";
 
 const LARGE = 30, WORST = 30;
-let group = "";
+const doubted = new Map();  // clips whose own label looks wrong to a person
+let group = "", order = "name";
+
+function alike(counts) {  // classes that are taken for each other side by side: each next one is the most confused with the last
+  const left = new Set(counts.keys()), between = (i, j) => counts[i][j] + counts[j][i], sorted = [];
+  while (left.size) {
+    const last = sorted.at(-1), score = (j) => (last === undefined ? Math.max(0, ...counts.map((_, i) => (i === j ? 0 : between(i, j)))) : between(last, j));
+    const next = [...left].reduce((best, j) => (score(j) > score(best) ? j : best));
+    sorted.push(next); left.delete(next);
+  }
+  return sorted;
+}
 
 export async function matrix(box, open) {
   const said = await ask("matrix?group=" + encodeURIComponent(group));
-  const { classes, counts } = said, sums = counts.map((row) => row.reduce((a, b) => a + b, 0)), list = make("div", { id: "cell" });
+  const sorted = order === "name" ? said.classes.map((_, i) => i) : alike(said.counts);
+  const classes = sorted.map((i) => said.classes[i]), counts = sorted.map((i) => sorted.map((j) => said.counts[i][j])), sums = counts.map((row) => row.reduce((a, b) => a + b, 0)), list = make("div", { id: "cell" });
   const choice = make("select", { "aria-label": "Protocol", onchange: () => { group = choice.value; matrix(box, open); } }, ...said.groups.map((each) => make("option", { value: each, selected: each === said.group }, each)));
+  const sort = make("select", { "aria-label": "Order of classes", onchange: () => { order = sort.value; matrix(box, open); } }, ...[["name", "by name"], ["alike", "by likeness"]].map(([value, text]) => make("option", { value, selected: value === order }, text)));
+  const review = make("button", { onclick: () => save("review.csv", csv([["name", "class", "called"], ...doubted.values()])) });
+  const marked = () => { review.textContent = `export ${doubted.size} to review (CSV)`; review.hidden = !doubted.size; };
+  const doubt = (name, i, j) => {
+    const button = make("button", { "aria-pressed": doubted.has(name), onclick: () => { doubted.has(name) ? doubted.delete(name) : doubted.set(name, [name, classes[i], classes[j]]); button.setAttribute("aria-pressed", doubted.has(name)); marked(); } }, "label looks wrong");
+    return button;
+  };
   const show = async (i, j) => {
     const { rows } = await ask(`matrix/cell?true=${encodeURIComponent(classes[i])}&predicted=${encodeURIComponent(classes[j])}&group=${encodeURIComponent(said.group)}`);
     set({ selected: new Set(rows.map((each) => each.row)) });
     const facts = rows.length ? (await ask("table?rows=" + rows.slice(0, 200).map((each) => each.row).join(","))).rows : [];
-    list.replaceChildren(make("h2", {}, `${classes[i]} called ${classes[j]}: ${rows.length} clips`), table(facts, open));
+    list.replaceChildren(make("h2", {}, `${classes[i]} called ${classes[j]}: ${rows.length} ${rows.length === 1 ? "clip" : "clips"}`), table(facts, open, (row) => doubt(row.name, i, j)));
     if (facts.length) open(facts[0].row);
   };
   const cell = (i, j) => {
@@ -39,5 +58,6 @@ export async function matrix(box, open) {
     event.preventDefault(); event.stopPropagation();
   });
   const right = counts.reduce((sum, row, i) => sum + row[i], 0), all = sums.reduce((a, b) => a + b, 0);
-  box.replaceChildren(make("div", { className: "row" }, choice), make("p", { className: "note" }, `${right} of ${all} right.${said.missing ? ` ${said.missing} predictions are of clips that are not here: was the file made with another store?` : ""}${classes.length > LARGE ? " The largest confusions:" : " Rows are what it is, columns what it was called."}`), grid, list);
+  marked();
+  box.replaceChildren(make("div", { className: "row" }, choice, sort, review), make("p", { className: "note" }, `${right} of ${all} right.${said.missing ? ` ${said.missing} predictions are of clips that are not here: was the file made with another store?` : ""}${classes.length > LARGE ? " The largest confusions:" : " Rows are what it is, columns what it was called."}`), make("div", { className: "wide" }, grid), list);
 }

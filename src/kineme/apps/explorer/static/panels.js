@@ -1,6 +1,6 @@
 // Lists: legend, filters, neighbours, what is selected.
 
-import { ask, $, make, save, csv, seconds } from "./wire.js";
+import { ask, $, make, refill, save, csv, seconds } from "./wire.js";
 import { state, set, on } from "./state.js";
 import { palette, mark, theme } from "./colours.js";
 import { about, map } from "./map.js";
@@ -18,14 +18,14 @@ export function columns() {
 export function legend() {
   columns();
   const facts = about(state.colour), list = $("legend");
-  list.replaceChildren();
-  if (!facts) return;
+  const lines = [];
+  if (!facts) { list.replaceChildren(); return; }
   const colours = palette(facts);
   if (facts.kind === "number") {
     const bar = make("canvas", { className: "ramp", width: 160, height: 12, role: "img", "aria-label": "Ramp of colours" });
     const context = bar.getContext("2d");
     for (let i = 0; i < 64; i++) { context.fillStyle = `rgb(${colours[i]})`; context.fillRect(i * 2.5, 0, 3, 12); }
-    list.append(make("li", {}, bar, make("div", { className: "note" }, `${facts.min.toPrecision(3)} to ${facts.max.toPrecision(3)}`)));
+    list.replaceChildren(make("li", {}, bar, make("div", { className: "note" }, `${facts.min.toPrecision(3)} to ${facts.max.toPrecision(3)}`)));
     return;
   }
   const counts = new Uint32Array(facts.categories.length + 1);
@@ -34,12 +34,13 @@ export function legend() {
     const shape = make("canvas", { width: 28, height: 28, "aria-hidden": "true" });
     mark(shape.getContext("2d"), code, 28, colours[code]);
     const show = (keep) => set({ keep });
-    list.append(make("li", {}, make("button", {
+    lines.push(make("li", {}, make("button", {
       title: name, "aria-pressed": state.kept === code, onclick: () => { set({ kept: state.kept === code ? null : code }); show(state.kept); legend(); },
       onpointerenter: () => show(code), onpointerleave: () => show(state.kept ?? null),
     }, shape, make("span", { className: "name" }, name), make("span", { className: "n" }, counts[code]))));
   });
-  if (facts.categories.length > 60) list.append(make("li", { className: "note" }, `and ${facts.categories.length - 60} more`));
+  if (facts.categories.length > 60) lines.push(make("li", { className: "note" }, `and ${facts.categories.length - 60} more`));
+  refill(list, ...lines);
 }
 
 export function filters() {
@@ -78,8 +79,8 @@ panels.neighbours = async (panel, open) => {
   const { hits, answer, failed } = state;
   const own = state.upload ? state.upload.name : null;
   shown = [];
-  if (failed) { panel.replaceChildren(make("p", {}, "Search failed: " + failed), make("button", { onclick: search }, "Try again")); return; }
-  if (!answer) { panel.replaceChildren(make("p", { className: "note" }, state.clip === null && !own ? "Click a dot, or drop a file. What moves like it shows here." : "Searching.")); return; }
+  if (failed) { refill(panel, make("p", {}, "Search failed: " + failed), make("button", { onclick: search }, "Try again")); return; }
+  if (!answer) { refill(panel, make("p", { className: "note" }, state.clip === null && !own ? "Click a dot, or drop a file. What moves like it shows here." : "Searching.")); return; }
   const head = make("p", { className: "note" }, `Nearest by cosine, full vectors, exact, ${answer.ms.toFixed(1)} ms, among ${answer.among.toLocaleString("en")}.`);
   const toggle = (key, text) => make("button", { "aria-pressed": state[key], onclick: () => set({ [key]: !state[key] }) }, text);
   const who = make("select", { "aria-label": "Subjects", onchange: () => set({ where: who.value && subject() ? { subject: who.value === "only" ? subject() : { not: subject() } } : {} }) },
@@ -87,12 +88,12 @@ panels.neighbours = async (panel, open) => {
   const controls = make("div", { className: "row" }, toggle("mirror", "mirror too"), state.store.windows && toggle("windows", "windows"), subject() && who,
     (state.plus.length || state.minus.length) ? make("button", { onclick: () => set({ plus: [], minus: [] }) }, `clear + ${state.plus.length} − ${state.minus.length}`) : null,
     make("button", { onclick: () => copy(hits) }, "copy names"), make("button", { onclick: () => list(hits, "neighbours.csv") }, "export CSV"));
-  if (!hits.length) { panel.replaceChildren(head, controls, make("p", {}, state.store.clips < 2 ? "Only 1 clip in this store." : "Nothing else passes.")); return; }
+  if (!hits.length) { refill(panel, head, controls, make("p", {}, state.store.clips < 2 ? "Only 1 clip in this store." : "Nothing else passes.")); return; }
   const found = await cards(hits.map((hit) => hit.row));
   if (state.hits !== hits || state.tab !== "neighbours") return;
   const grid = make("div", { className: "cards" });
   hits.forEach((hit, n) => grid.append(card(hit, found[n], open)));
-  panel.replaceChildren(head, controls, grid);
+  refill(panel, head, controls, grid);
 };
 
 function subject() {
@@ -141,19 +142,19 @@ export function clear() { shown = []; }
 panels.selected = async (panel, open) => {
   const rows = [...state.selected];
   clear();
-  if (!rows.length) { panel.replaceChildren(make("p", { className: "note" }, "Draw a box, a lasso or a polygon on the map, or press S on a dot. What is chosen is listed here.")); return; }
+  if (!rows.length) { refill(panel, make("p", { className: "note" }, "Draw a box, a lasso or a polygon on the map, or press S on a dot. What is chosen is listed here.")); return; }
   const answer = await ask("table?rows=" + rows.slice(0, 200).join(","));
   if (state.tab !== "selected") return;
-  panel.replaceChildren(
+  refill(panel, 
     make("p", {}, `${rows.length.toLocaleString("en")} selected.`),
     make("div", { className: "row" }, make("button", { onclick: () => exportAll(rows) }, "export CSV"), make("button", { onclick: () => copyAll(rows) }, "copy names"), make("button", { onclick: () => set({ selected: new Set() }) }, "clear")),
     table(answer.rows, open));
 };
 
-export function table(rows, open) {
+export function table(rows, open, more = null) {  // more: what each row gets in a column of its own
   const head = ["name", "label", "subject", "seconds"];
-  return make("table", {}, make("thead", {}, make("tr", {}, ...head.map((each) => make("th", { scope: "col" }, each === "label" ? "class" : each)))),
-    make("tbody", {}, ...rows.map((row) => make("tr", {}, make("td", {}, make("button", { onclick: () => open(row.row) }, row.name)), ...head.slice(1).map((key) => make("td", {}, key === "seconds" ? seconds(row.seconds) : row[key] ?? ""))))));
+  return make("table", {}, make("thead", {}, make("tr", {}, ...head.map((each) => make("th", { scope: "col" }, each === "label" ? "class" : each)), more && make("th", {}))),
+    make("tbody", {}, ...rows.map((row) => make("tr", {}, make("td", {}, make("button", { onclick: () => open(row.row) }, row.name)), ...head.slice(1).map((key) => make("td", {}, key === "seconds" ? seconds(row.seconds) : row[key] ?? "")), more && make("td", {}, more(row))))));
 }
 
 async function facts(rows) {

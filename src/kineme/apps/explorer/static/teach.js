@@ -1,7 +1,7 @@
 // Teach by example: labels by key, what the classifier makes of them, what to ask next. Each label is on the disk of the
 // server before the answer comes; one that could not be saved is kept here and offered again.
 
-import { ask, $, make, save } from "./wire.js";
+import { ask, $, make, refill, save } from "./wire.js";
 import { state, set, on } from "./state.js";
 import { map } from "./map.js";
 import { cards } from "./player.js";
@@ -97,7 +97,7 @@ async function draw(panel) {
   const form = make("form", { className: "row", onsubmit: async (event) => { event.preventDefault(); const text = name.value.trim(); if (!text || own.kinds.includes(text)) return; name.value = ""; name.blur(); const rows = targets(); await kinds([...own.kinds, text]); if (!own.kept && rows.length) label(text, rows); } }, name, make("button", { type: "submit" }, "Add and label"));
   const grid = make("div", { className: "cards" });
   const said = own.estimate ? `Right ${Math.round(100 * own.estimate.accuracy)} % ± ${Math.round(100 * own.estimate.spread)} of the time, held out by ${own.estimate.by}, ${own.estimate.labels} labels: ` + Object.entries(own.estimate.kinds).map(([kind, value]) => `${kind} ${value.toFixed(2)}`).join(", ") : "An estimate appears from three labels of each kind on.";
-  panel.replaceChildren(
+  refill(panel,
     own.problem ? make("p", { role: "alert" }, own.problem, " ", make("button", { onclick: refresh }, own.kept ? "Refresh and try again" : "Refresh")) : "",
     make("p", { className: "note" }, `${total} labels, ${own.kinds.length} kinds${own.at ? ", saved" : ""}. ${here.length > 1 ? here.length + " selected clips get the label." : here.length ? (own.labels[here[0]] !== undefined ? "This clip: " + own.kinds[own.labels[here[0]]] : "This clip has no label.") : "Pick a clip, press 1 and type a name."}`),
     make("div", { className: "kinds" }, ...own.kinds.map((kind, n) => make("button", { title: `Label (${n + 1})`, onclick: () => label(kind) }, make("span", {}, n < 9 ? n + 1 : ""), make("span", { className: "name" }, kind), make("span", { className: "n" }, own.counts[kind] || 0)))),

@@ -81,6 +81,14 @@ export function make(tag, facts = {}, ...inside) {
   return found;
 }
 
+export function refill(box, ...inside) {  // other children; the one that has the focus keeps it in what stands in its place
+  const name = (each) => each.id || each.getAttribute("aria-label") || each.title || each.textContent;
+  const old = box.contains(document.activeElement) && document.activeElement !== box ? document.activeElement : null;
+  const alike = () => [...box.querySelectorAll(old.tagName)].filter((each) => name(each) === name(old)), place = old ? alike().indexOf(old) : 0;
+  box.replaceChildren(...inside.filter((each) => each !== null && each !== undefined && each !== false));
+  if (old && !old.isConnected) { const found = alike(); (found[place] || found.at(-1) || box).focus({ preventScroll: true }); }
+}
+
 export function save(name, blob) {
   const link = make("a", { href: URL.createObjectURL(blob), download: name });
   link.click();
