@@ -39,7 +39,9 @@ class Browser:
         with urllib.request.urlopen(f"http://127.0.0.1:{number}/json") as answer:
             page = next(each for each in json.load(answer) if each["type"] == "page")
         self.stack = contextlib.ExitStack()
-        self.socket = self.stack.enter_context(connect(page["webSocketDebuggerUrl"], max_size=None, compression=None))
+        address = page["webSocketDebuggerUrl"]
+        quiet = {"max_size": None, "compression": None, "ping_interval": None}  # a busy machine answers late
+        self.socket = self.stack.enter_context(connect(address, **quiet))
         self.numbers, self.errors, self.hosts, self.bytes = itertools.count(1), [], set(), {}
         for name in ("Page", "Runtime", "Log", "Network", "DOM"):
             self.send(f"{name}.enable")
