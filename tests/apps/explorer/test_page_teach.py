@@ -138,7 +138,8 @@ def test_confusion_counts_what_its_list_shows(page, made):
         count = int(page.run(f"{button}.textContent"))
         assert count == lines.count((true, said))
         page.run(f"{button}.click()")
-        page.until(f"document.querySelector('#cell h2')?.textContent === '{true} called {said}: {count} clips'")
+        many = f"{count} clip{'s' * (count != 1)}"
+        page.until(f"document.querySelector('#cell h2')?.textContent === '{true} called {said}: {many}'")
         page.until(f"document.querySelectorAll('#cell tbody tr').length === {count}")
 
 
