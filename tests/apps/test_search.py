@@ -13,6 +13,7 @@ from PIL import Image
 
 import kineme as package
 from kineme.apps.cli import main
+from kineme.io import openpose
 
 ACTIONS = ["walk", "wave", "kick", "sit_down"]
 
@@ -63,6 +64,37 @@ def test_a_plain_folder_is_indexed_once_and_again_when_a_file_changes(library, t
     (again,) = (tmp_path / ".clips.kineme").iterdir()  # the former one is gone
     assert again != made
     assert sorted(path.name for path in folder.iterdir()) == sorted(path.name for path in library.glob("*.bvh"))[:-1]
+
+
+def test_a_folder_of_several_formats_and_broken_files(library, tmp_path):
+    """Some without a frame rate, in an image, or no motion at all: what can be taken is searched, the rest is said."""
+    folder = tmp_path / "mixed"
+    shutil.copytree(library, folder)
+    walk = next(package.synth.generate(1, actions=["walk"], cameras=0))
+    package.synth.write(folder / "ntu", [walk], format="ntu")
+    names = [f"{joint}_{axis}" for joint in walk.layout.joints for axis in "xyz"]
+    np.savetxt(
+        folder / "timeless.csv", walk.joints.reshape(len(walk), -1), "%.4f", ",", header=",".join(names), comments=""
+    )
+    flat = next(package.synth.generate(1, actions=["wave"], cameras=1, coords=2, layout="coco17"))
+    openpose.write(folder / "take", [flat])
+    (folder / "poem.bvh").write_text("roses are red")
+    (folder / "cut.bvh").write_bytes(first(library).read_bytes()[:700])
+    done = kineme("search", folder, folder / "timeless.csv", "-k", 20)
+    assert "set aside, 2 files: cut.bvh (" in done.stderr
+    assert "poem.bvh (" in done.stderr
+    assert "left out, since the run takes 3-D: 1 2d-" in done.stderr
+    assert "1 clip without frames per second: searched as a whole only" in done.stderr
+    lines = [line for line in done.stdout.splitlines() if "│" in line]
+    assert len(lines) == 14
+    assert "timeless.csv" in lines[0]
+    assert f"frame {len(walk)}" in lines[0]
+    assert ".skeleton" in lines[1]  # the same walk, with its rate
+    again = kineme("search", folder, folder / "timeless.csv", "-k", 1)
+    assert "set aside" not in again.stderr  # said once, when it was prepared
+    take = next((folder / "take").iterdir())
+    one_paragraph(kineme("search", folder, take, check=False), take.name, "motion in 2-D", "--run")
+    one_paragraph(kineme("search", folder / "take", first(folder), check=False), "nothing in 3-D", "--run")
 
 
 def test_a_store_is_searched_as_a_folder_is_and_the_cache_can_lie_elsewhere(swing, tmp_path, capsys):

@@ -129,8 +129,15 @@ def prepared(model: Model, data: Source, dest: Path, asked: Mapping[str, Any], p
     said = model.card["normalise"]
     same = {"only": only, "unsure": said.get("unsure", "keep"), "clean": said.get("clean")}
     how_to = {"normalise": how, "layout": model.layout, **asked, **same}
-    with Bar("prepare", 0, progress) as bar:
-        return prepare(data, dest, progress=lambda done, total, note: bar.update(done, note, total), **how_to)
+    try:
+        with Bar("prepare", 0, progress) as bar:
+            return prepare(data, dest, progress=lambda done, total, note: bar.update(done, note, total), **how_to)
+    except InputError as error:
+        if error.where == f"--only {only}" and not asked.get("only"):  # which nobody said
+            hint = "Take a run that learned from such motion (--run RUN)"
+            found = f"nothing in {model.card['coords']}-D, but {error.expected.removeprefix('one of ')}"
+            raise InputError(data, found, f"motion in {model.card['coords']}-D, as the run takes it", hint) from None
+        raise
 
 
 def _is_store(data: Source) -> bool:

@@ -6,6 +6,8 @@ import hashlib
 import json
 import os
 import shutil
+import textwrap
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ import numpy as np
 import torch
 
 from .. import __version__
+from ..data.report import counted, report, some
 from ..data.store import Store, opened
 from ..motion import windows
 from ..training import bundled
@@ -185,11 +188,26 @@ def of_folder(
                         shutil.rmtree(old, ignore_errors=True)
                 # what was prepared outlives Ctrl-C
                 store = embed.prepared(model, folder, place / "store", asked, progress)
+                _tell(store, model)
                 return write(store, model, place / "index", progress=progress)
         except PermissionError as error:
             hint = "Say another place with --cache"
             raise InputError(kept, f"not writable ({error.strerror})", "a place to keep the index", hint) from None
     return Index(place / "index")
+
+
+def _tell(store: Store, model: Model) -> None:
+    """Say what was set aside and what was guessed while a folder was prepared."""
+    said, own = report(store), f"left out by --only {model.card['coords']}d"
+    if said.skipped:
+        listed = some([f"{file} ({textwrap.shorten(why, 90, placeholder=' ...')})" for file, why in said.skipped], 3)
+        warnings.warn(f"set aside, {counted(len(said.skipped), 'file')}: {listed}", stacklevel=3)
+    for note in said.notes:
+        if note.startswith("clips last from"):  # long ones are cut into windows here
+            continue
+        warnings.warn(note.replace(own, f"left out, since the run takes {model.card['coords']}-D"), stacklevel=3)
+    if timeless := int(np.isnan(store.numbers("fps")).sum()):
+        warnings.warn(f"{counted(timeless, 'clip')} without frames per second: searched as a whole only", stacklevel=3)
 
 
 def _state(folder: Path, asked: Any) -> str:

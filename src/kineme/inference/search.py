@@ -267,6 +267,10 @@ class Searcher:
         from ..views.augment import centre_crop
         from .indexing import features
 
+        wanted = self.model.card["coords"]
+        if motion.coords != wanted:
+            hint = "Search among such motion, with a run that learned from it (--run)"
+            raise InputError(text, f"motion in {motion.coords}-D", f"in {wanted}-D, as the run takes it", hint)
         first, last = cut or (0, len(motion))
         loader = self.model.loader([motion, motion.mirror()] if mirror else [motion])
         span = np.array([[first, last]])

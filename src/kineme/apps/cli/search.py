@@ -117,7 +117,11 @@ def _print(answer: Any) -> None:
     aligned = any(hit.aligned is not None for hit in answer.hits)
     table = Table("", "clip", "from", "to", "score", *(["aligned"] if aligned else []), *with_labels, "")
     for place, hit in enumerate(answer.hits, 1):
-        ends = (f"{s:.2f} s" for s in hit.seconds) if hit.seconds else map(str, (hit.entry.start, hit.entry.end))
+        ends = (
+            (f"{s:.2f} s" for s in hit.seconds)
+            if hit.seconds
+            else (f"frame {at}" for at in (hit.entry.start, hit.entry.end))
+        )
         scores = [f"{hit.score:.3f}", *([f"{hit.aligned:.3f}"] if aligned else [])]
         known = [str(getattr(hit.entry, name) or "") for name in with_labels]
         table.add_row(str(place), hit.entry.id, *ends, *scores, *known, "mirrored" if hit.mirrored else "")
