@@ -28,7 +28,7 @@ def cases(bench: Bench) -> Iterator[Case]:
             print(f"search of {many} vectors left out: {4 * many * dim / 1e9:.1f} GB, too much for the free memory")
             continue
         index = made(bench.folder / f"index-{many}", many, dim)
-        vectors = np.concatenate([block for _, block in index._blocks(index._alive, 0)])
+        vectors = np.concatenate([block for _, block in index.blocks()])
         asked = next(drawn(TOGETHER, dim, seed=1)).astype(np.float64)
         expected = sorted_whole(vectors, asked)
         found, _ = index.nearest(asked, K)

@@ -166,6 +166,19 @@ def test_filters_of_the_command_line(swing, capsys):
         assert 0.5 <= hit["end"] - hit["start"] <= 0.8
 
 
+def test_an_index_of_another_kind_and_as_a_table(swing, tmp_path):
+    pytest.importorskip("faiss")
+    place = tmp_path / "index"
+    said = kineme("index", swing / "store", "--run", swing / "run", "--out", place, "--kind", "hnsw").stdout
+    assert "hnsw: of the ten nearest of 200 entries" in said
+    assert "ivf: " in kineme("index", "--out", place, "--kind", "ivf").stdout
+    assert "ivf" not in kineme("index", "--out", place, "--kind", "exact").stdout
+    table = tmp_path / "out.parquet"
+    assert f"entries with their vectors: {table}" in kineme("index", "--out", place, "--to", "parquet", table).stdout
+    one_paragraph(kineme("index", "--out", place, "--to", "parquet", table, check=False), "exists already")
+    one_paragraph(kineme("index", swing / "store", "--out", place, "--to", "parquet", table, check=False), "--to")
+
+
 def test_an_index_grows_and_shrinks(swing, tmp_path, capsys):
     index = tmp_path / "index"
     shutil.copytree(swing / "index", index)

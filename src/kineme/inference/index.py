@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -21,6 +22,8 @@ from ..utils import files
 from ..utils.errors import InputError
 from ..utils.registry import did_you_mean
 from . import index_files
+from .approximate import KINDS, SAMPLED, SEED, Approximate
+from .approximate import K as NEAREST
 from .index_files import AGAIN, COLUMNS, FORMAT
 
 if TYPE_CHECKING:
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 BLOCK = 16 << 20  # bytes of vectors that are multiplied at a time
 SLACK = 16  # rows beyond k that are compared again in float64
 GRID = 2.0**20  # similarities that agree to 1 / GRID are equal: the earlier entry goes before
+FEW = 20_000  # chosen rows up to which all are compared, also where there is an approximate index
 MOST_PARTS = 32  # files of vectors; beyond this, or with more removed than kept, all is written once more
 FILTERS = ("label", "subject", "camera", "length")
 Where = Mapping[str, Any]
@@ -83,7 +87,7 @@ class Index:
         self._open()
 
     def _open(self) -> None:
-        for name in ("_removed", "_alive"):
+        for name in ("_removed", "_alive", "_approximate"):
             self.__dict__.pop(name, None)
         self.card = index_files.read_card(self.path)
         self.dim: int = self.card["dim"]
@@ -124,18 +128,19 @@ class Index:
     def column(self, name: str) -> np.ndarray:
         """One column of numbers or bool of all rows ``[N]``, removed ones among them; NaN where there is none."""
         if name not in self._columns:
-            self._columns[name] = self._arrow(name).to_numpy()
+            self._columns[name] = self.arrow(name).to_numpy()
         return self._columns[name]
 
     def _codes(self, name: str) -> tuple[np.ndarray, list[Any]]:
         """A column of text as numbers ``[N]`` (-1: none) into the list of its values."""
         key = f"{name} codes"
         if key not in self._columns:
-            column = self._arrow(name).combine_chunks().dictionary_encode()
+            column = self.arrow(name).combine_chunks().dictionary_encode()
             self._columns[key] = (column.indices.fill_null(-1).to_numpy(), column.dictionary.to_pylist())
         return self._columns[key]
 
-    def _arrow(self, name: str) -> pa.ChunkedArray:
+    def arrow(self, name: str) -> pa.ChunkedArray:
+        """One column of all rows, removed ones among them."""
         key = f"{name} as it was read"
         if key not in self._columns:
             self._columns[key] = self._read([name])[name]
@@ -162,7 +167,7 @@ class Index:
     def entries(self, rows: Sequence[int] | np.ndarray) -> list[Entry]:
         """What stands in some rows."""
         rows = np.asarray(rows, np.int64)
-        picked = [self._arrow(name).take(rows).to_pylist() for name in Entry._fields]
+        picked = [self.arrow(name).take(rows).to_pylist() for name in Entry._fields]
         return [_entry(values) for values in zip(*picked)]
 
     def vectors(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
@@ -178,13 +183,13 @@ class Index:
         """The row of the whole clip of that id; None if there is none."""
         import pyarrow.compute as pc
 
-        same = pc.equal(self._arrow("id"), id).to_numpy()
+        same = pc.equal(self.arrow("id"), id).to_numpy()
         rows = np.flatnonzero(same & self._alive & self.column("whole"))
         return int(rows[0]) if len(rows) else None
 
     def ids(self) -> list[str]:
         """Ids of the clips, in the order in which they came."""
-        return self._arrow("id").take(np.flatnonzero(self._alive & self.column("whole"))).to_pylist()
+        return self.arrow("id").take(np.flatnonzero(self._alive & self.column("whole"))).to_pylist()
 
     # -------------------------------------------------------------------------------------------------- search
 
@@ -263,7 +268,7 @@ class Index:
         single = np.ascontiguousarray(queries.T, np.float32)
         keys, n = np.empty((len(queries), 0), np.int64), len(self._alive)
         least = np.full(len(queries), -np.inf, np.float32)  # what a row must reach to be among the best so far
-        for rows, block in self._blocks(chosen, first):
+        for rows, block in self.blocks(chosen, first):
             scores = block @ single
             near = (scores >= least).any(1)
             # similarity and place as one whole number, so that no two are equal
@@ -274,6 +279,67 @@ class Index:
                 least = ((keys.min(1) // n - 1) / GRID).astype(np.float32)
         return self.settle(queries, n - 1 - keys % n, k)
 
+    # ------------------------------------------------------------------------------------------------ approximately
+
+    def approximate(self, kind: str) -> float:
+        """Build what :meth:`likely` searches; adding and removing take it away again.
+
+        Args:
+            kind: ``hnsw``, ``ivf``, or ``exact`` for none.
+
+        Returns:
+            recall: of the ten nearest of 200 entries, the share that is found (at least 0.95, or all was looked at).
+
+        Raises:
+            InputError: faiss is not installed, no such kind, more vectors than fit into the free memory.
+        """
+        if kind not in KINDS:
+            raise InputError("--kind", repr(kind), f"one of {', '.join(KINDS)}", did_you_mean(kind, KINDS))
+        recall = 1.0
+        with self._changing() as (card, name):
+            if kind != "exact":
+                files.fits(self.path, 3 * 4 * self.dim * len(self._alive))
+                vectors = self.vectors(np.arange(len(self._alive)))
+                vectors[self._removed] = 0  # rows keep their numbers, and what was removed is like nothing
+                made = Approximate.train(vectors, kind)
+                alive = np.flatnonzero(self._alive)
+                sampled = np.sort(np.random.default_rng(SEED).permutation(alive)[:SAMPLED])
+                recall = made.settle(vectors, self.nearest(vectors[sampled], min(NEAREST, len(alive)))[0], sampled)
+                file = f"faiss-{name}.index"
+                with files.atomic(self.path / file) as temporary:
+                    made.write(temporary)
+                said = {"kind": kind, "file": file, "effort": made.effort, "recall": round(recall, 4)}
+                card["approximate"] = {**said, "sha256": index_files.digest(self.path / file)}
+        return recall
+
+    @functools.cached_property
+    def _approximate(self) -> Approximate | None:
+        said = self.card.get("approximate")
+        if said is None:
+            return None
+        try:
+            return Approximate.read(self.path / said["file"], said["kind"], said["effort"])
+        except InputError as error:
+            warnings.warn(f"{error} Until then it is searched exactly.", stacklevel=4)
+            return None
+
+    def likely(self, queries: np.ndarray, k: int, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray, bool]:
+        """The rows nearest to each query as :meth:`nearest` gives them, and whether they are those for sure.
+
+        Where there is an approximate index and many rows are chosen, it names candidates, which are compared by full
+        vectors; all else is compared with every vector.
+        """
+        among, made = int(chosen.sum()), self._approximate if int(chosen.sum()) > FEW else None
+        if made is None:
+            return *self.nearest(queries, k, chosen), True
+        queries = index_files.unit(np.atleast_2d(np.asarray(queries, np.float64)))
+        count = min(len(chosen), (k + SLACK) * -(-2 * len(chosen) // among))
+        found = made.candidates(queries.astype(np.float32), count)
+        kept = [rows[(rows >= 0) & chosen[rows]] for rows in found]
+        if min(map(len, kept)) < min(k, among):  # the filter left too few
+            return *self.nearest(queries, k, chosen), True
+        return *self.settle(queries, np.stack([rows[: min(map(len, kept))] for rows in kept]), k), False
+
     def settle(self, queries: np.ndarray, places: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """The k best of some rows ``[m, n]`` of each unit query, compared in float64; see :meth:`nearest`."""
         scores = np.empty(places.shape)
@@ -282,8 +348,9 @@ class Index:
         order = np.stack([np.lexsort((rows, -np.round(near * GRID))) for rows, near in zip(places, scores)])[:, :k]
         return np.take_along_axis(places, order, 1), np.take_along_axis(scores, order, 1).astype(np.float32)
 
-    def _blocks(self, chosen: np.ndarray, first: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Row numbers and vectors of what is chosen, block by block."""
+    def blocks(self, chosen: np.ndarray | None = None, first: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Row numbers and vectors of what is chosen, by default of all that is not removed, block by block."""
+        chosen = self._alive if chosen is None else chosen
         size = max(1, BLOCK // (4 * self.dim))
         for part, offset in zip(self._parts, self._offsets):
             for begin in range(0, len(part), size):
@@ -379,13 +446,14 @@ class Index:
             self._open()
             card = {**self.card, "parts": list(self.card["parts"]), "stores": list(self.card["stores"])}
             card["generation"] += 1
+            card["approximate"] = None
             try:
                 yield card, f"{card['generation']:04d}"
                 files.write_json(self.path / "card.json", card)
             finally:
                 kept = index_files.named(index_files.read_card(self.path))
                 for path in self.path.iterdir():
-                    if path.name.startswith(("vectors-", "entries-", "removed-")) and path.name not in kept:
+                    if path.name.startswith(("vectors-", "entries-", "removed-", "faiss-")) and path.name not in kept:
                         path.unlink(missing_ok=True)  # whoever has it mapped reads on
             self._open()
 
@@ -398,8 +466,14 @@ class Index:
         for part in self.card["parts"]:
             for kind in ("vectors", "entries"):
                 path = self.path / part[kind]
-                if not path.is_file() or index_files.digest(path) != part[f"{kind}_sha256"]:
-                    raise InputError(path, "missing, or bytes have changed since it was written", hint=AGAIN)
+                self._verify(path, part[f"{kind}_sha256"])
+        if self.card.get("approximate"):
+            self._verify(self.path / self.card["approximate"]["file"], self.card["approximate"]["sha256"])
+
+    @staticmethod
+    def _verify(path: Path, digest: str) -> None:
+        if not path.is_file() or index_files.digest(path) != digest:
+            raise InputError(path, "missing, or bytes have changed since it was written", hint=AGAIN)
 
 
 def create(path: Path, dim: int, run: Mapping[str, Any], windows: Mapping[str, float] | None) -> Index:

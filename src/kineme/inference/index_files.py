@@ -126,7 +126,8 @@ def unit(vectors: np.ndarray) -> np.ndarray:
 
 def named(card: Mapping[str, Any]) -> set[str]:
     """Names of all files that a card counts."""
-    return {part[kind] for part in card["parts"] for kind in ("vectors", "entries")} | {card["removed"]}
+    found = {part[kind] for part in card["parts"] for kind in ("vectors", "entries")} | {card["removed"]}
+    return found | ({card["approximate"]["file"]} if card.get("approximate") else set())
 
 
 def _is_sound(card: Mapping[str, Any]) -> bool:
@@ -152,6 +153,15 @@ def _is_sound(card: Mapping[str, Any]) -> bool:
     def store(value: Any) -> bool:
         return isinstance(value, dict) and all(isinstance(value.get(key), str) for key in ("path", "hash"))
 
+    def guess(value: Any) -> bool:
+        return (
+            isinstance(value, dict)
+            and name(value.get("file"))
+            and value.get("kind") in ("hnsw", "ivf")
+            and whole(value.get("effort"))
+            and above(value.get("recall", 0) + 1)
+        )
+
     run, windows = card.get("run"), card.get("windows")
     return (
         whole(card.get("dim"))
@@ -167,4 +177,5 @@ def _is_sound(card: Mapping[str, Any]) -> bool:
             isinstance(s, dict) and all(isinstance(s.get(k), str) for k in ("path", "hash")) for s in card["stores"]
         )
         and (card.get("removed") is None or name(card["removed"]))
+        and (card.get("approximate") is None or guess(card["approximate"]))
     )

@@ -24,7 +24,7 @@ from ..utils import files
 from ..utils.errors import InputError
 from ..utils.progress import Bar, Show
 from ..views.source import ClipLoader
-from . import embed, index_files
+from . import approximate, embed, index_files
 from .index import Index, create
 from .model import Model, load
 
@@ -41,6 +41,7 @@ def write(
     *,
     window: float | None = SECONDS,
     step: float = STEP,
+    kind: str = "exact",
     progress: Show = False,
     **asked: Any,
 ) -> Index:
@@ -56,6 +57,8 @@ def write(
         out: the folder.
         window: seconds of a window; None: whole clips only. Clips without a frame rate are not cut.
         step: seconds from one window to the next.
+        kind: how it is searched: ``exact``, or by an approximate index of ``hnsw`` or ``ivf``
+            (:meth:`kineme.inference.index.Index.approximate`).
         progress: show a bar.
         asked: what else :func:`kineme.data.prepare.prepare` takes of raw motion.
 
@@ -75,11 +78,16 @@ def write(
     for name, value in (("--window", window), ("--step", step)):
         if value is not None and not (isinstance(value, (int, float)) and 0 < value < float("inf")):
             raise InputError(name, repr(value), "seconds above 0")
+    if kind != "exact":
+        approximate.faiss(f"--kind {kind}")
     with files.atomic_folder(out) as folder:
         store = embed.prepared(model, data, folder / "store", asked, progress)
         cut = None if window is None else {"seconds": float(window), "step": float(step)}
         about = {"name": _name(model), "path": _run_place(model, out), "weights": model.hash}
-        _fill(create(folder, model.dim, about, cut), model, store, _place(store, folder, out), progress)
+        index = create(folder, model.dim, about, cut)
+        _fill(index, model, store, _place(store, folder, out), progress)
+        if kind != "exact":
+            index.approximate(kind)
     return Index(out)
 
 

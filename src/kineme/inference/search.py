@@ -97,12 +97,15 @@ class Answer(NamedTuple):
         queries: what was asked for.
         among: how many entries were compared.
         milliseconds: of the comparison alone, without reading and embedding the query.
+        recall: None where all vectors were compared; else the share of true neighbours that an approximate index found
+            when it was built.
     """
 
     hits: list[Hit]
     queries: list[Asked]
     among: int
     milliseconds: float
+    recall: float | None = None
 
 
 def search(
@@ -339,11 +342,12 @@ class Searcher:
             vectors = vectors - AWAY * np.mean([each.vectors for each in less], 0)
         length = np.linalg.norm(vectors, axis=1)
         begin = time.perf_counter()
-        hits = self._hits(vectors, length, chosen, RANKED if rerank else k, among, [*plus, *less], windows)
+        hits, exact = self._hits(vectors, length, chosen, RANKED if rerank else k, among, [*plus, *less], windows)
         milliseconds = 1000 * (time.perf_counter() - begin)
         if plus[0].steps is not None:
             hits = self._reranked(plus[0].steps, hits)[:k]
-        return Answer(hits[:k], [*plus, *less], among, milliseconds)
+        recall = None if exact else self.index.card["approximate"]["recall"]
+        return Answer(hits[:k], [*plus, *less], among, milliseconds, recall)
 
     def _hits(
         self,
@@ -354,12 +358,12 @@ class Searcher:
         among: int,
         queries: Sequence[Asked],
         cut: bool,
-    ) -> list[Hit]:
-        """Distinct hits; more rows are looked at until there are k, or no more."""
+    ) -> tuple[list[Hit], bool]:
+        """Distinct hits, and whether all was compared; more rows are looked at until there are k, or no more."""
         own = {each.id: each.frames for each in queries if each.id is not None}
         wanted = k + len(own)
         while True:
-            rows, scores = self.index.nearest(vectors, min(wanted, among), chosen)
+            rows, scores, exact = self.index.likely(vectors, min(wanted, among), chosen)
             found: dict[int, tuple[float, bool]] = {}
             for side in range(len(vectors)):
                 for row, score in zip(rows[side].tolist(), (scores[side] * length[side]).tolist()):
@@ -374,7 +378,7 @@ class Searcher:
                 apart = distinct(spans, best, [entries[i].id for i in kept])
                 kept = [kept[i] for i in apart]
             if len(kept) >= k or wanted >= among:
-                return [Hit(places[i], entries[i], *found[places[i]]) for i in kept[:k]]
+                return [Hit(places[i], entries[i], *found[places[i]]) for i in kept[:k]], exact
             wanted *= 4
 
     def _reranked(self, steps: np.ndarray, hits: list[Hit]) -> list[Hit]:

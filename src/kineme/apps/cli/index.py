@@ -17,6 +17,18 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--window", type=float, default=2.0, help="seconds of a window (default: %(default)s)")
     parser.add_argument("--step", type=float, default=0.5, help="seconds between windows (default: %(default)s)")
     parser.add_argument("--no-windows", action="store_true", help="whole clips only, however long they are")
+    parser.add_argument(
+        "--kind",
+        choices=("exact", "hnsw", "ivf"),
+        help="how it is searched: all vectors compared (exact), or candidates of faiss (hnsw, ivf; extra `search`); of "
+        "an index that is there: from now on (default: exact)",
+    )
+    parser.add_argument(
+        "--to",
+        nargs=2,
+        metavar=("parquet|lancedb", "PLACE"),
+        help="write entries and vectors of an index as a table: a parquet file, or a LanceDB (extra `lancedb`)",
+    )
     parser.add_argument("--add", action="store_true", help="add the clips of STORE to an index that is there")
     parser.add_argument(
         "--remove",
@@ -36,12 +48,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Make, add or remove, and say what there is now."""
     _check(args)
-    if args.remove and not args.store:
-        from ...inference.index import Index
-
-        index = Index(args.out)
-        clips = index.remove(args.remove)
-        print(f"Removed {clips} clips; {_said(index)}")
+    if not args.store:
+        _change(args)
         return
     _shared.choose_threads()
     from ...inference import indexing
@@ -49,28 +57,63 @@ def run(args: argparse.Namespace) -> None:
 
     if args.add:
         index = Index(args.out)
+        kind = args.kind or _kind(index)
         indexing.add(index, args.store, args.run, progress=True)
+        index.approximate(kind)
     else:
         asked = (
             {} if (Path(args.store) / "card.json").is_file() else {"labels": args.labels, "jobs": _shared.jobs(args)}
         )
         window = None if args.no_windows else args.window
         index = indexing.write(
-            args.store, args.run or "base", args.out, window=window, step=args.step, progress=True, **asked
+            args.store,
+            args.run or "base",
+            args.out,
+            window=window,
+            step=args.step,
+            kind=args.kind or "exact",
+            progress=True,
+            **asked,
         )
     print(_said(index))
     print(f"Next: {_shared.command_line(args, 'search', args.out, 'QUERY')} (a motion file, or an id)")
 
 
+def _change(args: argparse.Namespace) -> None:
+    """Remove clips of an index that is there, search it otherwise, or write it as a table."""
+    from ...inference import index_table
+    from ...inference.index import Index
+
+    index = Index(args.out)
+    kind = args.kind or _kind(index)
+    if args.remove:
+        print(f"Removed {index.remove(args.remove)} clips")
+    if kind != _kind(index):
+        index.approximate(kind)
+    print(_said(index))
+    if args.to:
+        print(f"{index_table.write(index, *args.to)} entries with their vectors: {args.to[1]}")
+
+
+def _kind(index) -> str:  # type: ignore[no-untyped-def]
+    return (index.card.get("approximate") or {"kind": "exact"})["kind"]
+
+
 def _check(args: argparse.Namespace) -> None:
     if args.remove and (args.store or args.add):
         raise InputError("--remove", "beside a store to add", "one of both", "Remove first, then add")
-    if not args.store and not args.remove:
-        raise InputError("kineme index", "no store", "a store, or --remove ID", "See kineme index --help")
+    if not args.store and not (args.remove or args.kind or args.to):
+        raise InputError(
+            "kineme index", "no store", "a store, --remove ID, --kind KIND or --to", "See kineme index --help"
+        )
+    if args.store and args.to:
+        raise InputError("--to", "beside a store", "an index that is there", "Make the index first, then --to")
 
 
 def _said(index) -> str:  # type: ignore[no-untyped-def]
     clips = len(index.ids())
     windows = len(index) - clips
     of = f"{clips} clips" + (f" and {windows} windows of long recordings" if windows else "")
-    return f"{of} of {index.dim} dimensions in {index.path}, by the run {index.card['run']['name']}"
+    made = index.card.get("approximate")
+    how = f"; {made['kind']}: of the ten nearest of 200 entries {made['recall']:.3f} are found" if made else ""
+    return f"{of} of {index.dim} dimensions in {index.path}, by the run {index.card['run']['name']}{how}"

@@ -75,7 +75,13 @@ def run(args: argparse.Namespace) -> None:
         _draw(searcher, answer, args.gif)
     if args.json:
         found = [hit.to_dict() for hit in answer.hits]
-        said = {"hits": found, "among": answer.among, "exact": True, "ms": round(answer.milliseconds, 3)}
+        said = {
+            "hits": found,
+            "among": answer.among,
+            "exact": answer.recall is None,
+            "recall": answer.recall,
+            "ms": round(answer.milliseconds, 3),
+        }
         print(json.dumps({"query": args.query, "minus": args.minus, **said}, indent=1, ensure_ascii=False))
         return
     _print(answer)
@@ -126,7 +132,8 @@ def _print(answer: Any) -> None:
         known = [str(getattr(hit.entry, name) or "") for name in with_labels]
         table.add_row(str(place), hit.entry.id, *ends, *scores, *known, "mirrored" if hit.mirrored else "")
     _shared.print_table(table)
-    print(f"{len(answer.hits)} of {answer.among}, by cosine of full vectors, exact, {answer.milliseconds:.1f} ms")
+    how = "exact" if answer.recall is None else f"approximate (recall {answer.recall:.3f} when it was built)"
+    print(f"{len(answer.hits)} of {answer.among}, by cosine of full vectors, {how}, {answer.milliseconds:.1f} ms")
 
 
 def _draw(searcher: Any, answer: Any, path: str) -> None:

@@ -233,7 +233,8 @@ class Workspace:
         how: dict[str, Any] = {"filters": where or None, "windows": windows, "mirror": mirror}
         with self._lock:
             answer = self.searcher.find(asked, k, minus=away, **how)
-        return {"hits": self._hits(answer), "exact": True, "among": answer.among, "ms": round(answer.milliseconds, 2)}
+        said = {"exact": answer.recall is None, "recall": answer.recall, "among": answer.among}
+        return {"hits": self._hits(answer), **said, "ms": round(answer.milliseconds, 2)}
 
     def _hits(self, answer: Answer) -> list[dict[str, Any]]:
         found = []

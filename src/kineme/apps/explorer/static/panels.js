@@ -81,7 +81,7 @@ panels.neighbours = async (panel, open) => {
   shown = [];
   if (failed) { refill(panel, make("p", {}, "Search failed: " + failed), make("button", { onclick: search }, "Try again")); return; }
   if (!answer) { refill(panel, make("p", { className: "note" }, state.clip === null && !own ? "Click a dot, or drop a file. What moves like it shows here." : "Searching.")); return; }
-  const head = make("p", { className: "note" }, `Nearest by cosine, full vectors, exact, ${answer.ms.toFixed(1)} ms, among ${answer.among.toLocaleString("en")}.`);
+  const head = make("p", { className: "note" }, `Nearest by cosine, full vectors, ${answer.exact ? "exact" : `approximate (recall ${answer.recall.toFixed(2)} when built)`}, ${answer.ms.toFixed(1)} ms, among ${answer.among.toLocaleString("en")}.`);
   const toggle = (key, text) => make("button", { "aria-pressed": state[key], onclick: () => set({ [key]: !state[key] }) }, text);
   const who = make("select", { "aria-label": "Subjects", onchange: () => set({ where: who.value && subject() ? { subject: who.value === "only" ? subject() : { not: subject() } } : {} }) },
     ...[["", "any subject"], ["not", "other subjects"], ["only", "same subject"]].map(([value, text]) => make("option", { value, selected: (value === "only" && typeof state.where.subject === "string") || (value === "not" && typeof state.where.subject === "object") }, text)));
