@@ -7,6 +7,7 @@ centres, as those of clips lie.
 from __future__ import annotations
 
 import functools
+import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,10 +15,11 @@ import numpy as np
 from measure import Case
 from shared import Bench
 
-from kineme.inference.index import Index, create
+from kineme.inference.index import FEW, Index, create
 from kineme.utils import files
 
 K, TOGETHER, BLOCK = 10, 64, 50_000
+GRAPHS = 100_000  # vectors up to which approximate indexes are built, which takes minutes
 SHARE = 4  # vectors may take one part in so many of the free memory
 
 
@@ -44,6 +46,8 @@ def cases(bench: Bench) -> Iterator[Case]:
                 "query",
                 queries,
             )
+        if FEW < many <= GRAPHS and importlib.util.find_spec("faiss"):
+            yield from approximately(bench, index, asked, expected)
         yield Case(
             f"index of {many} opened, one clip found by its id",
             bench.threads,
@@ -53,6 +57,26 @@ def cases(bench: Bench) -> Iterator[Case]:
             0.0,
             "index",
         )
+
+
+def approximately(bench: Bench, index: Index, asked: np.ndarray, expected: np.ndarray) -> Iterator[Case]:
+    """One query by candidates of faiss, against all vectors compared."""
+    chosen = index.select()
+    for kind in ("hnsw", "ivf"):
+        index.approximate(kind)
+        found = index.likely(asked, K, chosen)[0]
+        lost = 1 - np.mean([len(set(a) & set(b)) / K for a, b in zip(found.tolist(), expected.tolist())])
+        yield Case(
+            f"search of {len(index)} by {kind}, 1 at a time",
+            bench.threads,
+            functools.partial(index.likely, asked[:1], K, chosen),
+            functools.partial(index.nearest, asked[:1], K),
+            float(lost),
+            0.1,
+            "query",
+            1,
+        )
+    index.approximate("exact")
 
 
 def drawn(many: int, dim: int, seed: int = 0) -> Iterator[np.ndarray]:

@@ -86,11 +86,10 @@ def _change(args: argparse.Namespace) -> None:
 
     index = Index(args.out)
     kind = args.kind or _kind(index)
-    if args.remove:
-        print(f"Removed {index.remove(args.remove)} clips")
+    removed = f"Removed {index.remove(args.remove)} clips; " if args.remove else ""
     if kind != _kind(index):
         index.approximate(kind)
-    print(_said(index))
+    print(removed + _said(index))
     if args.to:
         print(f"{index_table.write(index, *args.to)} entries with their vectors: {args.to[1]}")
 
