@@ -36,6 +36,7 @@ ORDER = {
         "clean",
         "normalise",
         "fit",
+        "places",
     ],
     "io": [
         "_text",

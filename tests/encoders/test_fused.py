@@ -170,6 +170,21 @@ def test_nobody_who_is_absent_counts():
     torch.testing.assert_close(encoder(batch).clip, encoder(one).clip)
 
 
+def test_a_joint_that_nothing_tells_is_hidden_as_in_training():
+    """With its own channels and those of the bones that begin or end in it."""
+    encoder, batch = build("pose13", persons=1), batch_of("pose13", persons=1)
+    wrist, elbow = (skeleton.layout("pose13").joints.index(f"left_{name}") for name in ("wrist", "elbow"))
+    seen = batch.confidence.clone()
+    seen[..., [wrist, elbow]] = 0
+    took = []
+    encoder.time.register_forward_pre_hook(lambda _, tokens: took.append(tokens[0]))
+    encoder(replace(batch, confidence=seen)), encoder(batch)
+    hidden, whole = (each.unflatten(2, (13, -1)) for each in took)
+    assert not hidden[:, :, [wrist, elbow]].any()
+    others = [joint for joint in range(13) if joint not in (wrist, elbow)]
+    torch.testing.assert_close(hidden[:, :, others], whole[:, :, others])
+
+
 def test_unknown_channels_are_refused():
     with pytest.raises(InputError, match=r"encoder\.channels.*colour.*joint, pose"):
         Fused.Settings(channels=("joint", "colour"))

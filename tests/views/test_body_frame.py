@@ -10,6 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kineme.motion import layout as skeleton
 from kineme.motion.layout import layout
 from kineme.views import body_frame
 from kineme.views.augment import rotation_matrices
@@ -79,3 +80,28 @@ def test_flat_bodies_are_standardised_by_clip():
         known = found[b][seen[b]]
         torch.testing.assert_close(known.mean(0), torch.zeros(2), atol=1e-5, rtol=0)
         torch.testing.assert_close(known.square().mean().sqrt(), torch.tensor(1.0))
+
+
+@pytest.mark.parametrize("layout", ["pose13", "ntu25", "coco17", "h36m17"])
+def test_joints_that_are_never_seen_are_put_where_others_tell(layout):
+    made = skeleton.layout(layout)
+    joints = torch.randn(2, 5, 2, len(made), 3, generator=torch.Generator().manual_seed(3))
+    at = {name: made.find(f"left_{name}") for name in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")}
+    head = made.find("head", "nose")
+    other = {name: made.mirror[joint] for name, joint in at.items()}
+    seen = torch.ones(joints.shape[:-1], dtype=torch.bool)
+    seen[0, :, 0, [head, at["elbow"], at["knee"]]] = False
+    seen[1, :3, 1, head] = False  # it is seen later
+    seen[1, :, 0, [other["elbow"], other["wrist"]]] = False  # nothing tells
+    found, known = body_frame.guessed(joints, seen, body_frame.stand_ins(made))
+    first = joints[0, :, 0]
+    shoulders, hips = ((first[:, at[name]] + first[:, other[name]]) / 2 for name in ("shoulder", "hip"))
+    torch.testing.assert_close(found[0, :, 0, head], shoulders + (shoulders - hips) / 2)
+    torch.testing.assert_close(found[0, :, 0, at["elbow"]], (first[:, at["shoulder"]] + first[:, at["wrist"]]) / 2)
+    torch.testing.assert_close(found[0, :, 0, at["knee"]], (first[:, at["hip"]] + first[:, at["ankle"]]) / 2)
+    assert (found != joints).any(-1).any(1).nonzero()[:, 0].tolist() == [0, 0, 0]
+    assert (~known).nonzero().tolist() == sorted([[1, 0, other["elbow"]], [1, 0, other["wrist"]]])
+
+
+def test_a_layout_of_which_no_joint_is_known_has_no_stand_ins():
+    assert not body_frame.stand_ins(skeleton.free(["a", "b"], [-1, 0])).any()

@@ -50,15 +50,17 @@ class Fused(Encoder):
     * ``partner`` the nearest other person's x(t) - r(t) (stores of two persons and more; 0 where there is none),
     * ``seen`` 1 or 0 (2-D).
 
-    Missing joints lie on the line between the places where they were seen before and after, ends held. A joint that is
-    never seen in the clip, or that the recording's layout lacks, has the mean of every channel, as has every bone with
-    an end in it: so it is hidden while training. Channels are scaled by statistics taken before training and fixed
-    (:class:`~kineme.nn.batch_norm.FixedNorm`). Two branches of one form read them, with frames and with joints as
-    tokens: ``x_0 = Linear LayerNorm GELU Linear (tokens)``, then blocks ``x <- x + W_2 GELU(W_1 LayerNorm(dw(x)))``,
-    dw a depthwise convolution over five tokens; after each block but the last, neighbours are averaged in pairs. At
-    every level, after a LayerNorm, the maximum over all tokens is taken, in the branch of frames also over each half of
-    the clip; ``Features.clip`` are all these maxima side by side, of several persons the maximum. ``Features.frame`` is
-    the last level of the branch of frames.
+    Missing joints lie on the line between the places where they were seen before and after, ends held. In 3-D a joint
+    that is never seen in the clip, or that the recording's layout lacks, lies where others tell (a head on the line of
+    the spine, elbows and knees in the middle of the limb: :func:`~kineme.views.body_frame.stand_ins`); else it has the
+    mean of every channel, as has every bone with an end in it: so it is hidden while training.
+
+    Channels are scaled by statistics taken before training and fixed (:class:`~kineme.nn.batch_norm.FixedNorm`). Two
+    branches of one form read them, with frames and with joints as tokens: ``x_0 = Linear LayerNorm GELU Linear
+    (tokens)``, then blocks ``x <- x + W_2 GELU(W_1 LayerNorm(dw(x)))``, dw a depthwise convolution over five tokens;
+    after each block but the last, neighbours are averaged in pairs. At every level, after a LayerNorm, the maximum over
+    all tokens is taken, in the branch of frames also over each half of the clip; ``Features.clip`` are all these maxima
+    side by side, of several persons the maximum. ``Features.frame`` is the last level of the branch of frames.
 
     Untrained it is a good descriptor already: random features of the right quantities, pooled by their maxima.
     """
@@ -102,12 +104,14 @@ class Fused(Encoder):
                 raise InputError("encoder.channels", found, f"some of {', '.join(Fused.Settings.channels)}")
 
     layout: Layout
+    stand_ins: Tensor
 
     def __init__(self, settings: Settings, layout: Layout, coords: int):
         super().__init__()
         self.settings, self.layout, self.coords = settings, layout, coords
         up = settings.up or "+y"
         self.axis = "xyz".index(up[-1])
+        self.register_buffer("stand_ins", body_frame.stand_ins(layout), persistent=False)
         self.sides = body_frame.sides(layout) if settings.front and coords == 3 else ()
         given = {"partner": (settings.persons or 1) > 1, "seen": coords == 2}
         self.channels = tuple(name for name in settings.channels if given.get(name, True))
@@ -171,16 +175,18 @@ class Fused(Encoder):
         """
         seen = batch.confidence > 0
         scene = body_frame.filled(batch.joints, seen)
-        if self.coords == 2:
-            scene = body_frame.standardised(scene, seen)
+        if self.coords == 2:  # whether a joint was seen is a channel there
+            scene, known = body_frame.standardised(scene, seen), torch.ones_like(seen[:, 0])
+        else:
+            scene, known = body_frame.guessed(scene, seen, self.stand_ins)
         persons, width = scene.shape[2], (scene.shape[1], len(self.layout), self.coords)
         # a row is a person of a clip; chosen among all only where there may be people who are not
         rows = some.flatten().nonzero()[:, 0] if persons > 1 else torch.arange(scene.shape[0], device=scene.device)
         clips = rows // persons
-        bodies, known = scene.transpose(1, 2).reshape(-1, *width), seen.transpose(1, 2).reshape(-1, *width[:2])[rows]
+        bodies, shown = scene.transpose(1, 2).reshape(-1, *width), seen.transpose(1, 2).reshape(-1, *width[:2])[rows]
         own, matrix = bodies[rows], None
         if self.sides:
-            angle = body_frame.facing(own, known, self.sides, self.axis)
+            angle = body_frame.facing(own, shown, self.sides, self.axis)
             if noise is not None:
                 angle = angle - noise.turn.flatten()[rows]
             matrix = rotation_matrices(-angle, self.coords, self.axis)[:, None]
@@ -188,14 +194,14 @@ class Fused(Encoder):
         root = own[:, :, list(self.layout.root)].mean(2, keepdim=True)
         parents = [joint if parent < 0 else parent for joint, parent in enumerate(self.layout.parents)]
 
-        never = ~seen.any(1).flatten(0, 1)  # of everybody in every clip
-        lost = never[rows]
+        unknown = ~known.flatten(0, 1)  # of everybody in every clip
+        lost = unknown[rows]
 
         def partner() -> tuple[Tensor, Tensor]:
             who, found = (x.flatten()[rows] for x in body_frame.nearest(scene, there, self.layout.root))
             at = clips * persons + who
             other = bodies[at] if matrix is None else bodies[at] @ matrix
-            return (other - root) * found[:, None, None, None], never[at] & found[:, None]
+            return (other - root) * found[:, None, None, None], unknown[at] & found[:, None]
 
         made: dict[str, Callable[[], tuple[Tensor, Tensor]]] = {
             "joint": lambda: (own - root[:, :1], lost),
@@ -203,7 +209,7 @@ class Fused(Encoder):
             "motion": lambda: (torch.cat([own.diff(dim=1), torch.zeros_like(own[:, :1])], 1), lost),
             "bone": lambda: (own - own[:, :, parents], lost | lost[:, parents]),
             "partner": partner,
-            "seen": lambda: (known[..., None].to(own), torch.zeros_like(lost)),
+            "seen": lambda: (shown[..., None].to(own), torch.zeros_like(lost)),
         }
         channels, absent = zip(*(made[name]() for name in self.channels))
         wide = [each[..., None].expand(*each.shape, x.shape[3]) for each, x in zip(absent, channels)]

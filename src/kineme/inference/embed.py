@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from .. import io
 from ..data import store as stores
 from ..data import store_writer, video
 from ..data.prepare import prepare
 from ..data.report import report
 from ..data.store import Store
+from ..motion import places
+from ..motion.joint_map import joint_map
+from ..motion.motion import Motion
 from ..utils.errors import InputError
 from ..utils.files import atomic_folder, unused, write_json
 from ..utils.progress import Bar, Show
@@ -129,15 +135,44 @@ def prepared(model: Model, data: Source, dest: Path, asked: Mapping[str, Any], p
     said = model.card["normalise"]
     same = {"only": only, "unsure": said.get("unsure", "keep"), "clean": said.get("clean")}
     how_to = {"normalise": how, "layout": model.layout, **asked, **same}
-    try:
+
+    def made(**more: Any) -> Store:
         with Bar("prepare", 0, progress) as bar:
-            return prepare(data, dest, progress=lambda done, total, note: bar.update(done, note, total), **how_to)
+            shown = {"progress": lambda done, total, note: bar.update(done, note, total)}
+            return prepare(data, dest, **{**how_to, **shown, **more})
+
+    try:
+        return made()
     except InputError as error:
         if error.where == f"--only {only}" and not asked.get("only"):  # which nobody said
             hint = "Take a run that learned from such motion (--run RUN)"
             found = f"nothing in {model.card['coords']}-D, but {error.expected.removeprefix('one of ')}"
             raise InputError(data, found, f"motion in {model.card['coords']}-D, as the run takes it", hint) from None
-        raise
+        table = _by_places(model, data, asked)
+        if not table:
+            raise
+        return made(table=table)
+
+
+def _by_places(model: Model, data: str | os.PathLike, asked: Mapping[str, Any]) -> dict[str, str]:
+    """Joint of the run -> joint of the files by their places, if the first clip has none that is known by name."""
+    if asked.get("table") is not None or model.card["coords"] != 3:
+        return {}
+    format = asked.get("format")
+    with contextlib.suppress(InputError):
+        clips = (clip for file in io.sources(data, format) for clip in io.read_each(file, format))
+        first = next((clip for clip in clips if isinstance(clip, Motion) and clip.coords == 3), None)
+        if first is None or len(joint_map(first.layout, model.layout).missing) < len(model.layout):
+            return {}
+        if found := places.guess(first, model.layout):
+            pairs = ", ".join(f"{name} = {own}" for name, own in found.items())
+            warnings.warn(
+                f"{data}: no joint is known by its name; told by their places in the body: {pairs}. Left and right may "
+                "be exchanged; a table says otherwise (--map FILE)",
+                stacklevel=2,
+            )
+        return found
+    return {}
 
 
 def _is_store(data: Source) -> bool:

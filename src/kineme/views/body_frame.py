@@ -9,6 +9,8 @@ from ..motion.layout import Layout
 
 FLAT = 1e-6  # metres or less between the shoulders: no direction
 FAR = 1e9
+ENDS = {"head": ("shoulder", "hip"), "nose": ("shoulder", "hip")}  # as far again as half the way between these
+MIDDLES = {"elbow": ("shoulder", "wrist"), "knee": ("hip", "ankle")}
 
 
 def sides(layout: Layout) -> tuple[tuple[int, int], ...]:
@@ -38,6 +40,42 @@ def filled(joints: Tensor, seen: Tensor) -> Tensor:
     line = joints.gather(1, first).lerp(joints.gather(1, last), share)
     middle = joints.sum(3, keepdim=True) / seen.sum(3, keepdim=True).clamp(min=1)[..., None]
     return torch.where(never[..., None], middle, line)
+
+
+def stand_ins(layout: Layout) -> Tensor:
+    """From which joints others can be guessed that are never seen: weights ``[V, V]``, a row of 0 where there is none.
+
+    A head lies on the line from the middle of the hips to that of the shoulders, half as far again; an elbow or a knee
+    in the middle of its limb.
+    """
+    weights = torch.zeros(len(layout), len(layout))
+    for row, word in enumerate(layout.canonical_names):
+        side, _, name = word.rpartition("_")
+        near, far = ENDS.get(word) or MIDDLES.get(name) or ("", "")
+        sides, share = ((side,), (0.5, 0.5)) if side else (("left", "right"), (0.75, -0.25))
+        found = [(layout.find(f"{each}_{near}"), layout.find(f"{each}_{far}")) for each in sides]
+        for pair in found if all(None not in pair for pair in found) else ():
+            for joint, part in zip(pair, share):
+                weights[row, joint] = part
+    return weights
+
+
+def guessed(joints: Tensor, seen: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Joints with those that are never seen where :func:`stand_ins` puts them.
+
+    Args:
+        joints: ``[B, T, M, V, C]``, :func:`filled`.
+        seen: bool ``[B, T, M, V]``.
+        weights: ``[V, V]``.
+
+    Returns:
+        The joints, and bool ``[B, M, V]``: of which ones something is known.
+    """
+    known = seen.any(1)
+    needed = (weights != 0).to(joints)
+    guess = ~known & (needed.sum(1) > 0) & ((~known).to(joints) @ needed.T == 0)
+    places = torch.einsum("vw,btmwc->btmvc", weights, joints)
+    return torch.where(guess[:, None, ..., None], places, joints), known | guess
 
 
 def standardised(joints: Tensor, seen: Tensor) -> Tensor:
