@@ -13,6 +13,8 @@ from helpers.training import TINY, make_store
 from safetensors.torch import load_file
 
 import kineme
+from kineme.apps.cli import main
+from kineme.motion import layout as skeleton
 from kineme.training import bundled, loop
 from kineme.utils.errors import InputError
 
@@ -158,3 +160,37 @@ def test_flat_poses_and_foreign_joints_are_refused(tmp_path):
     with pytest.raises(InputError, match="none of the joints of base"):
         kineme.pretrain("simclr", odd, tmp_path / "run", init="base")
     assert not (tmp_path / "run").exists()
+
+
+def test_the_loop_is_that_of_an_adaptation_where_nothing_else_is_said():
+    begun = bundled.init("base")
+    assert begun.settings("simclr", {})["loop.steps"] == 200
+    assert begun.settings("simclr", {})["loop.lr"] == 0.005
+    assert "loop.steps" not in begun.settings("simclr", {"loop.epochs": 3})
+    assert (
+        begun.settings("simclr", {"loop.lr": 0.1, "encoder.turn": 0.0}).items()
+        >= {
+            "loop.lr": 0.1,
+            "loop.steps": 200,
+            "encoder.turn": 0.0,
+        }.items()
+    )
+    assert "loop.steps" not in begun.settings("simclr", {}, "small")
+    assert "loop.steps" not in begun.settings("moco", {})
+
+
+def test_few_clips_are_told_what_is_better(kinect, tmp_path, capsys):
+    words = ["pretrain", "simclr", str(kinect.path), "--steps", "1", "--set", "loop.batch=8"]
+    assert main([*words, "--out", str(tmp_path / "scratch")]) == 0
+    said = capsys.readouterr().out
+    assert "With 16 clips it was measured to be better to begin with the weights that come along" in said
+    assert f"kineme pretrain simclr {kinect.path} --init base" in said
+    with pytest.warns(UserWarning, match="mapped"):
+        assert main([*words, "--init", "base", "--out", str(tmp_path / "adapted")]) == 0
+    assert "measured to be better" not in capsys.readouterr().out
+
+
+def test_who_is_advised_to_begin_with_weights_that_come_along():
+    ntu, hand = skeleton.layout("ntu25"), skeleton.free(["left_wrist", "left_hand"], [-1, 0])
+    assert bundled.advised(100, ntu, 3) == "base"
+    assert bundled.advised(101, ntu, 3) is bundled.advised(20, ntu, 2) is bundled.advised(20, hand, 3) is None

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..motion.fit import Target
+from ..motion.layout import Layout
+from ..utils import registry
 from ..utils import settings as plain
 from ..utils.errors import InputError
 from ..utils.files import sha256
 from . import card as cards
+from . import recipe
 
 FOLDER = Path(__file__).parent / "weights"
 WEIGHTS = "model.safetensors"
+FEW = 100  # clips up to which beginning with weights that come along was measured (docs/results/small-data.md)
 
 
 def names() -> tuple[str, ...]:
@@ -61,11 +67,22 @@ class Init:
         """The entry ``init`` of a card."""
         return {"run": self.name, "hash": sha256(self.weights), "epochs": 0, "weights": True}
 
-    def settings(self, given: plain.Changes) -> dict[str, Any]:
-        """Settings of the training that begins with it: the encoder's are its own, where nothing else is said."""
+    def settings(self, method: str, given: Mapping[str, Any], named: str | None = None) -> dict[str, Any]:
+        """Settings of the training that begins with it, where nothing else is said: the encoder's are its own, the loop
+        is that of the method's preset ``adapted``, if it has one.
+
+        Args:
+            method: its name.
+            given: what was said, as dotted names.
+            named: the recipe that was asked for, whose loop then counts.
+        """
         own = {"encoder.name": self.card["encoder"]}
         own |= {f"encoder.{name}": value for name, value in self.card["recipe"]["encoder"].items()}
-        return own | plain.assignments(given)
+        if named is None:
+            own |= plain.flat(recipe.preset(registry.entry("methods", method), "adapted"))
+        if recipe.LENGTH & given.keys():
+            own = {name: value for name, value in own.items() if name not in recipe.LENGTH}
+        return own | dict(given)
 
 
 def init(run: str | Path) -> Init:
@@ -80,3 +97,13 @@ def init(run: str | Path) -> Init:
         hint = "Let it end first: kineme pretrain ... --resume"
         raise InputError(path, "an unfinished run", "a finished run to begin with", hint)
     return Init(path, card)
+
+
+def advised(clips: int, layout: Layout, coords: int) -> str | None:
+    """The weights with which a training on few clips had better begin, or None."""
+    for name in names() if clips <= FEW else ():
+        target = Target.of(cards.read(FOLDER / name))
+        mapping = target.map(layout)
+        if coords == target.coords and not (mapping and mapping.missing):
+            return name
+    return None

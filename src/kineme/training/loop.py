@@ -113,12 +113,13 @@ def pretrain(
     run = Path(out) if out is not None else Path("runs") / f"{method}-{names}-{seed or 0}"
     begin = None if init is None else bundled.init(init)
     length = {f"loop.{word}": value for word, value in (("epochs", epochs), ("steps", steps)) if value is not None}
+    given_settings = plain.assignments(settings) | length
     words = runs.Words(
         method,
         None if seed is None else plain.seed(seed),
         split,
         recipe,
-        (plain.assignments(settings) if begin is None else begin.settings(settings)) | length,
+        given_settings if begin is None else begin.settings(method, given_settings, recipe),
         layout,
         init_from,
         init_video,

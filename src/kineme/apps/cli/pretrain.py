@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 from . import _shared
 
@@ -75,8 +76,26 @@ def run(args: argparse.Namespace) -> None:
         lines = [json.loads(line) for line in (out / "log.jsonl").read_text(encoding="utf-8").splitlines()]
         if said := log.fall(lines):
             print(said)
-        split = json.loads((out / "card.json").read_bytes())["split"]
-        print(f"Run written to {out}. {_shared.after_training(args, out, args.stores[0], split)}")
+        card = json.loads((out / "card.json").read_bytes())
+        print(f"Run written to {out}. {_shared.after_training(args, out, args.stores[0], card['split'])}")
+        if card["init"] is None and card["unit"] == "clip" and (better := _fewer(args, card)):
+            print(better)
+
+
+def _fewer(args: argparse.Namespace, card: dict[str, Any]) -> str | None:
+    """What is better with so few clips, as was measured."""
+    from ...motion import layout
+    from ...training import bundled
+
+    name = bundled.advised(card["clips"], layout.from_dict(card["layout"]), card["coords"])
+    if name is None:
+        return None
+    words = ("pretrain", "simclr", *args.stores, "--init", name, *(("--split", args.split) if args.split else ()))
+    return (
+        f"With {card['clips']} clips it was measured to be better to begin with the weights that come along: "
+        f"{_shared.command_line(args, *words)}; or not to train at all: "
+        f"{_shared.command_line(args, 'embed', name, args.stores[0], '--out', 'vectors')}"
+    )
 
 
 def resume_hint(args: argparse.Namespace) -> str:
