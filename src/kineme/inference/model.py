@@ -301,7 +301,7 @@ class Model:
         if isinstance(what, (str, os.PathLike)) and _is_store(Path(what)):
             what = stores.opened(what)
         if isinstance(what, Store) and self._maps(what):
-            fit: Any = gathered([self.fitted(motion) for motion in what], self.layout)
+            fit: Any = self._mapped(what)
         elif isinstance(what, Store):
             fit = what
             torso = (what.card.get("size") or {}).get("torso")
@@ -313,6 +313,12 @@ class Model:
             self._compare([m.torso if m.seen else self._torso for m in measured], [m.source for m in motions])
         taken.check(fit, self.layout, self.card, self.path)
         return fit
+
+    def _mapped(self, store: Store) -> MemoryClips:
+        """The clips of a store that the run's joints are made from."""
+        if self._cleaning is not None:  # by seconds, clip by clip
+            return gathered([self.fitted(motion) for motion in store], self.layout)
+        return MemoryClips(*conform.fitted(store, self.target), store.lengths, store.offsets, self.layout)
 
     def _maps(self, store: Store) -> bool:
         """Whether a store of another layout has most of the run's joints, so that its clips are fitted."""
