@@ -121,7 +121,7 @@ def main() -> None:
     parser.add_argument("out", metavar="OUT", type=Path)
     parser.add_argument("--clips", type=lambda text: [int(word) for word in text.split(",")], default=[20, 50, 100])
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--ways", type=way, nargs="+", default=[way("base:100:0.0002"), way("scratch:200:0.002")])
+    parser.add_argument("--ways", type=way, nargs="+", default=[way("base:200:0.005"), way("scratch:200:0.002")])
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="of the trainings")
     args = parser.parse_args()
     file, store = args.out / "small-data.jsonl", kineme.open(args.store)

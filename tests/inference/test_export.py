@@ -96,6 +96,18 @@ def test_a_graph_that_holds_for_one_size_only_has_fixed_axes(tmp_path, monkeypat
     assert session(made.path).get_inputs()[0].shape[0] == 1
 
 
+def test_base_as_a_graph_does_without_joints_as_in_torch(tmp_path):
+    """A head and an elbow that others tell, a wrist that nothing tells, and one that is lost for a while."""
+    made, model = export.onnx("base", tmp_path / "base.onnx"), package.load("base", "cpu")
+    clip = model.fitted(next(package.synth.generate(1, actions=["wave"], cameras=0, layout="pose13", coords=3)))
+    seen = clip.confidence.copy()
+    seen[:, :, [clip.layout.find("nose"), clip.layout.find("left_elbow"), clip.layout.find("right_wrist")]] = 0
+    seen[5:20, :, clip.layout.find("left_ankle")] = 0
+    fewer = clip.with_(joints=clip.joints * (seen > 0)[..., None], confidence=seen)
+    (vector,) = session(made.path).run(None, dict(zip(export.INPUTS, padded(fewer, 1))))
+    np.testing.assert_allclose(vector, model.embed(fewer), atol=1e-4)
+
+
 def test_scores_stand_in_the_card(tmp_path):
     rows = [{"protocol": "knn", "metric": "1-NN", "features": "trained", "split": "x|sub", "score": 0.875}]
     (tmp_path / "rows.json").write_text(json.dumps(rows))

@@ -21,6 +21,7 @@ from ..data.store import Store
 from ..motion import places
 from ..motion.joint_map import joint_map
 from ..motion.motion import Motion
+from ..training import bundled
 from ..utils.errors import InputError
 from ..utils.files import atomic_folder, unused, write_json
 from ..utils.progress import Bar, Show
@@ -155,8 +156,11 @@ def prepared(model: Model, data: Source, dest: Path, asked: Mapping[str, Any], p
 
 
 def _by_places(model: Model, data: str | os.PathLike, asked: Mapping[str, Any]) -> dict[str, str]:
-    """Joint of the run -> joint of the files by their places, if the first clip has none that is known by name."""
-    if asked.get("table") is not None or model.card["coords"] != 3:
+    """For weights that come along: joint of theirs -> joint of the files by its place, if no name of the first clip is
+    known.
+    """
+    mine = model.path is None or not bundled.is_bundled(model.path)  # who trained a run knows what its joints are
+    if mine or asked.get("table") is not None or model.card["coords"] != 3:
         return {}
     format = asked.get("format")
     with contextlib.suppress(InputError):

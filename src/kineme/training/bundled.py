@@ -18,7 +18,8 @@ from . import recipe
 
 FOLDER = Path(__file__).parent / "weights"
 WEIGHTS = "model.safetensors"
-FEW = 100  # clips up to which beginning with weights that come along was measured (docs/results/small-data.md)
+FEW, FEW_OF_SEVERAL = 100, 20  # clips up to which weights that come along lead, by docs/results/small-data.md; the
+# second where a clip has more persons than they were trained for
 
 
 def names() -> tuple[str, ...]:
@@ -99,11 +100,12 @@ def init(run: str | Path) -> Init:
     return Init(path, card)
 
 
-def advised(clips: int, layout: Layout, coords: int) -> str | None:
-    """The weights with which a training on few clips had better begin, or None."""
-    for name in names() if clips <= FEW else ():
-        target = Target.of(cards.read(FOLDER / name))
-        mapping = target.map(layout)
-        if coords == target.coords and not (mapping and mapping.missing):
+def advised(clips: int, layout: Layout, coords: int, persons: int) -> str | None:
+    """The weights with which a training on so few clips had better begin, or None."""
+    for name in names():
+        card = cards.read(FOLDER / name)
+        mapping = Target.of(card).map(layout)
+        few = FEW if persons <= card["persons"] else FEW_OF_SEVERAL
+        if clips <= few and coords == card["coords"] and not (mapping and mapping.missing):
             return name
     return None

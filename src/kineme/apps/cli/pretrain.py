@@ -87,14 +87,13 @@ def _fewer(args: argparse.Namespace, card: dict[str, Any]) -> str | None:
     from ...motion import layout
     from ...training import bundled
 
-    name = bundled.advised(card["clips"], layout.from_dict(card["layout"]), card["coords"])
+    name = bundled.advised(card["clips"], layout.from_dict(card["layout"]), card["coords"], card["persons"])
     if name is None:
         return None
     words = ("pretrain", "simclr", *args.stores, "--init", name, *(("--split", args.split) if args.split else ()))
     return (
         f"With {card['clips']} clips it was measured to be better to begin with the weights that come along: "
-        f"{_shared.command_line(args, *words)}; or not to train at all: "
-        f"{_shared.command_line(args, 'embed', name, args.stores[0], '--out', 'vectors')}"
+        f"{_shared.command_line(args, *words)}"
     )
 
 
