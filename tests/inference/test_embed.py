@@ -217,7 +217,7 @@ def test_of_a_mixed_folder_what_the_run_takes(folder, model, tmp_path):
     assert vectors(tmp_path / "z").shape[0] == 6
     assert "2d" in done.stdout
     done = kineme("embed", folder / "run", tmp_path / "mixed" / "flat", "--out", tmp_path / "y", check=False)
-    one_paragraph(done, "2d", "3d")
+    one_paragraph(done, "2d", "3-D")
     assert not (tmp_path / "y").exists()
 
 
