@@ -160,7 +160,8 @@ class Bench:
         ]
         chosen = recipe.load(method, len(data), recipe=preset, settings=[*settings, *more])
         rows = torch.arange(len(data))
-        return loop.Training(self.folder, {"seed": 0}, chosen, data, rows, "cpu", distributed.ProcessGroup())
+        card = {"seed": 0, "persons": data.persons}
+        return loop.Training(self.folder, card, chosen, data, rows, "cpu", distributed.ProcessGroup())
 
 
 def step_of(training: loop.Training, views: tuple[Batch, ...], at: StepContext | None = None) -> Callable[[], dict]:

@@ -410,7 +410,7 @@ def test_a_long_training_names_the_small_preset(store, tmp_path, capsys):
     assert "left (25 steps of 8 clips)" in said
     assert "--recipe small" not in said
     chosen = recipe.load("moco", 40, recipe="published", settings=overrides("loop.epochs=100000000"))
-    card = {"method": "moco", "seed": 0, "recipe": {"preset": chosen.preset}}
+    card = {"method": "moco", "seed": 0, "persons": 1, "recipe": {"preset": chosen.preset}}
     training = loop.Training(tmp_path, card, chosen, store, torch.arange(40), "cpu", ProcessGroup(), progress=True)
     training._announce(loop.Bar("pretrain", 1), 0.01)
     said = capsys.readouterr().err
