@@ -57,3 +57,28 @@ def test_moco_learns_on_real_motion(data_dir, tmp_path):
     scores = {(r["features"], r["protocol"], r["metric"]): r["score"] for r in rows}
     assert scores["trained", "knn", "1-NN"] > scores["untrained", "knn", "1-NN"] + 0.05  # of 0.11 and 0.12 in two seeds
     assert scores["hand-crafted", "knn", "1-NN"] == pytest.approx(0.815, abs=0.01)  # half-whitened positions
+
+
+def test_p_hlvc_trains_on_real_videos(data_dir, tmp_path):
+    """Overlapping windows of 32 frames of two videos with MediaPipe's tracks, in one of which a person is not always
+    seen; the seven videos without a track are named and cost nothing.
+    """
+    pytest.importorskip("av")
+    poses = data_dir / "formats" / "mediapipe"
+    words = ("--poses", poses, "--window", 1.07, "--step", 0.27, "--picture-side", 48)
+    done = kineme("prepare", data_dir / "videos", tmp_path / "store", "--jobs", 1, *words)
+    assert "7 skipped" in done.stdout
+    store = package.open(tmp_path / "store")
+    assert sorted(store.column("recording").tolist()) == ["skateboarding.mp4"] * 35 + ["ta_chi.mp4"] * 35
+    assert set(store.column("length").tolist()) == {32}
+    seen = np.concatenate([motion.confidence.any((1, 2)) for motion in store])
+    assert 0.8 < seen.mean() < 1  # 246 of 300 frames of one of them
+    tiny = ("encoder.multiplier=0.05", "method.views.size=32", "loop.batch=16")
+    sets = [word for each in tiny for word in ("--set", each)]
+    kineme("pretrain", "p_hlvc", tmp_path / "store", "--out", tmp_path / "run", "--steps", 6, *sets)
+    lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert np.isfinite([line["loss"] for line in lines]).all()
+    kineme("embed", tmp_path / "run", tmp_path / "store", "--out", tmp_path / "vectors")
+    vectors = np.load(tmp_path / "vectors" / "Z.npy")
+    assert vectors.shape == (70, 512)
+    assert np.isfinite(vectors).all()
