@@ -293,15 +293,16 @@ def _claimed(plan: Plan) -> Iterator[None]:
 def _collect(plan: Plan, jobs: int, tick: Progress, several: bool) -> list[dict[str, Any]]:
     """Make all shards; their summaries in order."""
     summaries: list[dict[str, Any]] = [{}] * len(plan.shards)
-    done, skipped = len(plan.skipped), len(plan.skipped)
+    done = skipped = len(plan.skipped)
+    total = done + sum(len(shard) for shard in plan.shards)
     met: set[str] = set()  # kinds so far
-    tick(done, len(plan.units), "")
+    tick(done, total, "")
     with contextlib.closing(_run(plan, jobs)) as results:
         for i in results:
             summary = summaries[i] = json.loads((plan.folder(i) / "summary.json").read_bytes())
             done += len(plan.shards[i])
             skipped += len(summary["skipped"])
-            tick(done, len(plan.units), f"{skipped} skipped" if skipped else "")
+            tick(done, total, f"{skipped} skipped" if skipped else "")
             met |= {json.dumps([entry["layout"], entry["coords"]]) for entry in summary["layouts"]}
             if len(met) > 1 and not several:
                 break
