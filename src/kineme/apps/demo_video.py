@@ -159,7 +159,7 @@ class VideoDemo(Steps):
             self._score(models[-1])
             self._write(finished=False)
         with self.step("picture", f"Drawing neighbours across the domains: {self.picture}"):
-            self._draw_neighbours(models[0])
+            draw_neighbours(models[0], self.stores["game"], self.stores["real"], self.picture)
         self._write(finished=True)
         self._report()
 
@@ -189,28 +189,6 @@ class VideoDemo(Steps):
             said.append(
                 f"balanced accuracy {found[scores.TRAINED]:.3f}, without pretraining {found[scores.UNTRAINED]:.3f}"
             )
-
-    def _draw_neighbours(self, model: embed.Model) -> None:
-        """Clips of ``real``, drawn at random, each above its nearest clip of ``game`` by vectors that no label has
-        shaped, after pretraining and before.
-        """
-        game, real = self.stores["game"], self.stores["real"]
-        labels = {store: stored.column("label").astype(str) for store, stored in self.stores.items()}
-        queries = np.sort(np.random.default_rng(DATA_SEED).permutation(len(real))[:QUERIES])
-        nearest = {
-            who: neighbours(encoder.embed(game), encoder.embed(real, rows=queries), 1)[:, 0]
-            for who, encoder in (("pretrained", model), ("untrained", model.untrained()))
-        }
-        rows: list[tuple[str, Store, int]] = []
-        for k, query in enumerate(queries.tolist()):
-            label = labels["real"][query]
-            rows.append((f"real: {label}", real, query))
-            for who, hits in nearest.items():
-                hit = int(hits[k])
-                other = labels["game"][hit]
-                mark = "the same" if other == label else "another class"
-                rows.append((f"    nearest in game, {who}: {other} ({mark})", game, hit))
-        videos.sheet(rows, self.picture, FRAMES, WIDTH / (FRAMES * self.size.side))
 
     def _report(self) -> None:
         table = scores.table(self.rows)
@@ -245,6 +223,29 @@ class VideoDemo(Steps):
                 **made_with(),
             },
         )
+
+
+def draw_neighbours(model: embed.Model, game: Store, real: Store, picture: Path) -> None:
+    """Clips of ``real``, drawn at random, each above its nearest clip of ``game`` by vectors that no label has shaped,
+    after pretraining and before.
+    """
+    labels = {store: store.column("label").astype(str) for store in (game, real)}
+    queries = np.sort(np.random.default_rng(DATA_SEED).permutation(len(real))[:QUERIES])
+    nearest = {
+        who: neighbours(encoder.embed(game), encoder.embed(real, rows=queries), 1)[:, 0]
+        for who, encoder in (("pretrained", model), ("untrained", model.untrained()))
+    }
+    rows: list[tuple[str, Store, int]] = []
+    for k, query in enumerate(queries.tolist()):
+        label = labels[real][query]
+        rows.append((f"real: {label}", real, query))
+        for who, hits in nearest.items():
+            hit = int(hits[k])
+            other = labels[game][hit]
+            mark = "the same" if other == label else "another class"
+            rows.append((f"    nearest in game, {who}: {other} ({mark})", game, hit))
+    side = real.pictures([0])[0].shape[0]
+    videos.sheet(rows, picture, FRAMES, WIDTH / (FRAMES * side))
 
 
 def verdict(rows: Sequence[scores.Row]) -> str:
