@@ -73,6 +73,15 @@ def test_another_store_of_the_same_clips(folder, store, tmp_path):
         again = Store(tmp_path / path)
         assert again.hash != store.hash or path == "moved"
         assert trained_on.seen(folder / "all", again, np.arange(len(again)))[0].all()
+    with store_writer.Writer(tmp_path / "padded", store.layout) as writer:  # a clip of two people makes room in all
+        for motion in map(store.motion, range(len(store))):
+            writer.add(motion.with_(source=f"x{motion.source}"))
+        one = store.motion(0)
+        two = {name: np.concatenate([getattr(one, name)] * 2, 1) for name in ("joints", "confidence")}
+        writer.add(one.with_(source="two", **two))
+    padded = Store(tmp_path / "padded")
+    assert padded.persons == 2
+    assert trained_on.seen(folder / "all", padded, np.arange(len(padded)))[0].tolist() == [True] * len(store) + [False]
     joined = store_writer.join([Store(folder / "other"), store], tmp_path / "joined")
     found, _ = trained_on.seen(folder / "all", joined, np.arange(len(joined)))
     assert found[40:].all()  # though its ids are numbered there, as the other store has the same ones

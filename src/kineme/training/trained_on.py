@@ -22,14 +22,17 @@ FILE = "trained_on.npy"
 def marks(store: Store, rows: np.ndarray) -> np.ndarray:
     """Two numbers for each clip, uint64 ``[n, 2]``: one of its frames and confidence, one of its id and length.
 
-    The first is the same in every store that holds the clip normalised alike; the second whatever the normalisation.
+    The first is the same in every store that holds the clip normalised alike, however many people its other clips have;
+    the second whatever the normalisation.
     """
     found = np.empty((len(rows), 2), np.uint64)
     for i, row in enumerate(rows.tolist()):
         part = slice(store.offsets[row], store.offsets[row + 1])
         name = re.sub(r"~[0-9]+$", "", store.ids[row])  # joined stores number what comes again
-        content = hashlib.blake2b(store.frames[part].tobytes(), digest_size=8)
-        content.update(store.confidence[part].tobytes())
+        frames, confidence = store.frames[part], store.confidence[part]
+        people = 1 + int(np.flatnonzero(confidence.any((0, 2))).max(initial=0))  # the rest is padding
+        content = hashlib.blake2b(frames[:, :people].tobytes(), digest_size=8)
+        content.update(confidence[:, :people].tobytes())
         called = hashlib.blake2b(f"{name}\n{store.lengths[row]}".encode("utf-8", "backslashreplace"), digest_size=8)
         found[i] = [int.from_bytes(each.digest(), "little") for each in (content, called)]
     return found
