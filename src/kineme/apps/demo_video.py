@@ -47,7 +47,7 @@ LEARNING: dict[str, Any] = {
         "queue_start": 400,
     },
     "encoder": {"multiplier": 0.25, "momentum": 0.1},
-    "loop": {"batch": 32, "lr": 0.005},
+    "loop": {"batch": 32, "lr": 0.002},
 }
 # The classifier alone: from 112 labelled clips a video network as a whole learns what they look like.
 TUNING: dict[str, Any] = {
