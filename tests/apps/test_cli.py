@@ -13,7 +13,7 @@ import time
 
 import numpy as np
 import pytest
-from helpers.training import TINY, kineme, make_store, one_paragraph
+from helpers.training import LEGS, TINY, kineme, make_store, one_paragraph
 
 import kineme as package
 from kineme.apps.cli import main, parser
@@ -302,7 +302,10 @@ def test_a_store_of_another_layout_is_mapped_or_refused_with_the_remedy(run, tmp
     other = make_store(tmp_path / "ntu", layout="ntu25", clips=8)
     assert "mapped to the run's kinect20, 5 unused" in kineme("embed", run, other.path, "--out", tmp_path / "z").stderr
     fewer = make_store(tmp_path / "fewer", layout="pose13", clips=8)
-    one_paragraph(kineme("embed", run, fewer.path, "--out", tmp_path / "y", check=False), "pose13", "--layout kinect20")
+    said = kineme("embed", run, fewer.path, "--out", tmp_path / "y").stderr
+    assert "mapped to the run's kinect20, 1 unused, without spine, head" in said
+    legs = make_store(tmp_path / "legs", layout=LEGS, clips=8)
+    one_paragraph(kineme("embed", run, legs.path, "--out", tmp_path / "x", check=False), "legs", "--layout kinect20")
 
 
 def test_features_are_cached_by_weights_store_and_crop(store, run):

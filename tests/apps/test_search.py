@@ -81,7 +81,7 @@ def test_a_folder_of_several_formats_and_broken_files(library, tmp_path):
     (folder / "poem.bvh").write_text("roses are red")
     (folder / "cut.bvh").write_bytes(first(library).read_bytes()[:700])
     done = kineme("search", folder, folder / "timeless.csv", "-k", 20)
-    assert "set aside, 2 files: cut.bvh (" in done.stderr
+    assert "left out, 2 files: cut.bvh (" in done.stderr
     assert "poem.bvh (" in done.stderr
     assert "left out, since the run takes 3-D: 1 2d-" in done.stderr
     assert "1 clip without frames per second: searched as a whole only" in done.stderr
@@ -91,7 +91,7 @@ def test_a_folder_of_several_formats_and_broken_files(library, tmp_path):
     assert f"frame {len(walk)}" in lines[0]
     assert ".skeleton" in lines[1]  # the same walk, with its rate
     again = kineme("search", folder, folder / "timeless.csv", "-k", 1)
-    assert "set aside" not in again.stderr  # said once, when it was prepared
+    assert "left out" not in again.stderr  # said once, when it was prepared
     take = next((folder / "take").iterdir())
     one_paragraph(kineme("search", folder, take, check=False), take.name, "motion in 2-D", "--run")
     one_paragraph(kineme("search", folder / "take", first(folder), check=False), "nothing in 3-D", "--run")

@@ -33,10 +33,15 @@ TINY = [
 ]
 
 
+LEGS = skeleton.Layout(
+    "legs", ("left_hip", "left_knee", "left_ankle", "right_hip", "right_knee", "right_ankle"), (-1, 0, 1, 0, 3, 4)
+)
+
+
 def make_store(
     path: Path,
     clips: int = 40,
-    layout: str = "kinect20",
+    layout: str | skeleton.Layout = "kinect20",
     persons: int = 1,
     coords: int = 3,
     seed: int = 0,

@@ -205,11 +205,11 @@ def of_folder(
 
 
 def _tell(store: Store, model: Model) -> None:
-    """Say what was set aside and what was guessed while a folder was prepared."""
+    """Say what was left out and what was guessed while a folder was prepared."""
     said, own = report(store), f"left out by --only {model.card['coords']}d"
     if said.skipped:
         listed = some([f"{file} ({textwrap.shorten(why, 90, placeholder=' ...')})" for file, why in said.skipped], 3)
-        warnings.warn(f"set aside, {counted(len(said.skipped), 'file')}: {listed}", stacklevel=3)
+        warnings.warn(f"left out, {counted(len(said.skipped), 'file')}: {listed}", stacklevel=3)
     for note in said.notes:
         if note.startswith("clips last from"):  # long ones are cut into windows here
             continue

@@ -80,7 +80,7 @@ class Init:
         own = {"encoder.name": self.card["encoder"]}
         own |= {f"encoder.{name}": value for name, value in self.card["recipe"]["encoder"].items()}
         if named is None:
-            own |= plain.flat(recipe.preset(registry.entry("methods", method), "adapted"))
+            own |= plain.flat(recipe.preset(registry.entry("methods", method), recipe.ADAPTED))
         if recipe.LENGTH & given.keys():
             own = {name: value for name, value in own.items() if name not in recipe.LENGTH}
         return own | dict(given)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 RECIPES = Path(__file__).parent / "recipes"
 PRESETS = ("small", "published")  # recipes that every method has
+ADAPTED = "adapted"  # what changes in them where a training begins with another's encoder; some methods have one
 SMALL_STEPS = 1000  # of the small preset of a method that has none of its own
 LENGTH = frozenset({"loop.epochs", "loop.steps"})  # of which a recipe has one
 FEWEST = 10  # epochs of the small preset
@@ -120,7 +121,7 @@ def find(name: str) -> Path:
 
 def known() -> dict[str, Path]:
     """The recipes that come with Kineme."""
-    return {path.stem: path for path in sorted(RECIPES.glob("*/*.toml")) if path.stem not in PRESETS}
+    return {path.stem: path for path in sorted(RECIPES.glob("*/*.toml")) if path.stem not in (*PRESETS, ADAPTED)}
 
 
 def normalisation(name: str | None) -> str | None:

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from helpers.training import TINY, kineme, make_store, one_paragraph
+from helpers.training import LEGS, TINY, kineme, make_store, one_paragraph
 
 import kineme as package
 from kineme.data import splits
@@ -64,7 +64,7 @@ def test_targets_that_cannot_be(task, write_store, labels):
 
 
 def test_a_target_whose_joints_the_run_lacks_says_how_to_prepare_it(task, tmp_path):
-    fewer = make_store(tmp_path / "fewer", layout="pose13", clips=8)
+    fewer = make_store(tmp_path / "fewer", layout=LEGS, clips=8)
     with pytest.raises(InputError, match="--layout kinect20"):
         transfer.score(task, transfer.Settings(target=str(fewer.path)))
 
