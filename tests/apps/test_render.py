@@ -34,7 +34,7 @@ def test_a_part_is_drawn(store, tmp_path, capsys):
 
 
 def test_clips_play_side_by_side(store, tmp_path):
-    av = pytest.importorskip("av")
+    av = pytest.importorskip("av", reason="PyAV writes and reads the videos")
     video = tmp_path / "clips.mp4"
     command = ["render", store.path, tmp_path / "out", "--domain", "real", "--size", 32, "--mp4", video, "--jobs", 1]
     assert main([str(word) for word in command]) == 0

@@ -167,7 +167,7 @@ def test_filters_of_the_command_line(swing, capsys):
 
 
 def test_an_index_of_another_kind_and_as_a_table(swing, tmp_path):
-    pytest.importorskip("faiss")
+    pytest.importorskip("faiss", reason="the extra search is not installed")
     place = tmp_path / "index"
     said = kineme("index", swing / "store", "--run", swing / "run", "--out", place, "--kind", "hnsw").stdout
     assert "hnsw: of the ten nearest of 200 entries" in said

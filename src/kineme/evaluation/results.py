@@ -252,19 +252,6 @@ def write(
     return [Path(folder) / name for name in made]
 
 
-def stale(
-    folder: str | os.PathLike,
-    records: Sequence[Record],
-    sets: Mapping[str, str],
-    methods: Mapping[str, str],
-    metrics: Sequence[str],
-) -> list[Path]:
-    """The files of a folder that are not what the records say."""
-    made = drawn(records, sets, methods, metrics)
-    paths = {Path(folder) / name: text for name, text in made.items()}
-    return [path for path, text in paths.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
-
-
 def drawn(
     records: Sequence[Record], sets: Mapping[str, str], methods: Mapping[str, str], metrics: Sequence[str]
 ) -> dict[str, str]:

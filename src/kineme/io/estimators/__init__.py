@@ -15,6 +15,7 @@ The models are the user's; none comes with Kineme.
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,7 +63,7 @@ class Models:
         return self.model
 
 
-class Estimator:
+class Estimator(ABC):
     """What finds people in a picture.
 
     Attributes:
@@ -73,16 +74,16 @@ class Estimator:
     layout: Layout
     version: str = ""
 
-    def begin(self) -> None:
+    def begin(self) -> None:  # noqa: B027 - most remember nothing
         """A new video begins: what is remembered of pictures is forgotten."""
 
+    @abstractmethod
     def people(self, picture: np.ndarray) -> np.ndarray:
         """x, y in pixels and confidence of the joints of everybody, float32 ``[N, V, 3]``.
 
         Args:
             picture: uint8 ``[H, W, 3]``, red, green, blue.
         """
-        raise NotImplementedError
 
 
 def load(models: Models, name: str | None = None) -> tuple[str, Estimator]:
