@@ -11,6 +11,7 @@ import torch
 from kineme import encoders
 from kineme.encoders.fused import Block, Branch, Fused
 from kineme.motion import layout as skeleton
+from kineme.motion.motion import UNSURE
 from kineme.nn.batch_norm import fix_statistics
 from kineme.utils.errors import InputError
 from kineme.views.augment import rotation_matrices, transform
@@ -83,6 +84,21 @@ def test_flat_clips_tell_what_was_seen():
     assert not torch.allclose(encoder(hidden).clip, encoder(filled).clip)
     # the mean over what is seen moves a little: standardised by other joints
     assert (without(hidden).clip - without(filled).clip).abs().max() < 0.3
+
+
+def test_a_flat_joint_that_nobody_vouches_for_is_missing_unless_all_are():
+    encoder, batch = build("coco17", 2, 2), batch_of("coco17", 2, 2)
+    missing, unsure = batch.confidence.clone(), batch.confidence.clone()
+    missing[:, 3:9, 0, 5], unsure[:, 3:9, 0, 5] = 0, UNSURE
+    gone, guessed = replace(batch, confidence=missing), replace(batch, confidence=unsure)
+    assert torch.equal(encoder(gone).clip, encoder(guessed).clip)
+    assert not torch.allclose(encoder(batch).clip, encoder(guessed).clip)
+    one = batch.confidence.clone()
+    one[:, :, 1] = UNSURE  # of the second person: as good as seen
+    torch.testing.assert_close(encoder(batch).clip, encoder(replace(batch, confidence=one)).clip)
+    solid, deep = build(), batch_of()  # a depth sensor's guesses are places
+    one = torch.full_like(deep.confidence, UNSURE)
+    assert torch.equal(solid(deep).clip, solid(replace(deep, confidence=one)).clip)
 
 
 def test_maxima_of_all_levels_against_a_loop():

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..motion.layout import Layout
+from ..motion.motion import UNSURE
 from ..nn.batch_norm import FixedNorm
 from ..nn.depthwise import depthwise
 from ..nn.matmul import Linear
@@ -50,7 +51,8 @@ class Fused(Encoder):
     * ``partner`` the nearest other person's x(t) - r(t) (stores of two persons and more; 0 where there is none),
     * ``seen`` 1 or 0 (2-D).
 
-    Missing joints lie on the line between the places where they were seen before and after, ends held. In 3-D a joint
+    In 2-D a joint for which its source does not vouch (:data:`~kineme.motion.motion.UNSURE`) is missing, unless nobody
+    vouches for any joint of that person. Missing joints lie on the line between the places where they were seen before and after, ends held. In 3-D a joint
     that is never seen in the clip, or that the recording's layout lacks, lies where others tell (a head on the line of
     the spine, elbows and knees in the middle of the limb: :func:`~kineme.views.body_frame.stand_ins`); else it has the
     mean of every channel, as has every bone with an end in it: so it is hidden while training.
@@ -174,6 +176,9 @@ class Fused(Encoder):
         ``[P, V, K]``, and the clip ``[P]`` that each is in.
         """
         seen = batch.confidence > 0
+        if self.coords == 2:  # a guess in an image is far off; of somebody all guesses count
+            sure = batch.confidence > UNSURE
+            seen = torch.where(sure.any(3, keepdim=True).any(1, keepdim=True), sure, seen)
         scene = body_frame.filled(batch.joints, seen)
         if self.coords == 2:  # whether a joint was seen is a channel there
             scene, known = body_frame.standardised(scene, seen), torch.ones_like(seen[:, 0])
