@@ -50,6 +50,7 @@ ORDER = {
         "_frame_files",
         "_coco_writer",
         "_landmarks",
+        "_tables",
         "_video",
         "ntu",
         "pyskl",

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 from helpers.detectors import COCO, MEDIAPIPE, OPENPOSE
+from helpers.freemocap import FREEMOCAP
 from helpers.mocap import MOCAP
 from helpers.pose_results import POSE_RESULTS
 from helpers.sample import Change, Sample, in_json, never, replace, spellings
@@ -361,6 +362,7 @@ SAMPLES: dict[str, Sample] = {
     "openpose": OPENPOSE,
     "coco": COCO,
     "mediapipe": MEDIAPIPE,
+    "freemocap": FREEMOCAP,
     **MOCAP,
     **POSE_RESULTS,
 }

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from kineme import io as readers
 from kineme.data import synth
-from kineme.io import table
+from kineme.io import _tables, table
 from kineme.motion.layout import layouts
 from kineme.motion.motion import Motion
 from kineme.utils.errors import InputError
@@ -81,7 +81,7 @@ def test_parquet_that_is_damaged_or_too_large(tmp_path, monkeypatch):
         with pytest.raises(InputError, match=r"walk\.parquet"):
             readers.read(path)
     path.write_bytes(good)
-    monkeypatch.setattr(table, "MAX_POINTS", 1000)
+    monkeypatch.setattr(_tables, "MAX_POINTS", 1000)
     with pytest.raises(InputError, match="rows of 75 columns"):
         readers.read(path)
 

@@ -5,7 +5,8 @@ What the array does not say is in ``NAME.json`` beside it, if there is one (as :
 ``joint_names``, ``parents``, ``dims`` (the last one may be ``confidence``), ``fps``, ``units``, ``up``, ``label``,
 ``image_size``, ``subject``, ``camera``. Without it the number of joints tells the layout, unless their places say
 otherwise, and setting ``keypoints`` names it; unit and up axis in space are taken from the size and the posture of the
-bodies, and are noted. FreeMoCap's arrays of 75, 543 or 553 points begin with the 33 of MediaPipe, which are taken.
+bodies, and are noted. FreeMoCap's arrays of 75, 543 or 553 points begin with the 33 of MediaPipe, which are taken;
+they are in millimetres where they have the names that it gives (``*_skeleton_3d.npy``, ``*_3d_xyz.npy``).
 Nothing is unpickled.
 """
 
@@ -14,6 +15,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -36,6 +38,7 @@ settings = {"keypoints": skeleton.layouts, "people": ("followed", "listed")}
 WHAT = "an array [frames, joints, 2 or 3] or [frames, persons, joints, 2 or 3] of numbers"
 CUT = "The file may be cut short"
 MOST = 1 << 33  # bytes
+MILLIMETRES = re.compile(r"(_skeleton_3d|_3d_xyz|_spatialxyz|mediapipeskel_3d\w*)$", re.IGNORECASE)  # FreeMoCap
 KEYS = ("joint_names", "parents", "dims", "fps", "units", "up", "image_size", "label", "subject", "camera")
 
 
@@ -54,6 +57,8 @@ def read(path: Path, options: Options) -> Iterator[Motion]:
     joints, seen, about = _array(path, notes)
     layout, joints, seen = _layout(path, about, joints, seen, options, notes)
     unit, up = about.get("units"), about.get("up")
+    if joints.shape[3] == 3 and not about and MILLIMETRES.search(path.stem):
+        unit = "mm"
     if joints.shape[3] == 3 and (unit is None or up is None):
         points = np.concatenate([joints, seen[..., None]], -1).reshape(-1, len(layout), 4)
         said = Options(unit=options.unit or unit, up=options.up or up)

@@ -12,7 +12,6 @@ posture have, and are noted. The 33 landmarks of MediaPipe in a csv are the form
 
 from __future__ import annotations
 
-import io
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -26,7 +25,7 @@ from ..motion import units
 from ..motion.motion import UPS, Motion
 from ..utils.errors import InputError
 from ..utils.files import atomic
-from . import MAX_JOINTS, Options, _bodies, _detections, _landmarks, _text, _tracking
+from . import MAX_JOINTS, Options, _bodies, _detections, _landmarks, _tables, _text, _tracking
 from ._following import MAX_POINTS
 
 if TYPE_CHECKING:
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
 suffixes = (".csv", ".tsv", ".parquet")
 
 WHAT = "a table with columns JOINT_x and JOINT_y (, JOINT_z) of every joint"
-MOST = 1 << 31  # bytes of a Parquet file
 AXES = ("x", "y", "z")
 PERSON = ("person", "person_id", "track_id", "body", "body_id", "object_id")
 BEHIND = re.compile(r"(?P<joint>.*\S)[\s_.:/-]+(?P<part>[A-Za-z]+)")
@@ -56,7 +54,7 @@ def sniff(path: Path, head: bytes) -> bool:
 def read(path: Path, options: Options) -> Iterator[Motion]:
     """One motion ``[T, M, V, 2 or 3]``."""
     notes: _detections.Notes = Counter()
-    table, odd = _parquet(path) if path.suffix.lower() == ".parquet" else _csv(path)
+    table, odd = _tables.load(path, WHAT)
     notes[_landmarks.ODD] += len(odd)
     columns = _columns(table.column_names)
     joints = [joint for joint, axes in columns.items() if {"x", "y"} <= axes.keys()]
@@ -73,7 +71,11 @@ def read(path: Path, options: Options) -> Iterator[Motion]:
     points = np.stack(
         [
             np.stack(
-                [*(_numbers(table[columns[joint][axis]]) for axis in parts), *_seen(table, columns[joint], ones)], 1
+                [
+                    *(_tables.numbers(table[columns[joint][axis]]) for axis in parts),
+                    *_seen(table, columns[joint], ones),
+                ],
+                1,
             )
             for joint in joints
         ],
@@ -137,71 +139,7 @@ def _columns(names: Sequence[str]) -> dict[str, dict[str, str]]:
 
 
 def _seen(table: pa.Table, columns: dict[str, str], ones: np.ndarray) -> list[np.ndarray]:
-    return [_numbers(table[columns["confidence"]]) if "confidence" in columns else ones]
-
-
-def _csv(path: Path) -> tuple[pa.Table, list[int]]:
-    """All cells as text, and the numbers of the rows that could not be read."""
-    import pyarrow as pa
-    from pyarrow import csv
-
-    data = _text.unpack(_text.load(path, WHAT)).rstrip(" \r\n").encode()  # bytes that are no UTF-8 would be lost
-    header = data.split(b"\n", 1)[0].decode()
-    delimiter = max(",;\t", key=header.count)
-    names = [name.strip(' "\r') or f"column {k}" for k, name in enumerate(header.split(delimiter))]
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise InputError(f"{path}, line 1", f"column {twice[:40]!r} twice", "every column once")
-    if len(names) > 8 * MAX_JOINTS:
-        raise InputError(f"{path}, line 1", f"{len(names)} columns", f"at most {8 * MAX_JOINTS}")
-    odd: list[int] = []
-
-    def skip(row: Any) -> str:
-        odd.append(row.number)
-        return "skip"
-
-    try:
-        table = csv.read_csv(
-            io.BytesIO(data),
-            csv.ReadOptions(use_threads=False, column_names=names, skip_rows=1),
-            csv.ParseOptions(delimiter=delimiter, invalid_row_handler=skip),
-            csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True),
-        )
-    except (pa.ArrowException, ValueError) as error:
-        raise InputError(path, f"not readable as CSV ({str(error)[:200]})".replace("\n", " "), WHAT) from None
-    if odd and len(odd) >= len(table):
-        raise InputError(f"{path}, line {odd[0]}", "another number of cells than the first line", WHAT)
-    if delimiter != ",":  # then a comma is one of decimals
-        import pyarrow.compute as pc
-
-        table = pa.table([pc.replace_substring(column, ",", ".") for column in table.columns], names=table.column_names)
-    return table, [row - 2 for row in odd]
-
-
-def _parquet(path: Path) -> tuple[pa.Table, list[int]]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    data = _text.raw(path, WHAT, MOST)
-    try:
-        file = pq.ParquetFile(pa.BufferReader(data))
-        rows, columns = file.metadata.num_rows, file.metadata.num_columns
-        if rows < 1 or columns < 1 or rows * columns > 4 * MAX_POINTS or columns > 8 * MAX_JOINTS:
-            raise InputError(path, f"{rows} rows of {columns} columns", f"{WHAT}, at most {4 * MAX_POINTS} cells")
-        return file.read(use_threads=False), []
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise InputError(path, f"not readable as Parquet ({str(error)[:200]})".replace("\n", " "), WHAT) from None
-
-
-def _numbers(column: pa.ChunkedArray) -> np.ndarray:
-    """A column as float64, NaN where there is no number."""
-    import pyarrow as pa
-
-    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-        return _landmarks.cell_numbers(column)
-    if pa.types.is_floating(column.type) or pa.types.is_integer(column.type):
-        return column.cast(pa.float64(), safe=False).to_numpy().astype(np.float64)
-    return np.full(len(column), np.nan)
+    return [_tables.numbers(table[columns["confidence"]]) if "confidence" in columns else ones]
 
 
 class _About:
@@ -271,7 +209,7 @@ class _About:
         name = next((each for each in _landmarks.TIMES if each in self.known), None)
         if name is None:
             return None
-        times = _numbers(self.table[self.known[name]])
+        times = _tables.numbers(self.table[self.known[name]])
         frames = np.array([np.nan if number is None else number for number in numbers], np.float64)
         good = np.isfinite(times) & np.isfinite(frames)
         steps, passed = np.diff(frames[good]), np.diff(times[good])
