@@ -75,6 +75,22 @@ def test_it_is_the_motion_of_the_table_of_text(name, tmp_path):
     alike(kineme.read(path), kineme.read(text))
 
 
+@pytest.mark.parametrize("name", ["walk.h5", "DLC_against_sleap.h5", "analysis.h5", "x.analysis.h5"])
+@pytest.mark.parametrize("kind", ["vDLC_table.h5", "vDLC_array.h5", "flies.analysis.h5"])
+def test_it_is_known_by_what_is_in_it_whatever_its_name(kind, name, tmp_path):
+    wanted = kineme.read(FILES[kind](tmp_path / kind))
+    path = FILES[kind](tmp_path / name)
+    assert readers.detect(path) == ("deeplabcut" if kind.startswith("v") else "sleap")
+    alike(kineme.read(path), wanted)
+
+
+def test_hdf5_of_something_else_is_no_known_format(tmp_path):
+    with h5py.File(tmp_path / "weights.h5", "w") as file:
+        file["layer"] = np.ones(3)
+    with pytest.raises(InputError, match=r"weights\.h5: of no known format"):
+        kineme.read(tmp_path / "weights.h5")
+
+
 def test_several_individuals_and_names_of_images(tmp_path):
     values = np.random.default_rng(0).uniform(1, 9, (3, 12))
     labels = made.columns(("nose", "tail"), ("a", "b"))
@@ -283,7 +299,8 @@ def test_bytes_changed_at_random(name, edits, tmp_path):
 
 @each_file
 def test_without_the_package_it_is_named(name, tmp_path, monkeypatch):
-    path = FILES[name](tmp_path / name)
-    monkeypatch.setitem(sys.modules, "h5py", None)
-    with pytest.raises(InputError, match=r"h5py.*pip install 'kineme\[hdf5\]'"):
-        kineme.read(path)
+    for path in (FILES[name](tmp_path / name), FILES[name](tmp_path / f"a{Path(name).suffix}")):
+        with monkeypatch.context() as patch:
+            patch.setitem(sys.modules, "h5py", None)
+            with pytest.raises(InputError, match=r"h5py.*pip install 'kineme\[hdf5\]'"):
+                kineme.read(path)

@@ -28,14 +28,17 @@ suffixes = (".csv", ".h5")
 WHAT = "a DeepLabCut table: lines scorer, bodyparts and coords above x, y and likelihood of every part"
 HEADINGS = ("scorer", "individuals", "bodyparts", "coords")
 KEY, BLOCK = "df_with_missing", "values_block_0"  # in HDF5
+OTHERS = "node_names"  # in HDF5 of SLEAP
 COORDINATES = ("x", "y", "likelihood")
 ROWS = "rows with too few numbers, taken as frames with nobody in them"
 
 
 def sniff(path: Path, head: bytes) -> bool:
     if path.suffix.lower() == ".h5":
-        named = any(word in path.name for word in ("DLC", "CollectedData"))
-        return head.startswith(_hdf5.SIGNATURE) and (named or KEY.encode() in head)
+        if not head.startswith(_hdf5.SIGNATURE):
+            return False
+        inside, named = _hdf5.names(path), any(word in path.name for word in ("DLC", "CollectedData"))
+        return KEY in inside or (named and OTHERS not in inside)
     first = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     return path.suffix.lower() == ".csv" and (first.startswith(b"scorer,") or b"\nbodyparts," in head)
 

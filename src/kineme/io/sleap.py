@@ -27,6 +27,7 @@ from ._following import MAX_POINTS
 
 suffixes = (".csv", ".h5", ".slp")
 
+ANALYSIS = {"tracks", "node_names"}  # at the top of its h5
 PROJECT = "a SLEAP project: frames, instances, points and pred_points"
 CENTRED = 1.1  # format in which the middle of a pixel is at whole numbers; before, its corner was
 EDGES = 4 * MAX_JOINTS  # that are looked at
@@ -38,9 +39,13 @@ ROWS = "rows that cannot be read, left out"
 
 
 def sniff(path: Path, head: bytes) -> bool:
-    if path.suffix.lower() in (".h5", ".slp"):
-        mine = path.suffix.lower() == ".slp" or "analysis" in path.name.lower()
-        return head.startswith(_hdf5.SIGNATURE) and mine
+    if path.suffix.lower() == ".slp":
+        return head.startswith(_hdf5.SIGNATURE)
+    if path.suffix.lower() == ".h5":
+        if not head.startswith(_hdf5.SIGNATURE):
+            return False
+        inside = _hdf5.names(path)
+        return inside >= ANALYSIS or "analysis" in path.name.lower() or not inside  # then reading says what is wrong
     first = head.removeprefix(b"\xef\xbb\xbf").split(b"\n", 1)[0]
     return path.suffix.lower() == ".csv" and b"frame_idx" in first and b".x" in first and b".y" in first
 
