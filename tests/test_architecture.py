@@ -51,6 +51,7 @@ ORDER = {
         "_coco_writer",
         "_landmarks",
         "_tables",
+        "_unread",
         "_video",
         "ntu",
         "pyskl",

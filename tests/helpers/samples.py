@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from helpers.detectors import COCO, MEDIAPIPE, OPENPOSE
 from helpers.freemocap import FREEMOCAP
+from helpers.gltf import GLTF
 from helpers.mocap import MOCAP
 from helpers.pose_results import POSE_RESULTS
 from helpers.sample import Change, Sample, in_json, never, replace, spellings
@@ -363,6 +364,7 @@ SAMPLES: dict[str, Sample] = {
     "coco": COCO,
     "mediapipe": MEDIAPIPE,
     "freemocap": FREEMOCAP,
+    "gltf": GLTF,
     **MOCAP,
     **POSE_RESULTS,
 }

@@ -12,6 +12,9 @@ import pytest
 from helpers.samples import SAMPLES
 
 from kineme import io as readers
+from kineme.apps.cli import main
+from kineme.data import synth
+from kineme.data.prepare import prepare
 from kineme.io import Options, _text
 from kineme.motion import layout
 from kineme.motion.motion import Motion
@@ -323,3 +326,32 @@ def test_settings_of_formats(tmp_path):
             readers.read(path, table={name: value})
     assert readers.read(path, keypoints="coco17").layout.name == "coco17"
     assert readers.read(path, landmarks="world").layout.name == "body25"  # a setting of another format
+
+
+@pytest.mark.parametrize(
+    ("name", "head", "what"),
+    [
+        ("walk.fbx", b"Kaydara FBX Binary  \0\x1a\0" + bytes(100), "FBX, for which there is no reader"),
+        ("walk.FBX", b"; FBX 7.4.0 project file\n", "FBX, for which there is no reader"),
+        ("walk.bin", b"Kaydara FBX Binary  \0\x1a\0" + bytes(100), "FBX, for which there is no reader"),
+        ("walk.blend", b"\x28\xb5\x2f\xfd" + bytes(100), "a scene of Blender, not a recording"),
+        ("walk", b"BLENDER-v305" + bytes(100), "a scene of Blender, not a recording"),
+    ],
+)
+def test_what_is_not_read_is_named_with_what_to_do(name, head, what, tmp_path, capsys):
+    """By read, convert and prepare alike; the rest of the folder is prepared."""
+    (tmp_path / "raw").mkdir()
+    path = tmp_path / "raw" / name
+    path.write_bytes(head)
+    with pytest.raises(InputError, match=rf"{name}: {what}\. Expected one of .*gltf.*Blender.*glTF.*BVH.*C3D"):
+        readers.read(path)
+    assert main(["convert", str(path), str(tmp_path / "out.npy")]) == 2
+    assert what in capsys.readouterr().err
+    assert main(["prepare", str(path), str(tmp_path / "none")]) == 2
+    assert "Blender (File > Import)" in " ".join(capsys.readouterr().err.split())
+    synth.write(tmp_path / "raw", 2, format="ntu")
+    store = prepare(tmp_path / "raw", tmp_path / "store")
+    assert len(store) == 2
+    (skipped,) = (store.path / "skipped.jsonl").read_text().splitlines()
+    assert what in skipped
+    assert "export glTF" in skipped

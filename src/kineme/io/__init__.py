@@ -61,7 +61,7 @@ from ..motion import size, units
 from ..motion.motion import UPS, Motion
 from ..utils import files, registry
 from ..utils.errors import InputError
-from . import _video
+from . import _unread, _video
 from ._video import ENDINGS as VIDEO_ENDINGS  # noqa: F401
 from ._video import Video as Video
 from ._video import is_video as is_video
@@ -177,6 +177,8 @@ def detect(path: str | os.PathLike) -> str:
         raise InputError(path, f"a side file of format {owner}, not a recording", formats)
     if (other := _video.kind(head)) is not None:
         raise InputError(path, other, _video.EXPECTED, _video.HOW)
+    if (other := _unread.kind(path, head)) is not None:
+        raise InputError(path, other, formats, _unread.EXPORT)
     start = head[:40].decode("latin-1").encode("unicode_escape").decode("ascii")
     found = f"of no known format (it begins with '{start}')" if head else "the file is empty"
     raise InputError(path, found, formats, "If you know the format, name it")
