@@ -191,7 +191,7 @@ class _Nearness:
     """How far detections are from each other."""
 
     def __init__(self, joints: np.ndarray, seen: np.ndarray):
-        self.joints, self.seen = joints.astype(np.float64), seen
+        self.joints, self.seen = np.where(seen[..., None], joints, 0).astype(np.float64), seen  # others may be infinite
         low, high = (np.where(seen[..., None], self.joints, fill) for fill in (np.inf, -np.inf))
         self.spans = np.linalg.norm(high.max(1) - low.min(1), axis=1)
         self.centres = self.joints.mean(1)
