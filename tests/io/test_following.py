@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 
 import numpy as np
 import pytest
@@ -207,3 +208,15 @@ def test_long_recordings_take_little_time():
     track, _, _ = _following.follow(at, joints, np.ones((len(at), 25), bool))
     assert time.process_time() - start < 2  # 0.3 s on an idle core
     np.testing.assert_array_equal(track, who)
+
+
+def test_joints_that_do_not_count_may_be_infinite():
+    """Found by scripts/fuzz.py: two bodies, the same joint of each infinite. No warning, and nobody changes places."""
+    places = [0, 5, 0.1, 5.1, 5.2, 0.2]
+    joints, at = bodies(places), np.array([0, 0, 1, 1, 2, 2])
+    seen = np.ones(joints.shape[:2], bool)
+    joints[:, 3], seen[:, 3] = np.inf, False
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        track, how, _ = _following.follow(at, joints, seen)
+    assert (track.tolist(), how) == ([0, 1, 0, 1, 1, 0], "position")
