@@ -61,6 +61,7 @@ ORDER = {
         "pictures",
         "clip_table",
         "store",
+        "near_duplicates",
         "conform",
         "store_writer",
         "names",

@@ -74,6 +74,14 @@ def test_near_duplicates(clips, tmp_path):
     )
 
 
+def test_near_duplicates_at_another_speed_and_parts(clips, tmp_path):
+    """By the same rule as `kineme duplicates`."""
+    two, three = clips[2], clips[3]
+    clips[5] = clips[5].with_(joints=two.joints[::2], confidence=two.confidence[::2])
+    clips[9] = clips[9].with_(joints=1.2 * three.joints[4:], confidence=three.confidence[4:])
+    assert found(stored(tmp_path / "near", clips)) == {"near-duplicate": [(5, 2), (9, 3)]}
+
+
 def test_pieces_of_one_recording(clips, tmp_path):
     """Frames 0 to 40 and 30 to 70 overlap, 40 to 80 follows."""
     for i, start in ((0, 0), (5, 30), (6, 40), (7, 30)):

@@ -7,7 +7,7 @@ import pytest
 
 import kineme
 from kineme.inference import duplicates
-from kineme.inference.duplicates import LINKED, MOTION, NUMBERS, PART, find
+from kineme.inference.duplicates import LINKED, MOTION, NUMBERS, PART, SPEED, find
 from kineme.utils.errors import InputError
 
 SOURCES = list(kineme.synth.generate(12, subjects=6, cameras=1, seed=4, noise=0.5))
@@ -32,15 +32,18 @@ def alike(store):
 
 def test_every_kind_of_copy_is_found():
     a, b, c, d = (SOURCES[i] for i in (0, 1, 2, 3))
-    store = stored([a, b, a, moved(b, 1.3), c, c.slice(10, len(c) - 5), moved(d.slice(0, 40)), d, SOURCES[4]])
+    e = SOURCES[4]
+    faster = e.with_(joints=e.joints[::2], confidence=e.confidence[::2])
+    store = stored([a, b, a, moved(b, 1.3), c, c.slice(10, len(c) - 5), moved(d.slice(0, 40)), d, e, moved(faster)])
     groups = {group.first: group.copies for group in find(store, alike(store))}
     assert {first: [(each.row, each.kind, each.shift) for each in copies] for first, copies in groups.items()} == {
         0: [(2, NUMBERS, 0)],
         1: [(3, MOTION, 0)],
         4: [(5, PART, 10)],
         7: [(6, PART, 0)],
+        8: [(9, SPEED, 0)],
     }
-    assert all(each.error < 1e-3 for copies in groups.values() for each in copies)
+    assert all(each.error < 0.01 for copies in groups.values() for each in copies)
 
 
 def test_parts_of_one_recording_that_overlap():
@@ -75,47 +78,11 @@ def test_other_performances_are_no_copies():
     assert find(store, alike(store)) == []
 
 
-def test_joints_that_one_of_two_lacks_do_not_count():
-    a = SOURCES[5]
-    confidence = a.confidence.copy()
-    confidence[5:20, 0, [3, 7, 11]] = 0
-    hidden = a.with_(joints=np.where(confidence[..., None] > 0, a.joints, 0), confidence=confidence)
-    store = stored([a, hidden])
-    (group,) = find(store, alike(store))
-    assert group.copies[0].kind == MOTION
-
-
-def test_two_people_and_two_dimensions():
-    pair = next(iter(kineme.synth.generate(1, ["push"], cameras=1, seed=2)))
-    assert pair.persons == 2
-    nearer = pair.joints.copy()
-    nearer[:, 1] += [0.5, 0, 0]  # the same movements a step apart are not the same
-    store = stored([pair, moved(pair), pair.with_(joints=nearer)])
-    (group,) = find(store, alike(store))
-    assert [each.row for each in group.copies] == [1]
-    flat = [each.with_(joints=each.joints[..., :2].copy()) for each in (SOURCES[6], SOURCES[7])]
-    store = stored([*flat, flat[0].with_(joints=2 * flat[0].joints + 100)])
-    (group,) = find(store, alike(store))
-    assert (group.first, group.copies[0].row, group.copies[0].kind) == (0, 2, MOTION)
-
-
 def test_very_short_clips_are_compared_by_their_numbers():
     short = [motion.slice(0, 5) for motion in SOURCES[:3]]
     store = stored([*short, short[1], moved(short[2])])
     (group,) = find(store, alike(store))
     assert (group.first, [(each.row, each.kind) for each in group.copies]) == (1, [(3, NUMBERS)])
-
-
-def test_long_clips_in_blocks(monkeypatch):
-    """Of clips that are longer than the limit every second frame is compared; batches do not change the result."""
-    a = SOURCES[0]
-    store = stored([a, a.slice(8, len(a)), *SOURCES[1:6]])
-    usual = find(store, alike(store))
-    monkeypatch.setattr(duplicates, "CELLS", 1)
-    assert find(store, alike(store)) == usual
-    monkeypatch.setattr(duplicates, "LONGEST", len(a) - 1)
-    (group,) = find(store, alike(store))
-    assert (group.first, group.copies[0].row, group.copies[0].shift) == (0, 1, 8)
 
 
 def test_neighbours_only_are_compared(monkeypatch):

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
-import torch
 
 from ..data.clip_table import text
+from ..data.near_duplicates import TOLERANCE, compared
 from ..data.store import Store, datasets
+from ..inference.nearest import neighbours
 from ..training.trained_on import marks
 from .baselines import components
-from .hand_crafted import FRAMES, HandCrafted
-from .robustness import clips_of
+from .hand_crafted import HandCrafted
 
-NEAR = 0.03  # RMS distance of joints, as a share of the body's size, up to which two clips are near-duplicates
-SAMPLE = 300  # training clips that give the body's size and the principal components
+NEIGHBOURS = 3  # training clips, nearest by their joints over time, that a test clip is compared with
+SAMPLE = 300  # training clips that give the principal components
 MOST = 4 * 10**8  # pairs of clips; beyond it near-duplicates are not looked for
-BLOCK = 512  # test clips at a time
 SAME = ("recording", "performance", "subject")  # columns in which clips of one value are related
 COPIES = ("frames", "overlap", "near-duplicate")  # kinds that no split means
 WORDS = {
@@ -51,9 +50,9 @@ def find(store: Store, train: np.ndarray, test: np.ndarray) -> list[Leak]:
     """What the test side of a split has in common with the training side, the gravest first; kinds without a clip are
     left out.
 
-    Near-duplicates are clips whose joints, placed at 32 moments relative to the first frame's root and turned to the
-    front, lie within 3 % of the body's size of a training clip's (root mean square); clips of the same frames or in
-    time overlapping ones are not named again.
+    Near-duplicates are clips that by the rule of :func:`kineme.data.near_duplicates.compared` hardly differ from one of
+    the three training clips that are nearest by their joints over time; clips of the same frames or in time overlapping
+    ones are not named again.
 
     Args:
         store: any.
@@ -130,9 +129,7 @@ def _overlapping(store: Store, train: np.ndarray, test: np.ndarray) -> Leak:
 
 
 def _near(store: Store, train: np.ndarray, test: np.ndarray) -> Leak:
-    """Test clips with a training clip that hardly differs: nearest in principal components, whose distance is at most
-    the true one, then measured.
-    """
+    """Test clips with a near-duplicate among the training clips whose joints over time are most like theirs."""
     none = Leak("near-duplicate", np.zeros(0, np.int64), np.zeros(0, np.int64))
     if not len(test) or len(train) < 2 or len(train) * len(test) > MOST:
         return none
@@ -140,23 +137,12 @@ def _near(store: Store, train: np.ndarray, test: np.ndarray) -> Leak:
     plain = HandCrafted(upright=True)
     mean, axes, _ = components(plain.embed(store, sample))
     reduced = replace(plain, mean=mean, axes=axes)
-    joints = FRAMES * store.persons * len(store.layout)
-    size = np.sqrt(2) if store.coords == 2 else clips_of(store, sample).size  # 2-D is scaled to deviation 1 per axis
-    limit = NEAR * float(size) * np.sqrt(joints)
-    shared = []
-    for rows, nearest, apart in _nearest(reduced.embed(store, test), reduced.embed(store, train)):
-        close = apart <= limit
-        for row, other in zip(test[rows[close]].tolist(), train[nearest[close]].tolist()):
-            one, two = plain.embed(store, np.array([row, other]))
-            if np.linalg.norm(one - two) <= limit:
-                shared.append((row, other))
-    both = np.array(shared, np.int64).reshape(-1, 2)
+    near = neighbours(reduced.embed(store, train), reduced.embed(store, test), min(NEIGHBOURS, len(train)))
+    pairs = np.stack([train[near].ravel(), np.repeat(test, near.shape[1])], 1)
+    nearest: dict[int, tuple[float, int]] = {}
+    for some in compared(store, pairs):
+        for (other, row), error in zip(some.pairs.tolist(), some.error.tolist()):
+            if error <= TOLERANCE:
+                nearest[row] = min((error, other), nearest.get(row, (error, other)))
+    both = np.array([(row, nearest[row][1]) for row in sorted(nearest)], np.int64).reshape(-1, 2)
     return Leak("near-duplicate", both[:, 0], both[:, 1])
-
-
-def _nearest(queries: np.ndarray, gallery: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Blocks of queries: their numbers, the nearest of the gallery, the distance."""
-    shown = torch.from_numpy(np.ascontiguousarray(gallery))
-    for part in np.split(np.arange(len(queries)), range(BLOCK, len(queries), BLOCK)):
-        apart, nearest = torch.cdist(torch.from_numpy(np.ascontiguousarray(queries[part])), shown).min(1)
-        yield part, nearest.numpy(), apart.numpy()

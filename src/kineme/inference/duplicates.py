@@ -7,22 +7,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
 
+from ..data.near_duplicates import FEWEST, TOLERANCE, compared
 from ..data.store import Store
 from ..utils.errors import InputError
 from .nearest import neighbours
 
-TOLERANCE = 0.01  # of the distances between joints, root of the mean square
-NEIGHBOURS = 10  # of each clip, which are compared frame by frame
-ANCHORS = 5  # joints of a person from which distances are taken
-PERSONS = 2  # of a clip that are looked at
-FEWEST = 8  # frames that two clips share at least, and half of the shorter one
-LONGEST = 1000  # frames; of longer clips every second, every third ...
-CELLS = 1 << 19  # of the matrices of frame pairs of one batch
+NEIGHBOURS = 10  # of each clip, which are compared with it
 
-NUMBERS, MOTION, PART, LINKED = "same numbers", "same motion", "shifted part", "linked"
+NUMBERS, MOTION, PART, SPEED, LINKED = "same numbers", "same motion", "shifted part", "other speed", "linked"
+Found = dict[tuple[int, int], tuple[int, bool, float]]  # pair -> shift, stretched, error
 
 
 @dataclass(frozen=True)
@@ -32,10 +26,10 @@ class Copy:
     Attributes:
         row: of the store.
         kind: ``same numbers``: every number is equal; ``same motion``: equal but for place, direction and size;
-            ``shifted part``: one holds a part of the other, or both a part of the same; ``linked``: it repeats
-            another clip of the group, not the first.
+            ``shifted part``: one holds a part of the other, or both a part of the same; ``other speed``: the same
+            as a whole, faster or slower; ``linked``: it repeats another clip of the group, not the first.
         shift: the first clip's frame at which this one begins (negative: it begins before it).
-        error: relative difference of the distances between joints, root of the mean square over shared frames.
+        error: relative difference of the distances between joints, root of the mean square.
     """
 
     row: int
@@ -66,8 +60,8 @@ def find(
     """Groups of near-identical clips.
 
     Clips with equal numbers are found wherever they are. All others are compared with the clips whose vectors are
-    nearest, at every shift in time, by the distances between joints of a person and of two: these do not change when a
-    body is moved, turned or scaled. Clips of fewer than 8 frames are only compared number by number.
+    nearest, by the rule of :func:`kineme.data.near_duplicates.compared`. Clips of fewer than 8 frames are only compared
+    number by number.
 
     Args:
         store: the clips.
@@ -89,12 +83,11 @@ def find(
     same = _equal(store)
     chosen = np.flatnonzero((same == np.arange(len(store))) & (store.lengths >= FEWEST))  # one of equal ones
     pairs = chosen[_candidates(vectors[chosen])] if len(chosen) > 1 else np.empty((0, 2), np.int64)
-    found: dict[tuple[int, int], tuple[int, float]] = {}
-    for done, rows, shifts, errors in _aligned(store, pairs):
-        for (one, other), shift, error in zip(rows.tolist(), shifts.tolist(), errors.tolist()):
-            if error <= tolerance:
-                found[one, other] = shift, error
-        tell(done, len(pairs))
+    found: Found = {}
+    for some in compared(store, pairs, tolerance):
+        close = some.error <= tolerance
+        found.update(_pairs(some.pairs[close], some.shift[close], some.stretched[close], some.error[close]))
+        tell(some.done, len(pairs))
     leaders = _joined(same, found)
     groups = []
     for leader in np.unique(leaders[np.bincount(leaders, minlength=len(leaders))[leaders] > 1]).tolist():
@@ -125,22 +118,28 @@ def _candidates(vectors: np.ndarray) -> np.ndarray:
     return np.unique(pairs[pairs[:, 0] != pairs[:, 1]], axis=0)
 
 
+def _pairs(pairs: np.ndarray, *about: np.ndarray) -> Found:
+    """What is known of each pair."""
+    return dict(zip(map(tuple, pairs.tolist()), zip(*(each.tolist() for each in about))))
+
+
 def _copies(store: Store, first: int, others: list[int], same: np.ndarray, tolerance: float) -> Iterator[Copy]:
     """What each of a group is to its first clip."""
-    near: dict[int, tuple[int, float]] = {}
+    near: Found = {}
     pairs = np.array([[first, row] for row in others if same[row] != same[first] and store.lengths[row] >= FEWEST])
-    for _, rows, shifts, errors in _aligned(store, pairs.reshape(-1, 2)):
-        near.update(zip(rows[:, 1].tolist(), zip(shifts.tolist(), errors.tolist())))
+    for some in compared(store, pairs.reshape(-1, 2), tolerance):
+        near.update(_pairs(some.pairs, some.shift, some.stretched, some.error))
     for row in others:
         if same[row] == same[first]:
             yield Copy(row, NUMBERS, 0, 0.0)
             continue
-        shift, error = near[row]
+        shift, stretched, error = near[first, row]
         exact = shift == 0 and store.lengths[row] == store.lengths[first]
-        yield Copy(row, LINKED if error > tolerance else MOTION if exact else PART, shift, error)
+        kind = LINKED if error > tolerance else MOTION if exact else SPEED if stretched else PART
+        yield Copy(row, kind, shift, error)
 
 
-def _joined(same: np.ndarray, found: dict[tuple[int, int], tuple[int, float]]) -> np.ndarray:
+def _joined(same: np.ndarray, found: Found) -> np.ndarray:
     """int64 ``[N]``: one number for all clips that are linked by equal numbers or by a pair."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
@@ -148,78 +147,3 @@ def _joined(same: np.ndarray, found: dict[tuple[int, int], tuple[int, float]]) -
     edges = np.array([*found, *zip(same.tolist(), range(len(same)))], np.int64)
     graph = coo_array((np.ones(len(edges), bool), edges.T), shape=(len(same),) * 2)
     return connected_components(graph, directed=False)[1]
-
-
-def _aligned(store: Store, pairs: np.ndarray) -> Iterator[tuple[int, np.ndarray, np.ndarray, np.ndarray]]:
-    """Every pair at its best shift, in batches of clips of about one length.
-
-    Yields:
-        How many pairs are done; pairs int64 ``[p, 2]``; shift int64 ``[p]``; error float64 ``[p]``.
-    """
-    longest = store.lengths[pairs].max(1) if len(pairs) else np.empty(0, np.int64)
-    pairs = pairs[np.argsort(longest, kind="stable")]
-    done = 0
-    while done < len(pairs):
-        step = -(-int(store.lengths[pairs[done]].max()) // LONGEST)
-        frames = -(-int(store.lengths[pairs[done]].max()) // step)
-        some = pairs[done : done + max(1, CELLS // (4 * frames**2))]
-        step = -(-int(store.lengths[some].max()) // LONGEST)
-        rows, inverse = np.unique(some, return_inverse=True)
-        values, there, lengths = _distances(store, rows, step)
-        place = torch.from_numpy(inverse.reshape(some.shape))
-        shift, error = _best(*((values[side], there[side], lengths[side]) for side in (place[:, 0], place[:, 1])))
-        done += len(some)
-        yield done, some, shift.numpy() * step, error.numpy()
-
-
-def _distances(store: Store, rows: np.ndarray, step: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Distances between joints of clips, filled up to the longest.
-
-    Returns:
-        float64 ``[R, T, K]``, 0 where a joint is missing; float64 ``[R, T, K]``, 1 where it is not; frames ``[R]``.
-    """
-    frames = [np.arange(store.offsets[row], store.offsets[row + 1], step) for row in rows.tolist()]
-    lengths = torch.tensor([len(each) for each in frames])
-    at = np.concatenate(frames)
-    joints = torch.from_numpy(store.frames[at][:, :PERSONS]).double().flatten(1, 2)  # [F, M * V, C]
-    seen = torch.from_numpy(store.confidence[at][:, :PERSONS] > 0).flatten(1, 2)
-    each = torch.linspace(0, len(store.layout) - 1, min(ANCHORS, len(store.layout))).round().long()
-    anchors = torch.cat([each + person * len(store.layout) for person in range(min(PERSONS, store.persons))])
-    both = (seen[:, :, None] & seen[:, None, anchors]).flatten(1)
-    values = torch.cdist(joints, joints[:, anchors]).flatten(1) * both
-    filled, there = (
-        torch.nn.utils.rnn.pad_sequence(list(part.double().split(lengths.tolist())), batch_first=True)
-        for part in (values, both)
-    )
-    return filled, there, lengths
-
-
-def _best(one: tuple[Tensor, Tensor, Tensor], other: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-    """The shift at which two clips differ least, and how much: the sine of the angle between their distances over the
-    frames and joints that both have, so that a common scale does not count.
-
-    Returns:
-        int64 ``[P]``, float64 ``[P]``; error 1 where too few frames can be shared.
-    """
-    (a, seen_a, frames_a), (b, seen_b, frames_b) = one, other
-    products = _skewed(a, b)
-    squares_a, squares_b = _skewed(a.square(), seen_b), _skewed(seen_a, b.square())
-    count_a, count_b = (torch.arange(x.shape[1]) < frames[:, None] for x, frames in ((a, frames_a), (b, frames_b)))
-    shared = _skewed(count_a[..., None].double(), count_b[..., None].double())
-    cosine = products / (squares_a * squares_b).sqrt().clamp(min=1e-12)
-    error = (1 - cosine.square()).clamp(min=0).sqrt()
-    shorter = torch.minimum(frames_a, frames_b)
-    least = torch.maximum((shorter + 1) // 2, torch.tensor(FEWEST)).clamp(max=10**9)
-    error = torch.where((shared >= least[:, None] - 0.5) & (squares_a > 0) & (squares_b > 0), error, 1.0)
-    found, place = error.min(1)
-    return place - (b.shape[1] - 1), found
-
-
-def _skewed(one: Tensor, other: Tensor) -> Tensor:
-    """Sums of products of frames t of one ``[P, T, K]`` and t - shift of the other ``[P, U, K]``, for every shift from
-    ``-(U - 1)`` to ``T - 1``: ``[P, T + U - 1]``.
-    """
-    products = one @ other.flip(1).transpose(1, 2)  # [P, T, U], the other's time backwards
-    count, rows, columns = products.shape
-    wide = torch.nn.functional.pad(products, (0, rows)).reshape(count, -1)  # a row more to the right in each line
-    return wide[:, : rows * (rows + columns - 1)].reshape(count, rows, rows + columns - 1).sum(1)
