@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 from measure import Case
 from shared import Bench
 
-from kineme.inference.index import FEW, Index, create
+from kineme.inference import index as index_module
+from kineme.inference.index import Index, create
 from kineme.utils import files
 
 K, TOGETHER, BLOCK = 10, 64, 50_000
-GRAPHS = 100_000  # vectors up to which approximate indexes are built, which takes minutes
 SHARE = 4  # vectors may take one part in so many of the free memory
 
 
@@ -46,7 +48,7 @@ def cases(bench: Bench) -> Iterator[Case]:
                 "query",
                 queries,
             )
-        if FEW < many <= GRAPHS and importlib.util.find_spec("faiss"):
+        if many <= bench.sizes.approximated and importlib.util.find_spec("faiss"):
             yield from approximately(bench, index, asked, expected)
         yield Case(
             f"index of {many} opened, one clip found by its id",
@@ -60,16 +62,23 @@ def cases(bench: Bench) -> Iterator[Case]:
 
 
 def approximately(bench: Bench, index: Index, asked: np.ndarray, expected: np.ndarray) -> Iterator[Case]:
-    """One query by candidates of faiss, against all vectors compared."""
+    """One query by candidates of faiss, against all vectors compared; building and size are printed."""
     chosen = index.select()
     for kind in ("hnsw", "ivf"):
-        index.approximate(kind)
-        found = index.likely(asked, K, chosen)[0]
+        begin, least = time.perf_counter(), process_memory()
+        said = index.approximate(kind)
+        spent = time.perf_counter() - begin
+        more, on_disk = most_memory() - least, next(index.path.glob("faiss-*.index")).stat().st_size
+        print(
+            f"{kind} of {len(index)}: built and measured in {spent:.1f} s, at most {more / 1e6:.0f} MB more memory, "
+            f"{on_disk / 1e6:.0f} MB on disk, effort {index.card['approximate']['effort']}, recall said {said:.3f}"
+        )
+        found = likely(index, asked, chosen)[0]
         lost = 1 - np.mean([len(set(a) & set(b)) / K for a, b in zip(found.tolist(), expected.tolist())])
         yield Case(
             f"search of {len(index)} by {kind}, 1 at a time",
             bench.threads,
-            functools.partial(index.likely, asked[:1], K, chosen),
+            functools.partial(likely, index, asked[:1], chosen),
             functools.partial(index.nearest, asked[:1], K),
             float(lost),
             0.1,
@@ -77,6 +86,34 @@ def approximately(bench: Bench, index: Index, asked: np.ndarray, expected: np.nd
             1,
         )
     index.approximate("exact")
+
+
+def likely(index: Index, asked: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray, bool]:
+    """By candidates also where there are so few vectors that the index would compare all."""
+    with mock.patch.object(index_module, "FEW", 0):
+        return index.likely(asked, K, chosen)
+
+
+def process_memory() -> int:
+    """Bytes of memory that this process has now; from now on :func:`most_memory` counts anew. Linux; else 0."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return 0
+    return _status("VmRSS")
+
+
+def most_memory() -> int:
+    """The most bytes since :func:`process_memory`; Linux, else 0."""
+    return _status("VmHWM")
+
+
+def _status(name: str) -> int:
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return next(1024 * int(line.split()[1]) for line in lines if line.startswith(name))
 
 
 def drawn(many: int, dim: int, seed: int = 0) -> Iterator[np.ndarray]:

@@ -57,11 +57,12 @@ class Sizes:
     simclr_batch: int = 128
     simclr_hidden: int = 128
     searched: tuple[int, ...] = (10_000, 100_000, 1_000_000)  # vectors in an index
+    approximated: int = 100_000  # of these, up to how many also get indexes of faiss
     search_dim: int = 256
 
 
 SMALL = Sizes()
-PUBLISHED = Sizes(hidden=1024, layers=3, queue=16384, gallery=40_000)
+PUBLISHED = Sizes(hidden=1024, layers=3, queue=16384, gallery=40_000, queries=16_000, approximated=1_000_000)
 QUICK = Sizes(
     clips=20,
     batches=(8,),
