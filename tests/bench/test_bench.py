@@ -48,7 +48,8 @@ def test_every_part_runs_and_its_sides_agree(run, measure, monkeypatch, tmp_path
     assert {row["part"] for row in found} == set(run.PARTS)
     assert all(row["equal"] and row["difference"] <= row["bound"] for row in found)
     # a clustering is compared by its inertia: another draw of equal worth is no fault; of P-HLVC's step it is float32
-    allowed = {"prototypes": 0.02, "p_hlvc": 1e-3}
+    # and indexes of faiss may miss a neighbour
+    allowed = {"prototypes": 0.02, "p_hlvc": 1e-3, "search": 0.1}
     assert all(row["bound"] <= allowed.get(row["part"], 1e-4) for row in found)
     assert all(row["difference"] == 0 for row in found if row["part"] in ("reader", "knn"))
     assert len({measure._key(row) for row in found}) == len(found)
