@@ -40,6 +40,7 @@ def test_everything_is_there_and_what_is_printed_was_measured(made):
         assert f"{row['score']:.3f}" in said
     assert result["verdict"] in said
     assert "These scores mean nothing" in said
+    assert said.rstrip().endswith(f"kineme explore {out / 'real'} --run {out / 'runs' / 'seed-0'}")
 
 
 @pytest.mark.slow

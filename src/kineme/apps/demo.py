@@ -164,6 +164,17 @@ class Steps:
         self.seconds[name] = self.seconds.get(name, 0.0) + took
         print(f"{'  ' if bar else ''}{'; '.join([*said, f'{took:.1f} s'])}", flush=True)
 
+    def look(self, store: Store, serve: bool) -> None:
+        """Say how to look at what was learned; serve it, if that is wanted and the packages are there."""
+        place, run = store.path, self.out / "runs" / "seed-0"
+        missing = launch.lacking()
+        needed = f" (it needs {missing}: pip install 'kineme[web]')" if missing else ""
+        command = shlex.join(["kineme", "explore", str(place), "--run", str(run)])
+        print(f"\nLook at it in the browser{needed}:\n\n  {command}")
+        if serve and not missing:
+            print()
+            launch.explore(place, run)
+
 
 class Demo(Steps):
     """One demo under way."""
@@ -312,17 +323,6 @@ class Demo(Steps):
             f"\n{self.took:.0f} s in all. Pictures in {self.out}/pictures, scores in "
             f"{self.out}/result.json, encoders in {self.out}/runs.\n\n{self._next(store) if self.own else OWN}"
         )
-
-    def look(self, store: Store, serve: bool) -> None:
-        """Say how to look at what was learned; serve it, if that is wanted and the packages are there."""
-        place, run = store.path, self.out / "runs" / "seed-0"
-        missing = launch.lacking()
-        needed = f" (it needs {missing}: pip install 'kineme[web]')" if missing else ""
-        command = shlex.join(["kineme", "explore", str(place), "--run", str(run)])
-        print(f"\nLook at it in the browser{needed}:\n\n  {command}")
-        if serve and not missing:
-            print()
-            launch.explore(place, run)
 
     def _next(self, store: Store) -> str:
         """Commands that go on with the user's own files."""

@@ -73,14 +73,17 @@ For your own videos with poses (docs/data.md says which pose files are read):
   kineme evaluate my_run/ target_store/ --protocols cross_domain --source labelled_store/"""
 
 
-def run(out: str | Path = DEFAULT, seeds: int = 1, quick: bool = False, jobs: int | None = None) -> Path:
-    """The whole demo; it says what it does, and plainly whether pretraining won.
+def run(
+    out: str | Path = DEFAULT, seeds: int = 1, quick: bool = False, jobs: int | None = None, serve: bool = False
+) -> Path:
+    """The whole demo; it says what it does, plainly whether pretraining won, and how to look at it in the browser.
 
     Args:
         out: folder to write. It must not exist; where the default one does, ``kineme-demo-2`` and so on is taken.
         seeds: how many training runs, with seeds 0, 1, ...
         quick: seconds instead of minutes, one training; the scores mean nothing.
         jobs: processes that draw; by default one for every core.
+        serve: show `real` by the first encoder in the browser, until Ctrl-C.
 
     Returns:
         The folder: stores ``pretrain``, ``game`` and ``real``, ``runs/seed-0`` and so on, ``pictures/across.png``,
@@ -97,6 +100,7 @@ def run(out: str | Path = DEFAULT, seeds: int = 1, quick: bool = False, jobs: in
     demo = VideoDemo(free(Path(out)), 1 if quick else seeds, quick)
     demo.draw(jobs or threads.usable())
     demo.learn()
+    demo.look(demo.stores["real"], serve)
     return demo.out
 
 

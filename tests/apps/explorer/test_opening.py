@@ -21,11 +21,12 @@ from .test_page import CARDS, READY, lit
 
 
 @pytest.mark.slow
-def test_the_demo_ends_with_an_address(tab, tmp_path):
+@pytest.mark.parametrize(("more", "store"), [((), "store"), (("--video",), "real")], ids=["demo", "demo of videos"])
+def test_the_demo_ends_with_an_address(tab, tmp_path, more, store):
     out = tmp_path / "demo"
-    served = Served("--quick", "--serve", "--out", out, command="demo")
+    served = Served("--quick", "--serve", "--out", out, *more, command="demo")
     try:
-        assert f"kineme explore {out}/store --run {out}/runs/seed-0" in served.text
+        assert f"kineme explore {out}/{store} --run {out}/runs/seed-0" in served.text
         tab.open(served.address)
         tab.until(READY)
         assert tab.run("performance.getEntriesByName('ready')[0].startTime") < 10_000  # twice what is promised

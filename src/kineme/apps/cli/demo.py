@@ -46,13 +46,13 @@ def run(args: argparse.Namespace) -> None:
         data=args.files if args.data is None else args.data,
         seeds=2 if args.seeds is None else args.seeds,
         quick=args.quick,
-        serve=sys.stdout.isatty() if args.serve is None else args.serve,
+        serve=_serves(args),
         **_shared.preparation(args),
     )
 
 
 def _with_videos(args: argparse.Namespace) -> None:
-    asked = {"FILES": args.files, "--data": args.data, "--serve": args.serve}
+    asked = {"FILES": args.files, "--data": args.data}
     asked |= {f"--{'read' if name == 'reading' else name}": said for name, said in _shared.preparation(args).items()}
     if named := [name for name, said in asked.items() if said]:
         raise InputError(
@@ -63,4 +63,10 @@ def _with_videos(args: argparse.Namespace) -> None:
         )
     from .. import demo_video
 
-    demo_video.run(Path(args.out), seeds=1 if args.seeds is None else args.seeds, quick=args.quick)
+    seeds = 1 if args.seeds is None else args.seeds
+    demo_video.run(Path(args.out), seeds=seeds, quick=args.quick, serve=_serves(args))
+
+
+def _serves(args: argparse.Namespace) -> bool:
+    """Whether it ends with the page."""
+    return sys.stdout.isatty() if args.serve is None else args.serve
