@@ -98,7 +98,8 @@ class Target:
         except BaseException as error:
             if isinstance(error, (KeyboardInterrupt, SystemExit)):
                 raise
-            place = traceback.extract_tb(error.__traceback__)[-1]
+            stack = traceback.extract_tb(error.__traceback__)
+            place = next((each for each in reversed(stack) if "kineme" in each.filename), stack[-1])
             return f"{type(error).__name__} at {Path(place.filename).name}:{place.lineno}: {str(error)[:100]}"
         return ""
 

@@ -160,13 +160,43 @@ def test_layout_map_unit_up_and_rate(tmp_path, capsys):
     clip = next(synth.generate(1, ["walk"], cameras=0, fps=30))
     table = tmp_path / "map.toml"
     table.write_text('head = ["neck"]\n')
-    words = ("--layout", "kinect20", "--map", table, "--unit", "mm", "--up", "+z", "--fps", "15")
+    words = ("--layout", "kinect20", "--map", table, "--unit", "mm", "--up", "+z", "--resample", "15")
     code, text = said(capsys, "convert", source(tmp_path, clip), tmp_path / "out.npy", *words)
     assert code == 0, text
     found = readers.read(tmp_path / "out.npy")
     assert (found.layout.name, found.unit, found.up, found.fps) == ("kinect20", "mm", "+z", 15)
     head, neck = found.layout.joints.index("head"), clip.layout.joints.index("neck")
     np.testing.assert_allclose(found.joints[:, 0, head], clip.joints[::2, 0, neck], atol=1e-6)
+
+
+def test_fps_says_a_rate_and_resample_changes_one(tmp_path, capsys):
+    """`--fps` means in convert what it means in prepare: no frame is touched, and a rate that is stated stays."""
+    clip = next(synth.generate(1, ["walk"], cameras=0, fps=30))
+    silent = source(tmp_path / "silent", clip.with_(fps=None))
+    code, text = said(capsys, "convert", silent, tmp_path / "a.npy", "--fps", "60")
+    assert (code, "note" in text) == (0, False)
+    found = readers.read(tmp_path / "a.npy")
+    assert found.fps == 60
+    np.testing.assert_array_equal(found.joints, clip.joints)
+    code, text = said(capsys, "convert", source(tmp_path / "said", clip), tmp_path / "b.npy", "--fps", "60")
+    assert "note: clips of 30 frames per second, as they say; --resample changes that: 1" in text
+    found = readers.read(tmp_path / "b.npy")
+    assert (code, found.fps, len(found)) == (0, 30, len(clip))
+    code, text = said(capsys, "convert", silent, tmp_path / "c.npy", "--fps", "60", "--resample", "20")
+    found = readers.read(tmp_path / "c.npy")
+    assert (code, found.fps) == (0, 20)
+    np.testing.assert_allclose(found.joints, clip.joints[::3], atol=1e-6)
+    code, text = said(capsys, "convert", silent, tmp_path / "d.npy", "--resample", "20")
+    assert "no frames per second are known" in text
+    assert not (tmp_path / "d.npy").exists()
+    for name in ("--fps", "--resample"):
+        code, text = said(capsys, "convert", silent, tmp_path / "e.npy", name, "-3")
+        assert (code, f"{name}: -3" in text) == (2, True)
+    for command in ("convert", "prepare", "embed"):
+        with pytest.raises(SystemExit):
+            main([command, "--help"])
+        words = " ".join(capsys.readouterr().out.split())
+        assert "frames per second of recordings that do not say; changes no frame" in words, command
 
 
 @pytest.mark.parametrize(

@@ -92,6 +92,37 @@ def test_motions_as_prepare_stores_them(tmp_path):
     np.testing.assert_allclose(small.frames, made.frames, atol=1e-4)
 
 
+def test_windows_and_cleaning_are_those_of_prepare(tmp_path):
+    """The same windows, vectors of numbers, columns and card as of files."""
+    clips = list(kineme.synth.generate(4, seed=1, actions=["wave", "walk"], cameras=1, noise=1.0))
+    kineme.synth.write(tmp_path / "raw", clips)
+    how = {"clean": {"cutoff": 4}, "window": 1.0, "step": 0.4}
+    made, store = kineme.prepare(tmp_path / "raw", tmp_path / "files", **how), kineme.store(clips, **how)
+    assert len(store) > 8
+    assert set(store.lengths.tolist()) == {30}
+    np.testing.assert_allclose(store.frames, made.frames, atol=1e-6)
+    assert store.card["normalise"] == made.card["normalise"]
+    assert store.card["normalise"]["clean"]["cutoff"] == 4
+    for name in ("recording", "start", "end", "window", "label", "subject"):
+        assert store.column(name).tolist() == made.column(name).tolist(), name
+    plain = kineme.store(clips, clean=False)
+    assert "clean" not in plain.card["normalise"]
+    again = kineme.store(store[0], window=0.5, normalise="none")  # a window cut once more
+    assert again.column("start").tolist() == [0, 7, 14, 15]
+    with pytest.raises(InputError, match=r"--window|window"):
+        kineme.store(clips, window=-1)
+    with pytest.raises(InputError, match="a step without a window"):
+        kineme.store(clips, step=1.0)
+
+
+def test_without_a_rate_nothing_is_cut():
+    motions = [clip.with_(fps=None) for clip in kineme.synth.generate(2, cameras=0)]
+    whole, cut = kineme.store(motions, window=1.0), kineme.store(motions, window=1.0, fps=30)
+    assert len(whole) == 2
+    assert any("not cut into windows" in note for note in report(whole).notes)
+    assert len(cut) > 2
+
+
 def test_layouts_by_name_by_joints_and_mapped():
     given = arrays(joints=25)
     names = kineme.layout("ntu25").joints

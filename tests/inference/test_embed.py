@@ -229,3 +229,34 @@ def test_a_full_disk_leaves_nothing(folder, model, tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space"):
         embed.write(model, folder / "store", tmp_path / "z")
     assert not any(tmp_path.iterdir())
+
+
+def test_of_one_file_nothing_is_said_of_learning(folder, tmp_path):
+    """A single clip is nothing to train on, which is no business of who embeds it."""
+    said = kineme("embed", folder / "run", folder / "other.bvh", "--out", tmp_path / "z").stdout
+    assert "1 clip, " in said
+    assert "joints of" in said
+    assert "learn" not in said
+    assert "splits" not in said
+    assert "note: a single clip" in str(report(tmp_path / "z" / "store"))  # `kineme info` of the store that is left
+
+
+def test_windows_of_files(folder, tmp_path):
+    """The vectors of `kineme prepare --window`, and of a file that does not say its rate where it is said."""
+    said = kineme(
+        "embed", folder / "run", folder / "motion", "--window", 1, "--step", 0.5, "--out", tmp_path / "z"
+    ).stdout
+    found = np.load(tmp_path / "z" / "Z.npy")
+    store = package.prepare(folder / "motion", tmp_path / "store", window=1.0, step=0.5)
+    np.testing.assert_allclose(found, package.load(folder / "run", device="cpu").embed(store), atol=1e-5)
+    assert f"{len(store)} clips" in said
+    assert len(store) > 6
+    kineme("convert", folder / "other.bvh", tmp_path / "other.csv")
+    table = (tmp_path / "other.csv").read_text().replace(",fps,", ",former,", 1)
+    (tmp_path / "other.csv").write_text(table)
+    count = {}
+    for words in ((), ("--fps", 30)):
+        out = tmp_path / f"z{len(words)}"
+        kineme("embed", folder / "run", tmp_path / "other.csv", "--window", 1, *words, "--out", out)
+        count[words] = len(np.load(out / "Z.npy"))
+    assert count[()] == 1 < count["--fps", 30]

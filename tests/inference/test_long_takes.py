@@ -8,6 +8,7 @@ import pytest
 import kineme
 from kineme import synth
 from kineme.data.prepare import prepare
+from kineme.inference.ensemble import Ensemble
 from kineme.io import arrays
 from kineme.utils.errors import InputError
 
@@ -43,6 +44,18 @@ def test_windows_have_the_vectors_of_their_frames_and_their_times(model, clips):
             for k, times in zip(found.clips, found.times)
         ]
         np.testing.assert_allclose(found.vectors, model.embed(parts), atol=1e-5)
+
+
+def test_an_ensemble_has_the_windows_of_its_runs_side_by_side(model, clips):
+    both = Ensemble([model, model.untrained()])
+    found = both.embed(clips, window=1.0, step=0.4)
+    parts = [each.embed(clips, window=1.0, step=0.4) for each in both.models]
+    np.testing.assert_array_equal(found.vectors, np.hstack([part.vectors for part in parts]))
+    assert found.vectors.shape == (len(parts[0].times), both.dim)
+    np.testing.assert_array_equal(found.clips, parts[1].clips)
+    np.testing.assert_array_equal(found.times, parts[1].times)
+    with pytest.raises(InputError, match="window= beside it"):
+        both.embed(clips, step=0.4)
 
 
 def test_they_are_the_vectors_of_a_store_of_windows(model, clips, tmp_path):

@@ -14,8 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from ..motion import clean as cleaning
 from ..motion import layout as skeleton
 from ..motion import units
+from ..motion.clean import Cleaning
 from ..motion.layout import Layout
 from ..motion.motion import Motion
 from ..utils.errors import InputError
@@ -42,6 +44,9 @@ def store(
     up: str | None = None,
     unit: str | None = None,
     normalise: str | None = None,
+    clean: Mapping[str, Any] | Cleaning | bool | None = None,
+    window: float | None = None,
+    step: float | None = None,
 ) -> Store:
     """Make a store of motions or arrays, as :func:`kineme.prepare` makes one of files.
 
@@ -62,6 +67,9 @@ def store(
             torso.
         normalise: as for ``kineme.prepare``: ``none``, ``general``, ``ntu``, ``image``; by default what suits the
             layout.
+        clean: as for ``kineme.prepare``: settings of :class:`kineme.motion.clean.Cleaning`, or True for its defaults.
+        window, step: seconds: motions become windows of this length, as ``kineme.prepare`` cuts recordings; labels and
+            all columns are those of the motion. Motions without a frame rate stay whole (``fps`` says it).
 
     Raises:
         InputError: no motion, an array without layout, not as many labels as motions, motions of several layouts
@@ -76,13 +84,25 @@ def store(
         >>> again = kineme.store([motion[:30] for motion in made], normalise="none")
         >>> set(again.lengths.tolist())
         {30}
+        >>> parts = kineme.store(waving, layout="ntu25", fps=20, window=1.0)  # 20 frames each, every 10
+        >>> len(parts), set(parts.lengths.tolist())
+        (18, {20})
     """
     wanted = _layout(layout)
     given = _described(motions, wanted, fps, up, None if unit == "torso" else unit, lengths)
     columns = _columns(given, {"label": labels, "subject": subjects, "camera": cameras, "id": ids}, table)
     given = [_labelled(motion, {name: column[k] for name, column in columns.items()}) for k, motion in enumerate(given)]
     said = unit if unit in (*units.METRES, "torso") else None
-    options = Options(Path(), None, normalise, layout=None if wanted is None else wanted.as_dict(), unit=said)
+    options = Options(
+        Path(),
+        None,
+        normalise,
+        layout=None if wanted is None else wanted.as_dict(),
+        unit=said,
+        clean=cleaning.asked(clean),
+        window=window,
+        step=step,
+    )
     folder = Path(tempfile.mkdtemp(prefix="kineme-")) / "store" if path is None else Path(path)
     try:
         made = _written(given, folder, options)
@@ -196,8 +216,7 @@ def _written(motions: Sequence[Motion], folder: Path, options: Options) -> Store
         notes.mend(motion.source, motion.notes)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as partial:
-        pairs = ((motion.source, motion) for motion in shards.ready(motions, options, notes))
-        layouts = shards.write(pairs, Path(partial), notes)
+        layouts = shards.write(shards.recorded(motions, options, notes), Path(partial), notes)
         summary = {"layouts": layouts, **dataclasses.asdict(notes)}
         found = kinds.group([(Path(partial), summary)])
         first = next(iter(notes.skipped), {})

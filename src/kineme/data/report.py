@@ -32,6 +32,7 @@ class Report:
         skipped: (file, reason) of everything that was left out.
         maps: for every layout that was mapped: ``source`` and ``target``; ``missing``, ``virtual``, ``unused`` joints.
         notes: what else should be known.
+        learning: what should be known by who wants to train on these clips.
         pattern, examples: what the labels were made by, if by a pattern; (clip, what its name says) of some.
         labels: label -> clips that have it.
         splits: named split -> clips for training, and for testing.
@@ -47,9 +48,16 @@ class Report:
     examples: tuple[tuple[str, str], ...] = ()
     labels: Mapping[str, int] = field(default_factory=dict)
     splits: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    learning: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """What was read; what was skipped; what should be known; labels and splits."""
+        parts = [f"{name} {train} + {test}" for name, (train, test) in self.splits.items()]
+        found = f"{self._labels()}; splits (training + test clips): {some(parts) or 'none, for want of clips'}"
+        return "\n".join([self.read(), *(f"note: {note}" for note in self.learning), found])
+
+    def read(self) -> str:
+        """The same without what concerns training."""
         lines = [f"{counted(self.clips, 'clip')}, {counted(self.frames, 'frame')}: {self.content}"]
         shown = [f"{file} ({_short(reason)})" for file, reason in self.skipped]
         lines.append(f"{len(shown)} skipped (skipped.jsonl): {some(shown, SHOWN)}" if shown else "every file was read")
@@ -57,8 +65,6 @@ class Report:
         if self.examples:
             lines.append(f"columns by the names of files, {self.pattern}, for example")
             lines += [f"  {name}: {values}" for name, values in self.examples]
-        parts = [f"{name} {train} + {test}" for name, (train, test) in self.splits.items()]
-        lines.append(f"{self._labels()}; splits (training + test clips): {some(parts) or 'none, for want of clips'}")
         return "\n".join(lines)
 
     def _labels(self) -> str:
@@ -139,6 +145,7 @@ def report(store: Store | str | os.PathLike) -> Report:
         tuple((name, values) for name, values in card.get("examples", ())),
         dict(sorted(counts.items())),
         {name: (len(part.train), len(part.test)) for name, part in parts.items()},
+        _learning(store),
     )
 
 
@@ -155,13 +162,16 @@ def _seen(store: Store) -> list[str]:
             f"{counted(found.total(), 'clip')} could not be normalised in every respect (column {norms.NOTE}), "
             f"most often{most}: {often}"
         )
+    return said + _uneven(store)
+
+
+def _learning(store: Store) -> tuple[str, ...]:
+    """Why nothing, or little, can be learned from these clips."""
     if len(store) == 1:
-        said.append("a single clip: nothing can be learned from it, an encoder learns from differences between clips")
-    elif store.lengths.max() == 1:
-        said.append("every clip is a single frame: there is no movement to learn from, only poses")
-    else:
-        said += _uneven(store)
-    return said
+        return ("a single clip: nothing can be learned from it, an encoder learns from differences between clips",)
+    if store.lengths.max() == 1:
+        return ("every clip is a single frame: there is no movement to learn from, only poses",)
+    return ()
 
 
 def _uneven(store: Store) -> list[str]:

@@ -171,6 +171,16 @@ def _read(path: str, options: Options, notes: Notes) -> Iterator[Motion]:
     notes.carried[options.named(path)] = notes.splits.index(carried)
 
 
+def recorded(motions: Iterable[Motion], options: Options, notes: Notes) -> Iterator[tuple[str, Motion]]:
+    """The clips that are made of motions in memory, each beside the name of its motion: cleaned, cut into windows,
+    ready to be stored.
+    """
+    for motion in motions:
+        clips = _cleaned(_told([motion], options), motion.source, options, notes)
+        for clip in ready(_windowed(clips, motion.source, options, notes), options, notes):
+            yield motion.source, clip
+
+
 def _told(recordings: Iterable[Motion], options: Options) -> Iterator[Motion]:
     """The recordings with the rate that the user says where they have none, and the names that windows need."""
     for motion in recordings:

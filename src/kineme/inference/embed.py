@@ -57,7 +57,7 @@ def write(
         layout: of raw motion: the run's own, to which it is mapped anyway; another is refused.
         only: of raw motion: which kind to take; by default what has as many coordinates as the run.
         asked: what else :func:`kineme.data.prepare.prepare` takes of raw motion: ``labels``, ``table``, ``format``,
-            ``unit``, ``up``, ``reading``, ``poses``.
+            ``unit``, ``up``, ``reading``, ``poses``, ``window``, ``step``, ``fps``.
 
     Raises:
         InputError: the folder exists; nothing readable; clips that the run cannot take. Nothing is left behind then.

@@ -6,11 +6,12 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
 from ..utils.errors import InputError
+from .long_takes import Windows
 from .model import Clips, Model, RandomCrop, _columns, load
 
 
@@ -60,6 +61,14 @@ class Ensemble:
     def dim(self) -> int:
         return sum(model.dim for model in self.models)
 
+    @overload
+    def embed(
+        self, what: Clips, rows: Any = None, *, crop: RandomCrop | None = None, batch: int = 256, progress: bool = False
+    ) -> np.ndarray: ...
+
+    @overload
+    def embed(self, what: Clips, *, window: float, step: float | None = None, batch: int = 256) -> Windows: ...
+
     def embed(
         self,
         what: Clips,
@@ -68,9 +77,16 @@ class Ensemble:
         crop: RandomCrop | None = None,
         batch: int = 256,
         progress: bool = False,
-    ) -> np.ndarray:
-        """One vector per clip, ``[N, D]``: see :meth:`Model.embed`. All runs see the same random crops, but for clips
-        that are too short for the frames of one of them.
+        window: float | None = None,
+        step: float | None = None,
+    ) -> np.ndarray | Windows:
+        """One vector per clip, ``[N, D]``, or with ``window`` one for each window: see :meth:`Model.embed`.
+
+        All runs see the same random crops, but for clips that are too short for the frames of one of them.
         """
+        if window is not None or step is not None:
+            how: dict[str, Any] = {"window": window, "step": step, "batch": batch}
+            parts = [m.embed(what, **how) for m in self.models]  # cut alike: windows are seconds of the motions
+            return Windows(np.concatenate([part.vectors for part in parts], axis=1), parts[0].clips, parts[0].times)
         found = [m.embed(what, rows, crop=crop, batch=batch, progress=progress) for m in self.models]
         return np.concatenate(found, axis=1)

@@ -130,6 +130,22 @@ def add_poses(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_windows(parser: argparse.ArgumentParser) -> None:
+    """``--window``, ``--step`` and ``--fps``."""
+    parser.add_argument("--window", type=float, metavar="SECONDS", help="cut clips into windows of this length")
+    parser.add_argument(
+        "--step", type=float, metavar="SECONDS", help="from one window to the next (default: half of it)"
+    )
+    add_fps(parser)
+
+
+def add_fps(parser: argparse.ArgumentParser) -> None:
+    """``--fps``: it means the same wherever files are read."""
+    parser.add_argument(
+        "--fps", type=float, metavar="RATE", help="frames per second of recordings that do not say; changes no frame"
+    )
+
+
 def add_cleaning(parser: argparse.ArgumentParser) -> None:
     """``--clean`` and its settings; :func:`cleaning` reads them."""
     parser.add_argument(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -28,7 +29,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--unit", help="of lengths in space, whatever the files say: cm, m, inches, ..., metres in one")
     parser.add_argument("--up", metavar="AXIS", help="the axis that points up, whatever the files say, e.g. +z")
     _shared.add_cleaning(parser)
-    parser.add_argument("--fps", type=float, help="resample to so many frames per second")
+    _shared.add_fps(parser)
+    parser.add_argument("--resample", type=float, metavar="RATE", help="write so many frames per second, interpolated")
     parser.add_argument(
         "--read", action="append", default=[], metavar="NAME=VALUE", help="what files do not say: keypoints=LAYOUT, ..."
     )
@@ -150,6 +152,10 @@ def _prepared(
     reading = dict(_setting(word) for word in args.read)
     options = io.Options(table=reading, unit=args.unit, up=args.up)
     how = clean.asked(_shared.cleaning(args))
+    for name in ("fps", "resample"):
+        rate = getattr(args, name)
+        if rate is not None and not 0 < rate < math.inf:
+            raise InputError(f"--{name}", f"{rate:g}", "frames per second above 0")
     source = Path(args.source)
     units = list(io.sources(source, args.format)) if source.is_dir() else [source]
     for unit in units:
@@ -159,12 +165,15 @@ def _prepared(
                     faults.append(motion)
                     continue
                 try:
+                    if args.fps is not None and motion.fps not in (None, args.fps):
+                        notes[f"clips of {motion.fps:g} frames per second, as they say; --resample changes that"] += 1
+                    motion = motion if motion.fps or args.fps is None else motion.with_(fps=args.fps)
                     motion = motion if how is None else clean.timeless(motion, how)
                     if args.layout is not None:
                         mapping = joint_map(motion.layout, args.layout, table)
                         _told(mapping, notes)
                         motion = motion.to_layout(mapping)
-                    motion = motion.resample(args.fps) if args.fps is not None else motion
+                    motion = motion.resample(args.resample) if args.resample is not None else motion
                     made = writer.fits(motion) if hasattr(writer, "fits") else motion
                 except InputError as error:
                     faults.append(error)

@@ -33,6 +33,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     _shared.add_preparation(parser)
     _shared.add_poses(parser)
+    _shared.add_windows(parser)
     parser.add_argument("--split", help="on the map, clips of the training part are pale")
 
 
@@ -59,12 +60,15 @@ def run(args: argparse.Namespace) -> None:
         progress=True,
         table=tables[0] if tables else None,
         poses=args.poses,
+        window=args.window,
+        step=args.step,
+        fps=args.fps,
         **_shared.preparation(args),
     )
     made = store.open(out / "store") if (out / "store").exists() else None
     if made is not None:
         said = report.report(made)
-        print(*str(said).splitlines()[:-1], said.joints(), sep="\n")
+        print(said.read(), said.joints(), sep="\n")
     print(f"One vector of {model.dim} dimensions for each clip in {out}/Z.npy, in the order of {out}/clips.parquet")
     if (out / "codes.npy").exists():
         print(f"One code for each frame in {out}/codes.npy; each clip's first row is in {out}/offsets.npy")

@@ -36,11 +36,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="joints with a place but no confidence (inferred by the sensor, score 0): keep (default) or drop them",
     )
     _shared.add_cleaning(parser)
-    parser.add_argument("--window", type=float, metavar="SECONDS", help="cut clips into windows of this length")
-    parser.add_argument(
-        "--step", type=float, metavar="SECONDS", help="from one window to the next (default: half of it)"
-    )
-    parser.add_argument("--fps", type=float, help="frames per second of recordings that do not say")
+    _shared.add_windows(parser)
     parser.add_argument("--faithful", action="store_true", help="cut and read clips as in the authors' release")
 
 
