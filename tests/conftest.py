@@ -33,14 +33,17 @@ TOGETHER = (
     "apps/test_demo",
     "bench/test_bench",
     "data/test_prepare",
+    "data/test_workers",
     "evaluation/test_reproduce",
     "inference/test_frame_codes",
+    "inference/test_spread",
     "training/test_import_weights",
     "training/test_loop",
     "training/test_run",
     "training/test_step",
     "training/test_watch",
     "utils/test_distributed",
+    "utils/test_ray_cluster",
     "test_extend",
 )
 

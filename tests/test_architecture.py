@@ -22,6 +22,7 @@ ORDER = {
         "progress",
         "hardware",
         "distributed",
+        "ray_cluster",
         "buffers",
     ],
     "motion": [
@@ -75,6 +76,7 @@ ORDER = {
         "shards",
         "plan",
         "report",
+        "workers",
         "prepare",
         "from_memory",
         "synth",
@@ -154,6 +156,7 @@ ORDER = {
         "rebuild",
         "model",
         "ensemble",
+        "spread",
         "embed",
         "nearest",
         "windows",

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import json
-import multiprocessing
 import os
 import re
 import shutil
-import signal
-import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +23,9 @@ from ..motion import layout as skeleton
 from ..motion import normalise as norms
 from ..motion.clean import Cleaning
 from ..motion.layout import Layout
-from ..utils import files, registry, settings
+from ..utils import files, ray_cluster, settings
 from ..utils.errors import InputError
-from . import benchmark, conform, kinds, store_writer, video
+from . import benchmark, conform, kinds, store_writer, video, workers
 from . import labels as tables
 from . import store as stores
 from .conform import Body
@@ -38,7 +33,7 @@ from .name_pattern import EXPECTED, is_pattern
 from .pictures import SIDE
 from .plan import Plan, make
 from .report import Report, counted, notes, report, some
-from .shards import EXAMPLES, shard
+from .shards import EXAMPLES
 from .store import Store
 from .store_writer import Writer, writing
 
@@ -46,6 +41,7 @@ __all__ = ["Report", "counted", "prepare", "prepare_each", "report"]
 
 OURS = re.compile(r"lock|plan\.json|store|shard-.*|\..*\.tmp")  # what may stand in a folder of work
 Progress = Callable[[int, int, str], None]
+Make = Callable[[Plan], Generator[int, None, None]]  # all shards, as workers.make does
 
 
 def prepare(
@@ -70,6 +66,7 @@ def prepare(
     window: float | None = None,
     step: float | None = None,
     fps: float | None = None,
+    ray: str | None = None,
 ) -> Store:
     """Turn a folder of motion files (or one file) into a store.
 
@@ -120,6 +117,9 @@ def prepare(
             ``recording``, ``start``, ``end`` (frames) and ``window`` say which part of what it is, and splits at random
             keep a recording on one side.
         fps: frames per second of recordings that do not say.
+        ray: files are read by the workers of a Ray cluster (extra ``cluster``), which see ``src`` and ``dest`` under
+            the same paths: ``local`` starts one on this machine, ``auto`` or ``HOST:PORT`` joins one. ``jobs`` above 1
+            are then workers at most.
 
     Returns:
         the store, open; :func:`report` says what came of it.
@@ -155,6 +155,7 @@ def prepare(
         window,
         step,
         fps,
+        ray,
         several=False,
     )
     return next(iter(made.values()))
@@ -182,6 +183,7 @@ def prepare_each(
     window: float | None = None,
     step: float | None = None,
     fps: float | None = None,
+    ray: str | None = None,
     several: bool = True,
 ) -> dict[str, Store]:
     """Turn a folder of motion files of whatever kinds into a store for each kind.
@@ -191,7 +193,7 @@ def prepare_each(
 
     Args:
         src, format, normalise, labels, layout, table, jobs, faithful, progress, only, unit, up, reading, unsure, poses,
-            picture_side, clean, window, step, fps: as for
+            picture_side, clean, window, step, fps, ray: as for
             :func:`prepare`.
         dest: the store's folder; where there are several kinds, the folder of their stores.
         several: False: several kinds are an error.
@@ -204,6 +206,8 @@ def prepare_each(
         InputError: as :func:`prepare`.
     """
     source = files.as_path(src, "motion files")
+    if ray is not None:
+        ray_cluster.check(ray)
     labels = benchmark.resolved(None if labels is None else os.fspath(labels), source, Path(os.path.abspath(dest)))
     plan = make(
         source,
@@ -231,14 +235,15 @@ def prepare_each(
         done = _finished(plan)
         tick(len(plan.units), len(plan.units), "prepared already")
         return done
+    make_all = functools.partial(workers.make, jobs=jobs, ray=ray)
     with _claimed(plan):
-        shards = _collect(plan, jobs, tick, several)
+        shards = _collect(plan, make_all, tick, several)
         found = kinds.group((plan.folder(i), summary) for i, summary in enumerate(shards))
         whole = plan.partial / "store"
         if len(found) == 1:
             join(plan, found[0], shards, whole)
         else:
-            _join_each(plan, found, shards, jobs, whole)
+            _join_each(plan, found, shards, make_all, whole)
         with writing(plan.dest):
             os.replace(whole, plan.dest)
         shutil.rmtree(plan.partial, ignore_errors=True)
@@ -290,14 +295,14 @@ def _claimed(plan: Plan) -> Iterator[None]:
         yield
 
 
-def _collect(plan: Plan, jobs: int, tick: Progress, several: bool) -> list[dict[str, Any]]:
+def _collect(plan: Plan, make_all: Make, tick: Progress, several: bool) -> list[dict[str, Any]]:
     """Make all shards; their summaries in order."""
     summaries: list[dict[str, Any]] = [{}] * len(plan.shards)
     done = skipped = len(plan.skipped)
     total = done + sum(len(shard) for shard in plan.shards)
     met: set[str] = set()  # kinds so far
     tick(done, total, "")
-    with contextlib.closing(_run(plan, jobs)) as results:
+    with contextlib.closing(make_all(plan)) as results:
         for i in results:
             summary = summaries[i] = json.loads((plan.folder(i) / "summary.json").read_bytes())
             done += len(plan.shards[i])
@@ -342,62 +347,8 @@ def _fault(
     )
 
 
-def _run(plan: Plan, jobs: int) -> Generator[int, None, None]:
-    """Numbers of the shards as they are there: those of an earlier call first."""
-    todo = []
-    for i in range(len(plan.shards)):
-        if _usable(plan.folder(i)):
-            yield i
-        else:
-            todo.append(i)
-    if min(jobs, len(todo)) <= 1:
-        for i in todo:
-            shard(plan.shards[i], plan.options, plan.folder(i))
-            yield i
-        return
-    workers, plugins = min(jobs, len(todo)), registry.plugins("io")
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), worker, (plugins,))
-    try:
-        futures = {pool.submit(shard, plan.shards[i], plan.options, plan.folder(i)): i for i in todo}
-        for future in as_completed(futures):
-            future.result()
-            yield futures[future]
-    except BrokenProcessPool:
-        raise InputError(
-            "--jobs",
-            "a working process ended all of a sudden",
-            "room in memory for one file per process",
-            "Take fewer jobs; in a script of your own, call prepare under `if __name__ == '__main__':`. "
-            "What was done is kept",
-        ) from None
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _usable(folder: Path) -> bool:
-    """Whether a shard of an earlier call is whole; what is left of another is removed."""
-    with contextlib.suppress(InputError, OSError, ValueError, KeyError):
-        layouts = json.loads((folder / "summary.json").read_bytes())["layouts"]
-        if all(Store(folder / kinds.store(k)) for k in range(len(layouts))):
-            return True
-    shutil.rmtree(folder, ignore_errors=True)
-    return False
-
-
-def worker(plugins: Sequence[str]) -> None:
-    """A process of the pool: Ctrl-C is its parent's business, it does not outlive its parent, and it knows the plug-ins
-    of its parent.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    for path in plugins:
-        registry.add_plugin(path)
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=lambda: (wait([parent.sentinel]), os._exit(1)), daemon=True).start()
-
-
 def _join_each(
-    plan: Plan, found: Sequence[kinds.Kind], shards: Sequence[Mapping[str, Any]], jobs: int, whole: Path
+    plan: Plan, found: Sequence[kinds.Kind], shards: Sequence[Mapping[str, Any]], make_all: Make, whole: Path
 ) -> None:
     """A folder of stores, one for each kind; layouts of one dimension become one where there is a common layout."""
     joined: list[tuple[kinds.Kind, Sequence[Mapping[str, Any]]]] = []
@@ -409,7 +360,7 @@ def _join_each(
             continue
         options = dataclasses.replace(plan.options, layout=kinds.option(target), only=plan.options.only or f"{coords}d")
         again = dataclasses.replace(plan, options=options)
-        mapped = _collect(again, jobs, lambda done, total, note: None, True)
+        mapped = _collect(again, make_all, lambda done, total, note: None, True)
         made = kinds.group((again.folder(i), summary) for i, summary in enumerate(mapped))
         joined += [(kind, mapped) for kind in made if kind.coords == coords]
     names = kinds.folders([kind for kind, _ in joined])

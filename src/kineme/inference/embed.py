@@ -22,9 +22,11 @@ from ..motion import places
 from ..motion.joint_map import joint_map
 from ..motion.motion import Motion
 from ..training import bundled
+from ..utils import ray_cluster
 from ..utils.errors import InputError
 from ..utils.files import atomic_folder, unused, write_json
 from ..utils.progress import Bar, Show
+from . import spread
 from .model import Model, load
 
 Source = Store | str | os.PathLike
@@ -38,6 +40,7 @@ def write(
     *,
     layout: str | None = None,
     only: str | None = None,
+    ray: str | None = None,
     **asked: Any,
 ) -> Path:
     """Embed a store into a folder: ``Z.npy`` float32 ``[N, D]`` (memory-mappable), ``clips.parquet`` with the ids in
@@ -56,13 +59,16 @@ def write(
         progress: show a bar.
         layout: of raw motion: the run's own, to which it is mapped anyway; another is refused.
         only: of raw motion: which kind to take; by default what has as many coordinates as the run.
+        ray: by the workers of a Ray cluster (:func:`kineme.inference.spread.embed`; raw motion is prepared by them as
+            well), to which everything is there under the same paths: ``local``, ``auto`` or ``HOST:PORT``.
         asked: what else :func:`kineme.data.prepare.prepare` takes of raw motion: ``labels``, ``table``, ``format``,
             ``unit``, ``up``, ``reading``, ``poses``, ``window``, ``step``, ``fps``.
 
     Raises:
         InputError: the folder exists; nothing readable; clips that the run cannot take. Nothing is left behind then.
     """
-    out, model = unused(out), model if isinstance(model, Model) else load(model)
+    out = unused(out)
+    model = model if isinstance(model, Model) else load(model, None if ray is None else "cpu")
     if layout not in (None, model.layout.name):
         found = f"{layout}, but the run takes {model.layout.name} ({len(model.layout)} joints)"
         raise InputError("--layout", found, f"{model.layout.name}, or no --layout: joints are mapped by name")
@@ -72,13 +78,17 @@ def write(
     if any(value is not None for value in (only, *asked.values())) and all(map(_is_store, several)):
         said = ", ".join(f"{name}={value!r}" for name, value in (("only", only), *asked.items()) if value is not None)
         raise InputError(said, "said of a store, which is prepared already", "motion files")
-    with atomic_folder(out) as folder:
-        store = _one(model, several, folder, {**asked, "only": only})
-        np.save(folder / "Z.npy", model.embed(store, progress=progress))
-        if model.card["unit"] == "frame":
-            codes, offsets = model.frames(store)
-            np.save(folder / "codes.npy", codes)
-            np.save(folder / "offsets.npy", offsets)
+    with atomic_folder(out) as folder, contextlib.nullcontext() if ray is None else ray_cluster.joined(ray):
+        store = _one(model, several, folder, {**asked, "only": only, **({} if ray is None else {"ray": ray})})
+        if ray is None:
+            vectors = model.embed(store, progress=progress)
+            codes = model.frames(store) if model.card["unit"] == "frame" else None
+        else:
+            vectors, codes = spread.embed(model, store, ray, progress)
+        np.save(folder / "Z.npy", vectors)
+        if codes is not None:
+            np.save(folder / "codes.npy", codes[0])
+            np.save(folder / "offsets.npy", codes[1])
         shutil.copyfile(store.path / "clips.parquet", folder / "clips.parquet")
         facts = {
             "kind": "embedding",
@@ -127,7 +137,7 @@ def prepared(model: Model, data: Source, dest: Path, asked: Mapping[str, Any], p
         return stores.opened(data)
     how = model.card["normalise"]["how"]
     if model.encoder.pictures and not asked.get("poses") and video.is_any(Path(data)):
-        odd = next((name for name, value in asked.items() if value is not None), None)
+        odd = next((name for name, value in asked.items() if value is not None and name != "ray"), None)
         if odd is not None:
             raise InputError(f"{odd}={asked[odd]!r}", "said of videos without poses", "poses, or nothing of the kind")
         card = model.card

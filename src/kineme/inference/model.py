@@ -41,6 +41,7 @@ from .long_takes import Windows
 from .memory_clips import MemoryClips, gathered
 
 WINDOWS = 10  # of a video, whose vectors are averaged (Schneider et al. 2022)
+BATCH, CODES = 256, 4096  # clips, single frames that are embedded at a time
 FILMS = 16  # videos that are embedded at a time: pictures take much memory
 RandomCrop = tuple[float, float, int]
 """(lowest, highest fraction of the clip, seed): crops for probes that train on random ones (Shah et al. 2023).
@@ -122,11 +123,17 @@ class Model:
 
     @overload
     def embed(
-        self, what: Clips, rows: Any = None, *, crop: RandomCrop | None = None, batch: int = 256, progress: Show = False
+        self,
+        what: Clips,
+        rows: Any = None,
+        *,
+        crop: RandomCrop | None = None,
+        batch: int = BATCH,
+        progress: Show = False,
     ) -> np.ndarray: ...
 
     @overload
-    def embed(self, what: Clips, *, window: float, step: float | None = None, batch: int = 256) -> Windows: ...
+    def embed(self, what: Clips, *, window: float, step: float | None = None, batch: int = BATCH) -> Windows: ...
 
     def embed(
         self,
@@ -134,7 +141,7 @@ class Model:
         rows: Any = None,
         *,
         crop: RandomCrop | None = None,
-        batch: int = 256,
+        batch: int = BATCH,
         progress: Show = False,
         window: float | None = None,
         step: float | None = None,
@@ -206,7 +213,7 @@ class Model:
         rows: Any = None,
         *,
         part: str = "pose",
-        batch: int = 4096,
+        batch: int = CODES,
     ) -> tuple[np.ndarray, np.ndarray]:
         """One code per recorded frame, of runs whose method looks at single frames (CV-MIM).
 
@@ -238,7 +245,7 @@ class Model:
         return np.concatenate([self._codes(source, some, part) for some in numbers]), offsets
 
     @torch.inference_mode()
-    def _codes(self, source: ClipLoader, numbers: Tensor, part: str) -> np.ndarray:
+    def _codes(self, source: ClipLoader, numbers: Tensor, part: str = "pose") -> np.ndarray:
         joints, seen = source.poses(numbers)
         parts = self.encoder(Batch(joints[:, None], seen[:, None], numbers)).parts
         if part not in parts:
@@ -381,11 +388,11 @@ class Model:
         """Whether coordinates in the image are wanted of a file that has those and others."""
         return self.card["normalise"].get("how") == "image"
 
-    def _loader(self, clips: Any) -> ClipLoader:
+    def _loader(self, clips: Any, resident: bool | None = None) -> ClipLoader:
         """The clips for the encoder; those of a store with bodies as large as the run's, and the same axis up."""
         if isinstance(clips, Store):
             clips = self._conformed(clips)
-        return ClipLoader(clips, self.device, faithful=not self.target.odd)
+        return ClipLoader(clips, self.device, resident=resident, faithful=not self.target.odd)
 
     def _conformed(self, store: Store) -> Any:
         changes = conform.changes(store, self.card.get("size"), self.card.get("up"), odd=self.target.odd)
@@ -413,21 +420,32 @@ class Model:
         }
         return Cache(self.path / "cache", known, (len(clips), self.dim))
 
-    @torch.inference_mode()
     def _run(self, clips: Any, rows: Tensor, crop: RandomCrop | None, batch: int, progress: Show) -> np.ndarray:
         source = self._loader(clips)
         out = np.empty((len(rows), self.dim), np.float32)
         gen = generator("crop", *crop) if crop else None
-        filmed = self.encoder.pictures and getattr(clips, "picture_file", None) is not None
-        batch = min(batch, FILMS) if filmed else batch
+        batch = self._at_a_time(source, batch)
         with Bar("embed", len(rows), progress) as bar:
             for begin in range(0, len(rows), batch):
                 index = rows[begin : begin + batch]
-                pieces = self._films(source, index) if filmed else [self._piece(source, index, crop, gen)]
-                found = torch.stack([self.encoder(piece).clip.float() for piece in pieces]).mean(0)
-                out[begin : begin + len(index)] = found.cpu().numpy()
+                out[begin : begin + len(index)] = self._vectors(source, index, crop, gen)
                 bar.update(begin + len(index))
         return out
+
+    def _at_a_time(self, source: ClipLoader, batch: int) -> int:
+        return min(batch, FILMS) if self._sees_films(source) else batch
+
+    def _sees_films(self, source: ClipLoader) -> bool:
+        return self.encoder.pictures and getattr(source.store, "picture_file", None) is not None
+
+    @torch.inference_mode()
+    def _vectors(
+        self, source: ClipLoader, index: Tensor, crop: RandomCrop | None = None, gen: torch.Generator | None = None
+    ) -> np.ndarray:
+        """The vectors of some clips, as one batch."""
+        films = self._sees_films(source)
+        pieces = self._films(source, index) if films else [self._piece(source, index, crop, gen)]
+        return torch.stack([self.encoder(piece).clip.float() for piece in pieces]).mean(0).cpu().numpy()
 
     def _piece(self, source: ClipLoader, index: Tensor, crop: RandomCrop | None, gen: torch.Generator | None) -> Batch:
         cut = self._crop(source, index, crop, gen)

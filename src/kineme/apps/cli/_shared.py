@@ -40,6 +40,26 @@ def jobs(args: argparse.Namespace) -> int:
     return args.jobs or threads.usable()
 
 
+def add_ray(parser: argparse.ArgumentParser) -> None:
+    """``--ray``; :func:`ray` reads it."""
+    parser.add_argument(
+        "--ray",
+        nargs="?",
+        const="local",
+        metavar="ADDRESS",
+        help="by the workers of a Ray cluster (extra `cluster`): one that starts here, or that at `auto` or HOST:PORT",
+    )
+
+
+def ray(args: argparse.Namespace) -> str | None:
+    """The address of the cluster, looked at before anything else: it may be a folder that stands behind ``--ray``."""
+    if args.ray is not None:
+        from ...utils import ray_cluster
+
+        ray_cluster.check(args.ray)
+    return args.ray
+
+
 def add_renamed(parser: argparse.ArgumentParser, old: str, new: str) -> None:
     """Refuse an option of an earlier version by the name that it has now."""
     parser.add_argument(old, action=_Renamed, nargs="?", help=argparse.SUPPRESS, metavar=new)

@@ -34,11 +34,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     _shared.add_preparation(parser)
     _shared.add_poses(parser)
     _shared.add_windows(parser)
+    _shared.add_ray(parser)
     parser.add_argument("--split", help="on the map, clips of the training part are pale")
 
 
 def run(args: argparse.Namespace) -> None:
     """Embed, write, and draw where asked to."""
+    address = _shared.ray(args)
     _shared.choose_threads()
     tables = [path for path in args.map if Path(path).suffix.lower() in TABLES]
     pictures = [path for path in args.map if path not in tables]
@@ -52,7 +54,7 @@ def run(args: argparse.Namespace) -> None:
     from ...inference.embed import write
 
     data = [*args.files, *([] if args.data is None else [args.data])]
-    model = models.load(args.run)
+    model = models.load(args.run, "cpu" if address else None)
     out = write(
         model,
         data,
@@ -63,6 +65,7 @@ def run(args: argparse.Namespace) -> None:
         window=args.window,
         step=args.step,
         fps=args.fps,
+        ray=address,
         **_shared.preparation(args),
     )
     made = store.open(out / "store") if (out / "store").exists() else None

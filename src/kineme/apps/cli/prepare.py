@@ -29,6 +29,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help=f"short side to which pictures of videos are scaled down (default {PICTURE_SIDE})",
     )
     _shared.add_jobs(parser)
+    _shared.add_ray(parser)
     parser.add_argument(
         "--unsure",
         choices=("keep", "drop"),
@@ -45,6 +46,7 @@ def run(args: argparse.Namespace) -> None:
     from ...data import prepare
     from ...utils.progress import Bar
 
+    address = _shared.ray(args)
     src, dest = _places(args)
     with Bar("prepare", 0) as bar:
 
@@ -56,7 +58,8 @@ def run(args: argparse.Namespace) -> None:
             dest,
             normalise=args.normalise,
             table=args.map,
-            jobs=_shared.jobs(args),
+            jobs=args.jobs if address else _shared.jobs(args),
+            ray=address,
             faithful=args.faithful,
             unsure=args.unsure,
             poses=args.poses,
@@ -92,6 +95,7 @@ def resume_hint(args: argparse.Namespace) -> str:
         "normalise": args.normalise,
         "map": args.map,
         "jobs": args.jobs,
+        "ray": args.ray,
         "poses": args.poses,
         "window": args.window,
         "step": args.step,

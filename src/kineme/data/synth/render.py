@@ -20,9 +20,9 @@ from ...motion.layout import Layout
 from ...motion.motion import Motion
 from ...utils import registry
 from ...utils.errors import InputError
-from ..prepare import worker
 from ..store import Store, opened, row_numbers
 from ..store_writer import Writer
+from ..workers import worker
 from .detector import detect
 from .figure import mapped, require_limbs
 from .looks import domain as ranges_of
