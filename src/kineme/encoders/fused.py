@@ -52,10 +52,11 @@ class Fused(Encoder):
     * ``seen`` 1 or 0 (2-D).
 
     In 2-D a joint for which its source does not vouch (:data:`~kineme.motion.motion.UNSURE`) is missing, unless nobody
-    vouches for any joint of that person. Missing joints lie on the line between the places where they were seen before and after, ends held. In 3-D a joint
-    that is never seen in the clip, or that the recording's layout lacks, lies where others tell (a head on the line of
-    the spine, elbows and knees in the middle of the limb: :func:`~kineme.views.body_frame.stand_ins`); else it has the
-    mean of every channel, as has every bone with an end in it: so it is hidden while training.
+    vouches for any joint of that person. Missing joints lie on the line between the places where they were seen before
+    and after, ends held. In 3-D a joint that is never seen in the clip, or that the recording's layout lacks, lies
+    where others tell (a head on the line of the spine, elbows and knees in the middle of the limb:
+    :func:`~kineme.views.body_frame.stand_ins`); else it has the mean of every channel, as has every bone with an end in
+    it: so it is hidden while training.
 
     Channels are scaled by statistics taken before training and fixed (:class:`~kineme.nn.batch_norm.FixedNorm`). Two
     branches of one form read them, with frames and with joints as tokens: ``x_0 = Linear LayerNorm GELU Linear
