@@ -103,21 +103,22 @@ def _distances(query: np.ndarray, others: np.ndarray) -> np.ndarray:
 def _accumulated(near: np.ndarray, band: float) -> tuple[np.ndarray, np.ndarray]:
     """Cost ``[n, T, T']`` of the best way to each pair of frames, and how many steps it has.
 
-    Pairs of one diagonal do not depend on each other: all of them, of all sequences, are taken at a time.
+    Pairs of one diagonal do not depend on each other: all of them, of all sequences, are taken at a time. For that the
+    grid lies askew, ``[I + J - 1, n, I]``: a diagonal is a row of it.
     """
     n, rows, columns = near.shape
     i, j = np.arange(rows)[:, None], np.arange(columns)
     wide = max(band, 0.5 / max(min(rows, columns) - 1, 0.5)) + TINY  # so much that there is a path
-    near = np.where(np.abs(i / max(rows - 1, 1) - j / max(columns - 1, 1)) > wide, np.inf, near)
-    total = np.full((n, rows + 1, columns + 1), np.inf)
-    steps = np.zeros((n, rows + 1, columns + 1))
-    total[:, 0, 0] = 0
-    for diagonal in range(rows + columns - 1):
-        a = np.arange(max(0, diagonal - columns + 1), min(rows, diagonal + 1))
-        b = diagonal - a
-        ways = np.stack([total[:, a, b], total[:, a, b + 1], total[:, a + 1, b]])  # the diagonal one goes first
-        best = ways.argmin(0)
-        counted = np.stack([steps[:, a, b], steps[:, a, b + 1], steps[:, a + 1, b]])
-        total[:, a + 1, b + 1] = near[:, a, b] + np.take_along_axis(ways, best[None], 0)[0]
-        steps[:, a + 1, b + 1] = 1 + np.take_along_axis(counted, best[None], 0)[0]
-    return total[:, 1:, 1:], steps[:, 1:, 1:]
+    inside = np.abs(i / max(rows - 1, 1) - j / max(columns - 1, 1)) <= wide
+    askew = np.full((rows + columns - 1, n, rows), np.inf)
+    askew[i + j, :, i] = np.where(inside, near, np.inf).transpose(1, 2, 0)
+    total = np.full((rows + columns + 1, n, rows + 1), np.inf)  # two diagonals and a row more, before the first
+    steps = np.zeros(total.shape)
+    total[0, :, 0] = 0
+    for d in range(rows + columns - 1):
+        both, one, other = total[d, :, :-1], total[d + 1, :, :-1], total[d + 1, :, 1:]  # steps on in both, in one
+        least = np.minimum(one, other)
+        counted = np.where(one <= other, steps[d + 1, :, :-1], steps[d + 1, :, 1:])
+        steps[d + 2, :, 1:] = 1 + np.where(both <= least, steps[d, :, :-1], counted)
+        total[d + 2, :, 1:] = askew[d] + np.minimum(both, least)
+    return tuple(np.moveaxis(grid[2 + i + j, :, 1 + i], 2, 0) for grid in (total, steps))  # type: ignore[return-value]

@@ -96,7 +96,8 @@ def test_lasso_counts_what_lies_inside(page):
     box = "(b => [b.left, b.top, b.right, b.bottom])(document.querySelector('#map').getBoundingClientRect())"
     x0, y0, x1, y1 = page.run(box)
     middle = (x0 + x1) / 2
-    inside = {row(page, i) for i in range(40) if dot(page, i)[0] < middle}
+    places = [dot(page, i) for i in range(40)]
+    inside = {row(page, i) for i, (x, y) in enumerate(places) if x < middle and y < y1 - 80}
     page.click("[data-tool=lasso]")
     page.drag([(x0 + 2, y0 + 2), (middle, y0 + 2), (middle, y1 - 80), (x0 + 2, y1 - 80)])
     chosen = set(page.run("import('/state.js').then(m => [...m.state.selected])"))
@@ -242,3 +243,30 @@ def test_without_its_token_the_page_says_so(tab, served):
     tab.open(f"http://{served.host}/")
     tab.until("!document.querySelector('#problem').hidden")
     assert "token" in tab.text("#problem")
+
+
+def test_dots_are_mixed_as_the_plain_formula_says(page):
+    """Red, green and blue of many overlapping dots, some of them context only, within two steps of 255 of what is mixed
+    channel by channel."""
+    off = page.run("""import('/splat.js').then(({ Splatter }) => {
+      const n = 3000, width = 60, height = 50, strength = 235, canvas = document.createElement('canvas');
+      const xy = Uint16Array.from({ length: 2 * n }, (_, i) => (i * 7919 * 31) % 65536);
+      const codes = Uint8Array.from({ length: n }, (_, i) => i % 4), grey = Uint8Array.from(codes, (_, i) => i % 5 === 0);
+      const colours = [[255, 0, 0], [0, 255, 10], [20, 40, 255]], faint = [200, 210, 220], ground = [250, 251, 252];
+      canvas.width = width; canvas.height = height;
+      const context = canvas.getContext('2d'), view = { scale: width / 65536, x: 1, y: -2 };
+      new Splatter().draw(context, xy, codes, colours, grey, faint, n, view, ground);
+      const drawn = context.getImageData(0, 0, width, height).data;
+      const plain = Float64Array.from({ length: 3 * width * height }, (_, i) => ground[i % 3]);
+      for (const wanted of [1, 0]) for (let i = 0; i < n; i++) {
+        if (grey[i] !== wanted) continue;
+        const px = Math.trunc(xy[2 * i] * view.scale + 1), py = Math.trunc(xy[2 * i + 1] * view.scale - 2);
+        if (px < 3 || py < 3 || px >= width - 3 || py >= height - 3) continue;
+        const colour = grey[i] ? faint : colours[Math.min(codes[i], 2)];
+        for (let y = -3; y <= 3; y++) for (let x = -3; x <= 3; x++) if (x * x + y * y <= 10) for (let c = 0; c < 3; c++) {
+          const at = 3 * ((py + y) * width + px + x) + c;
+          plain[at] = (plain[at] * (255 - strength) + colour[c] * strength) / 255; } }
+      let most = 0;
+      for (let p = 0; p < width * height; p++) for (let c = 0; c < 3; c++) most = Math.max(most, Math.abs(drawn[4 * p + c] - plain[3 * p + c]));
+      return most })""")  # noqa: E501
+    assert 0 < off <= 2

@@ -159,8 +159,9 @@ def _middle(joints: np.ndarray, layout: Layout) -> np.ndarray:
 
 def _extent(heights: np.ndarray) -> tuple[float, float]:
     """Where the floor is, and the highest joint."""
-    lowest = [frame[np.isfinite(frame)].min() for frame in heights if np.isfinite(frame).any()]
-    if not lowest:
+    lowest = np.where(np.isfinite(heights), heights, np.inf).reshape(len(heights), -1).min(1)
+    lowest = lowest[np.isfinite(lowest)]
+    if not len(lowest):
         return 0.0, 1.0
     return float(np.quantile(lowest, 0.1)), float(np.nanmax(heights))
 

@@ -9,6 +9,7 @@ import secrets
 import socket
 import sys
 import threading
+import time
 import webbrowser
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -96,6 +97,8 @@ def explore(
     server = uvicorn.Server(config)
     serving = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
     serving.start()
+    while serving.is_alive() and not server.started:  # before what is loaded next takes the processor from it
+        time.sleep(0.01)
     print(f"Open {address}", flush=True)
     if browser and (
         sys.platform in ("win32", "darwin") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")

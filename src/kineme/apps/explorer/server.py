@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import threading
 import time
@@ -24,7 +25,7 @@ from . import clips, container
 from .answers import Strict, arrays, errors, row_list
 from .guard import Guard
 from .uploads import Uploads
-from .workspace import Workspace, span
+from .workspace import KEPT, Workspace, span
 
 TYPES = {
     "html": "text/html; charset=utf-8",
@@ -177,10 +178,13 @@ def _reading(app: FastAPI, work: Workspace) -> None:
         found = [i for i, entry in enumerate(work.entries) if all(word in entry.id.casefold() for word in words)]
         return {"rows": [work.row(number) for number in found[:50]], "total": len(found)}
 
+    @functools.lru_cache(KEPT)
+    def packed(row: int) -> bytes:
+        return clips.pack([work.motion(row)], about=work.row(row))
+
     @app.get("/api/clip/{row}")
     def clip(request: Request, row: int) -> Response:
-        motion = work.motion(work.check([row], 1)[0])
-        return arrays(request, clips.pack([motion], about=work.row(row)))
+        return arrays(request, packed(work.check([row], 1)[0]))
 
     @app.get("/api/clips")
     def several(request: Request, rows: str, frames: int = 48) -> Response:

@@ -12,21 +12,26 @@ export class Splatter {
   draw(context, xy, codes, colours, grey, greyColour, count, view, ground) {
     const { width, height } = context.canvas;
     if (!this.image || this.image.width !== width || this.image.height !== height) this.image = context.createImageData(width, height);
-    const pixels = new Uint32Array(this.image.data.buffer);
-    const pack = ([r, g, b]) => (255 << 24) | (b << 16) | (g << 8) | r;
-    pixels.fill(pack(ground));
+    const pixels = new Uint32Array(this.image.data.buffer), pack = ([r, g, b]) => (b << 16) | (g << 8) | r;
+    pixels.fill(0xff000000 | pack(ground));
     const inView = count * Math.min(1, (width / (65535 * view.scale)) * (height / (65535 * view.scale)) * 1.5);
-    const disc = inView < 4000 ? HUGE : inView < 40000 ? LARGE : DISC;
-    const strength = inView < 4000 ? 235 : inView < 40000 ? 190 : Math.max(70, 160 - inView / 10000);
-    for (let pass = 0; pass < 2; pass++) {  // context first, so that it never covers what is asked for
+    const shape = inView < 4000 ? HUGE : inView < 40000 ? LARGE : DISC;
+    const strength = Math.round(inView < 4000 ? 235 : inView < 40000 ? 190 : Math.max(70, 160 - inView / 10000)), rest = 255 - strength;
+    const disc = Int32Array.from(shape, ([x, y]) => y * width + x), size = disc.length;
+    // red and blue are mixed at once, 16 bits apart; what a colour adds is the same for all its points
+    const both = Uint32Array.from(colours, (c) => (pack(c) & 0xff00ff) * strength), green = Uint32Array.from(colours, (c) => c[1] * strength);
+    const greyBoth = (pack(greyColour) & 0xff00ff) * strength, greyGreen = greyColour[1] * strength, last = colours.length - 1;
+    const { scale, x, y } = view, right = width - 3, low = height - 3;
+    for (let pass = grey ? 0 : 1; pass < 2; pass++) {  // context first, so that it never covers what is asked for
       for (let i = 0; i < count; i++) {
-        if ((grey && grey[i] ? 0 : 1) !== pass) continue;
-        const px = (xy[2 * i] * view.scale + view.x) | 0, py = (xy[2 * i + 1] * view.scale + view.y) | 0;
-        if (px < 3 || py < 3 || px >= width - 3 || py >= height - 3) continue;
-        const c = pass ? colours[Math.min(codes ? codes[i] : 0, colours.length - 1)] : greyColour;
-        for (let d = 0; d < disc.length; d++) {
-          const at = (py + disc[d][1]) * width + px + disc[d][0], old = pixels[at], a = strength, b = 255 - a;
-          pixels[at] = 0xff000000 | ((((old >> 16 & 255) * b + c[2] * a) >> 8) << 16) | ((((old >> 8 & 255) * b + c[1] * a) >> 8) << 8) | (((old & 255) * b + c[0] * a) >> 8);
+        if (grey && (grey[i] ? 0 : 1) !== pass) continue;
+        const px = (xy[2 * i] * scale + x) | 0, py = (xy[2 * i + 1] * scale + y) | 0;
+        if (px < 3 || py < 3 || px >= right || py >= low) continue;
+        const code = codes ? codes[i] : 0, c = code < last ? code : last;
+        const rb = pass ? both[c] : greyBoth, g = pass ? green[c] : greyGreen, middle = py * width + px;
+        for (let d = 0; d < size; d++) {
+          const at = middle + disc[d], old = pixels[at];
+          pixels[at] = 0xff000000 | (((Math.imul(old & 0xff00ff, rest) + rb) >>> 8) & 0xff00ff) | (((((old >>> 8) & 255) * rest + g) & 0xff00));
         }
       }
     }
