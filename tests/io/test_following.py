@@ -94,6 +94,22 @@ def test_what_is_no_id(nothing):
     assert follow([0, 0, 1, 1], [0, 2, 0, 2], [0, "b", nothing, "b"])[0].tolist() == [0, 1, 0, 1]
 
 
+@given(seed=st.integers(0, 10**6), people=st.integers(1, 5), step=st.sampled_from([1, 7, 31]))
+def test_who_comes_when_nobody_has_gone_is_followed_by_id_alone(seed, people, step):
+    """Taken at once or detection by detection, the result is the same; ids that come and go among them."""
+    rng = np.random.default_rng(seed)
+    begin = rng.integers(0, 10, people)
+    end = np.where(rng.random(people) < 0.5, 20, rng.integers(begin, 20))
+    at, who = np.nonzero((np.arange(20)[:, None] >= begin) & (np.arange(20)[:, None] <= end))
+    joints = bodies(rng.normal(0, 0.2, people)[who])
+    seen = np.ones(joints.shape[:2], bool)
+    ids = [f"person {k}" for k in who]
+    track, how, counts = _following.follow(at * step, joints, seen, ids)
+    slow, new = _following._follow(at * step, joints, seen, list(ids))
+    assert track.tolist() == slow.tolist()
+    assert (how, counts.get(_following.NEW_ID, 0)) == ("id and position" if new else "id", new)
+
+
 def test_two_detections_of_one_id():
     """The nearer keeps it, wherever it is listed; the other opens a track of its own, or goes on with one."""
     for second in ([0.1, 3.0], [3.0, 0.1]):

@@ -22,6 +22,7 @@ PUT_BACK = "recordings in which people change places in the file, put back"
 LEFT_SO = "recordings in which ids change places in the file, left so"
 MAX_OPEN = 256  # tracks that wait for their next detection
 MAX_POINTS = 1 << 25  # frames x persons x joints of a clip
+SEVERAL = 64  # ids that are compared with each other, at most
 PATIENCE = 30  # frames for which a person who is not seen is waited for
 REACH = 0.5  # sizes of the body by which its joints move from one detection to the next, at most
 
@@ -109,12 +110,23 @@ def follow(
     number: dict[Any, int] = {}
     track = np.array([number.setdefault(name, len(number)) for name in names])
     once = len(np.unique(at * len(number) + track)) == len(at)
-    if not nameless and once and (at[: len(number)] == at[0]).all():  # nobody comes later, and everybody has a name
+    if not nameless and once and _nobody_returns(at, track, len(number)):
         return track, "id", {}
     track, new = _follow(at, joints, seen, names)
     nameless = names.count(None)  # with those whose name another one keeps
     how = "id and position" if nameless or new else "id"
     return track, how, {WITHOUT_ID: nameless, NEW_ID: new}
+
+
+def _nobody_returns(at: np.ndarray, track: np.ndarray, count: int) -> bool:
+    """Whether nobody comes soon after somebody else has gone, who might be the same under another id."""
+    if count > SEVERAL:
+        return bool((at[:count] == at[0]).all())
+    begin, end = np.full(count, at[-1]), np.full(count, at[0])
+    np.minimum.at(begin, track, at)
+    np.maximum.at(end, track, at)
+    gone = begin[:, None] - end
+    return not ((gone > 0) & (gone <= PATIENCE)).any()
 
 
 def _follow(at: np.ndarray, joints: np.ndarray, seen: np.ndarray, names: list[Any]) -> tuple[np.ndarray, int]:
