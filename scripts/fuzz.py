@@ -72,10 +72,10 @@ class Target:
         victim = self.victims[packed[0] % len(self.victims) if packed else 0]
         path = self.folder / victim
         path.write_bytes(packed[1:])
-        before, start = memory(), time.process_time()
+        before, most, start = memory(), peak(), time.process_time()
         with alarm():
             fault = self.read()
-        seconds, grown = time.process_time() - start, memory() - before
+        seconds, grown = time.process_time() - start, peak() - before if peak() > most else 0
         if not fault and seconds > SECONDS:
             fault = f"slow: {seconds:.1f} s"
         elif not fault and grown > BYTES:
@@ -114,6 +114,15 @@ class Target:
 
 
 def memory() -> int:
+    """What this process uses now, in bytes; where that cannot be told, the most that it ever used."""
+    try:
+        with open("/proc/self/statm", encoding="ascii") as file:
+            return int(file.read().split()[1]) * resource.getpagesize()
+    except OSError:
+        return peak()
+
+
+def peak() -> int:
     """The most that this process ever used, in bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 

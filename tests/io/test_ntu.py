@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -273,3 +274,19 @@ def test_numbers_in_any_spelling_bit_for_bit(tmp_path_factory, words, counts, bl
     assume(sum(counts) and any(np.float32(float(word)) for word in words))
     motion = readers.read(path, faithful=True)
     equal_bits(motion.joints, plain(path, motion.persons))
+
+
+def test_thousands_of_frames_with_hardly_a_body_claim_no_memory(tmp_path):
+    """Found by scripts/fuzz.py: 44,766 frames, eight bodies in two of them, took 552 MB."""
+    body = "7 0 0 0 0 0 0 0 0 2\n25\n" + "1 1 1 0 0 0 0 0 0 0 0 2\n" * 25
+    path = tmp_path / "S001C002P003R002A013.skeleton"
+    path.write_text(f"44766\n{2 * ('8' + chr(10) + 8 * body)}" + "0\n" * 44764)
+    tracemalloc.start()
+    try:
+        with pytest.raises(InputError, match="44766 frames of up to 8 bodies, 16 in all"):
+            readers.read(path)
+        assert tracemalloc.get_traced_memory()[1] < 50 << 20
+    finally:
+        tracemalloc.stop()
+    path.write_text("60000\n1\n" + body + "0\n" * 59999)  # half an hour in which one person is seen once
+    assert readers.read(path).joints.shape == (60000, 1, 25, 3)

@@ -28,6 +28,7 @@ from ..utils.errors import InputError
 from ..utils.files import atomic
 from . import Masks, Options, _text
 from ._following import listed, settle, somewhere
+from ._tracking import SPARSE
 
 suffixes = own = (".skeleton",)
 together = True
@@ -39,6 +40,7 @@ WHAT = "NTU RGB+D skeleton text (frame count; per frame the bodies with 10 value
 NAME = re.compile(r"S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})")  # setup, camera, subject, repetition, action
 MAX_BODIES = 8
 MAX_PLACES = 1 << 20  # frames x slots of a file
+FEW_PLACES = 1 << 16  # that are there however few bodies a file has; above, SPARSE for each body
 NTU60_SUBJECTS = (1, 2, 4, 5, 8, 9, *range(13, 20), 25, 27, 28, 31, 34, 35, 38)
 NTU120_SUBJECTS = (
     *NTU60_SUBJECTS,
@@ -97,8 +99,10 @@ def read(path: Path, options: Options) -> Iterator[Motion]:
     """One motion ``[T, M, 25, 3]``, M = most bodies in a frame; frames without a body have confidence 0."""
     words, frame, slot, places = _scan(path, _text.load(path, WHAT))
     frames, slots = int(words.word(0)), int(slot.max(initial=0)) + 1
-    if frames * slots > MAX_PLACES:
-        raise words.error(0, f"{frames} frames of up to {slots} bodies", f"at most {MAX_PLACES} bodies in all")
+    most = min(MAX_PLACES, max(FEW_PLACES, SPARSE * len(places)))
+    if frames * slots > most:
+        found = f"{frames} frames of up to {slots} bodies, {len(places)} in all"
+        raise words.error(0, found, f"at most {most} frames x bodies")
     joints = np.zeros((frames, slots, JOINTS, 3), np.float32)
     seen, ids = np.zeros(joints.shape[:3], np.float32), np.full((frames, slots), None, object)
     joints[frame, slot] = words.floats(places[:, None, None] + XYZ, np.float32, finite=False)
