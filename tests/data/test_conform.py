@@ -1,17 +1,22 @@
 """Bodies of one store, and of several that are joined, are of one size and have one axis up."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 from helpers.samples import write_arrays
+from helpers.training import make_store
 
 from kineme import io, synth
 from kineme.data import conform, store, store_writer
 from kineme.data.prepare import prepare, report
 from kineme.data.store_writer import Writer
 from kineme.motion import normalise, size
+from kineme.motion.fit import Target
 from kineme.motion.motion import Motion
+from kineme.training import bundled
+from kineme.training import card as cards
 from kineme.utils.errors import InputError
 
 FACTORS = {"metres": 1.0, "centimetres": 0.01, "inches": 0.0254, "millimetres": 0.001, "tenths": 0.00254}
@@ -261,3 +266,13 @@ def test_the_card_is_plain(people, tmp_path):
     assert json.loads(json.dumps(entry)) == entry
     assert (entry["how"], entry["unit"], entry["clips"]) == ("metres", "cm", {"cm": 4})
     assert entry["torso"] == pytest.approx(np.median([size.measure(clip).torso for clip in people]), abs=1e-3)
+
+
+def test_some_clips_of_a_store_are_fitted_as_all_of_them_are(tmp_path):
+    made = make_store(tmp_path / "s", clips=6, layout="smpl24")
+    target = Target.of(cards.read(bundled.folder(Path("base"))))
+    joints, seen = conform.fitted(made, target)
+    part = slice(made.offsets[2], made.offsets[5])
+    some, some_seen = conform.fitted(made, target, 2, 5)
+    np.testing.assert_array_equal(some, joints[part])
+    np.testing.assert_array_equal(some_seen, seen[part])

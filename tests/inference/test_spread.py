@@ -60,6 +60,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture
 def few_at_a_time(monkeypatch):
+    monkeypatch.setattr(spread, "TOGETHER", 1)
     for module in (model, spread):
         monkeypatch.setattr(module, "BATCH", 8)
         monkeypatch.setattr(module, "CODES", 50)
@@ -98,6 +99,7 @@ def test_a_machine_that_is_lost_changes_nothing(machines, folder, tmp_path, monk
     package.pretrain("moco", store, tmp_path / "run", epochs=1, settings=settings, device="cpu")
     nothing_kept(monkeypatch)
     monkeypatch.setattr(spread, "BATCH", 2)
+    monkeypatch.setattr(spread, "TOGETHER", 1)
     opened = package.load(tmp_path / "run", "cpu")
     victims: list[int] = []
 
@@ -147,8 +149,11 @@ def test_codes_of_single_frames(machines, tmp_path, few_at_a_time, monkeypatch):
 def test_a_store_of_another_layout(machines, folder, tmp_path, monkeypatch):
     nothing_kept(monkeypatch)
     opened, store = package.load("base", "cpu"), make_store(tmp_path / "other", layout="smpl24")
+    monkeypatch.setattr(spread, "BATCH", 8)
+    monkeypatch.setattr(spread, "TOGETHER", 2)
     with pytest.warns(UserWarning, match="smpl24 mapped to"):
-        here = opened.embed(store)
+        here = opened.embed(store, batch=8)
+    monkeypatch.setattr(model.Model, "_mapped", lambda *_: pytest.fail("all at once, here"))
     with pytest.warns(UserWarning, match="smpl24 mapped to"):
         found, _ = spread.embed(opened, store, machines.address)
     assert np.array_equal(found, here)
@@ -187,10 +192,11 @@ def test_another_run_or_store_on_a_worker(folder, name, place):
         opening(folder, **{name: "x"})()
 
 
-def test_what_a_worker_does(folder):
+def test_what_a_worker_does(folder, monkeypatch):
+    nothing_kept(monkeypatch)
     opened, store = package.load(folder / "run", "cpu"), package.open(folder / "store")
-    found = np.frombuffer(opening(folder)()((False, 5, 11)), np.float32)
-    assert np.array_equal(found.reshape(6, -1), opened.embed(store, rows=range(5, 11)))
+    found = np.frombuffer(opening(folder)()((False, 5, 11, 4)), np.float32)
+    assert np.array_equal(found.reshape(6, -1), opened.embed(store, rows=range(5, 11), batch=4))
 
 
 def test_what_workers_cannot_open(folder, checked):

@@ -172,23 +172,26 @@ def per_frame(store: Store, matrices: np.ndarray, begin: int, end: int) -> np.nd
     return matrices[np.searchsorted(store.offsets, np.arange(begin, end), side="right") - 1]
 
 
-def fitted(store: Store, target: Target) -> tuple[np.ndarray, np.ndarray]:
+def fitted(store: Store, target: Target, first: int = 0, last: int | None = None) -> tuple[np.ndarray, np.ndarray]:
     """The clips of a store as a run takes them, whatever their layout, size and normalisation are.
 
     Args:
         store: with as many coordinates as the run.
         target: what the run takes.
+        first, last: the clips ``first .. last - 1`` alone (default: all).
 
     Returns:
-        float32 ``[F, M, V, C]`` and confidence ``[F, M, V]``, frames as in the store.
+        float32 ``[F, M, V, C]`` and confidence ``[F, M, V]``, frames of these clips as in the store.
     """
-    whole = Motion(np.asarray(store.frames), store.layout, np.asarray(store.confidence))
+    offsets = store.offsets[first : None if last is None else last + 1]
+    part = slice(offsets[0], offsets[-1])
+    whole = Motion(np.asarray(store.frames[part]), store.layout, np.asarray(store.confidence[part]))
     mapping = target.map(store.layout)
     whole = whole if mapping is None else whole.to_layout(mapping)
     joints, seen = np.zeros_like(whole.joints), np.zeros_like(whole.confidence)
     unit, up = store.card["unit"], store.card["up"]
     dataset = store.column("dataset").tolist() if "dataset" in store.clips.column_names else None
-    for i, (begin, end) in enumerate(itertools.pairwise(store.offsets.tolist())):
+    for i, (begin, end) in enumerate(itertools.pairwise((offsets - offsets[0]).tolist()), first):
         extra = {"dataset": dataset[i]} if dataset and dataset[i] is not None else {}
         clip = target.fit(
             Motion(whole.joints[begin:end], whole.layout, whole.confidence[begin:end], up=up, unit=unit, extra=extra)

@@ -325,7 +325,13 @@ class Model:
         """The clips of a store that the run's joints are made from."""
         if self._cleaning is not None:  # by seconds, clip by clip
             return gathered([self.fitted(motion) for motion in store], self.layout)
-        return MemoryClips(*conform.fitted(store, self.target), store.lengths, store.offsets, self.layout)
+        return self._mapped_part(store, 0, len(store))
+
+    def _mapped_part(self, store: Store, first: int, last: int) -> MemoryClips:
+        """Some clips of such a store; they are those of :meth:`_mapped` where nothing is cleaned."""
+        offsets = store.offsets[first : last + 1] - store.offsets[first]
+        joints, seen = conform.fitted(store, self.target, first, last)
+        return MemoryClips(joints, seen, store.lengths[first:last], offsets, self.layout)
 
     def _maps(self, store: Store) -> bool:
         """Whether a store of another layout has most of the run's joints, so that its clips are fitted."""

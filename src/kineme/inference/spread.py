@@ -15,9 +15,12 @@ from ..training import bundled
 from ..utils import ray_cluster
 from ..utils.errors import InputError
 from ..utils.progress import Bar, Show
+from ..views.source import ClipLoader
+from . import taken
 from .model import BATCH, CODES, Model, load
 
-Batch = tuple[bool, int, int]  # single frames (or clips), the first one, the one behind the last
+TOGETHER = 8  # batches that a worker makes at a time: some tenths of a second, else it waits for its next ones
+Batch = tuple[bool, int, int, int]  # single frames (or clips), the first one, the one behind the last, how many at once
 
 
 def embed(
@@ -49,20 +52,23 @@ def embed(
         raise InputError("--ray", f"a model on {model.device}", "a model on the CPU, where workers compute", hint)
     if model.path is None:
         raise InputError("model", "no run on disk", "a model opened with kineme.load, which workers can open")
-    clips = model._clips(store)
-    source = model._loader(clips, resident=False)
-    cache = model._cache(clips, None)
+    if _by_parts(model, store):
+        ends, cache = store.offsets, None
+        source = _part(model, store, 0, 1)
+    else:
+        clips = model._clips(store)
+        ends, cache = np.concatenate([[0], np.cumsum(clips.lengths)]).astype(np.int64), model._cache(clips, None)
+        source = model._loader(clips, resident=False)
     kept = None if cache is None else cache.read()
     vectors = np.empty((len(store), model.dim), np.float32) if kept is None else kept
     codes: np.ndarray | None = None
-    ends = np.concatenate([[0], np.cumsum(clips.lengths)]).astype(np.int64)
     work = _batches(False, 0 if kept is not None else len(store), model._at_a_time(source, BATCH))
     work += _batches(True, int(ends[-1]) if model.card["unit"] == "frame" else 0, CODES)
     give = _Opening(_named(model), model.hash, str(store.path.absolute()), store.hash, matmul.path())
     done = 0
-    with Bar("embed", sum(end - begin for _, begin, end in work), progress) as bar:
+    with Bar("embed", sum(end - begin for _, begin, end, _ in work), progress) as bar:
         for number, numbers in ray_cluster.each(give, dict(enumerate(work)), address):
-            single, begin, end = work[number]
+            single, begin, end, _ = work[number]
             found = np.frombuffer(numbers, np.float32).reshape(end - begin, -1)
             if single and codes is None:
                 codes = np.empty((int(ends[-1]), found.shape[1]), np.float32)
@@ -92,20 +98,35 @@ class _Opening:
         for path, found, said in ((self.run, model.hash, self.weights), (self.store, store.hash, self.content)):
             if found != said:
                 raise InputError(path, "another on a machine of the cluster", "the same under this path everywhere")
-        source = model._loader(model._clips(store), resident=False)
+        by_parts = _by_parts(model, store)
+        whole = None if by_parts else model._loader(model._clips(store), resident=False)
 
-        def embedded(batch: Batch) -> bytes:
-            single, begin, end = batch
+        def embedded(work: Batch) -> bytes:
+            single, begin, end, many = work
+            source = _part(model, store, begin, end) if whole is None else whole
+            numbers = torch.arange(begin, end) if whole is not None else torch.arange(end - begin)
+            make = model._codes if single else model._vectors
             with matmul.taking(self.way):
-                numbers = torch.arange(begin, end)
-                found = model._codes(source, numbers) if single else model._vectors(source, numbers)
-            return found.astype(np.float32, copy=False).tobytes()
+                found = [make(source, batch) for batch in numbers.split(many)]
+            return np.concatenate(found).astype(np.float32, copy=False).tobytes()
 
         return embedded
 
 
-def _batches(single: bool, count: int, batch: int) -> list[Batch]:
-    return [(single, begin, min(begin + batch, count)) for begin in range(0, count, batch)]
+def _by_parts(model: Model, store: Store) -> bool:
+    """Whether clips are mapped to the run's layout as they are embedded: a worker would else map them all at first."""
+    return model.card["unit"] != "frame" and model._cleaning is None and model._maps(store)
+
+
+def _part(model: Model, store: Store, begin: int, end: int) -> ClipLoader:
+    clips = model._mapped_part(store, begin, end)
+    taken.check(clips, model.layout, model.card, model.path)
+    return model._loader(clips, resident=False)
+
+
+def _batches(single: bool, count: int, many: int) -> list[Batch]:
+    span = many * TOGETHER
+    return [(single, begin, min(begin + span, count), many) for begin in range(0, count, span)]
 
 
 def _named(model: Model) -> str:

@@ -105,7 +105,7 @@ def each(
     with joined(address, workers) as ray, _quietly(ray.data):
         tasks = min(len(rows), BLOCKS)
         most = min(workers or max(1, int(ray.cluster_resources().get("CPU", 1))), tasks)
-        pool = ray.data.ActorPoolStrategy(min_size=1, initial_size=most, max_size=most, max_tasks_in_flight_per_actor=1)
+        pool = ray.data.ActorPoolStrategy(min_size=1, initial_size=most, max_size=most, max_tasks_in_flight_per_actor=2)
         work = ray.data.from_items(rows, override_num_blocks=tasks)
         work = work.map(_Worker, fn_constructor_args=given, compute=pool, num_cpus=1)
         try:
