@@ -211,7 +211,7 @@ def test_several_kinds(machines, raw, tmp_path):
 
 def test_the_command(machines, raw, tmp_path):
     kineme("prepare", raw, tmp_path / "here")
-    done = kineme("prepare", raw, tmp_path / "there", "--ray", machines.address, "--jobs", 2)
+    done = kineme("prepare", raw, tmp_path / "there", "--ray", machines.address, "--jobs", 2, env={})
     assert "3 skipped" in done.stdout
     assert contents(tmp_path / "there") == contents(tmp_path / "here")
 

@@ -117,11 +117,12 @@ def test_a_machine_that_is_lost_changes_nothing(machines, folder, tmp_path, monk
 def test_the_command_of_a_store_and_of_files(machines, tmp_path):
     synth.write(tmp_path / "raw", 12, format="bvh", actions=["walk", "kick"])
     kineme("embed", "base", tmp_path / "raw", "--out", tmp_path / "here")
-    kineme("embed", "base", tmp_path / "raw", "--out", tmp_path / "there", "--ray", machines.address)
+    kineme("embed", "base", tmp_path / "raw", "--out", tmp_path / "there", "--ray", machines.address, env={})
     for name in ("Z.npy", "clips.parquet", "card.json"):
         assert (tmp_path / "there" / name).read_bytes() == (tmp_path / "here" / name).read_bytes()
     assert package.open(tmp_path / "there" / "store").hash == package.open(tmp_path / "here" / "store").hash
-    again = kineme("embed", "base", tmp_path / "here" / "store", "--out", tmp_path / "z", "--ray", machines.address)
+    words = ("embed", "base", tmp_path / "here" / "store", "--out", tmp_path / "z", "--ray", machines.address)
+    again = kineme(*words, env={})  # a new Python: Ray tells processes by their environment how clusters know them
     assert "One vector of" in again.stdout
     assert (tmp_path / "z" / "Z.npy").read_bytes() == (tmp_path / "here" / "Z.npy").read_bytes()
 
