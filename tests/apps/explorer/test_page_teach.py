@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import signal
 
 import pytest
@@ -141,6 +142,28 @@ def test_confusion_counts_what_its_list_shows(page, made):
         many = f"{count} clip{'s' * (count != 1)}"
         page.until(f"document.querySelector('#cell h2')?.textContent === '{true} called {said}: {many}'")
         page.until(f"document.querySelectorAll('#cell tbody tr').length === {count}")
+
+
+def test_numbers_in_the_confusion_can_be_read(page):
+    """At least 3.5:1 between each number and its cell, in both themes."""
+    for theme in ("light", "dark"):
+        page.run(f"document.documentElement.dataset.theme = '{theme}'")
+        page.run("import('/colours.js').then(m => m.readTheme())")
+        page.click("#views button:nth-child(1)")
+        page.click("#views button:nth-child(3)")
+        page.until("document.querySelector('.matrix')")
+        cells = page.run("""[...document.querySelectorAll('.matrix button')].filter(e => e.textContent).map(e => {
+          const s = getComputedStyle(e); return [s.color, s.backgroundColor] })""")
+        assert cells
+        for pair in cells:
+            words, ground = (luminance([int(v) for v in re.findall(r"\d+", colour)[:3]]) for colour in pair)
+            assert (max(words, ground) + 0.05) / (min(words, ground) + 0.05) >= 3.5, (theme, pair)
+
+
+def luminance(colour: list[int]) -> float:
+    """Relative luminance of WCAG."""
+    red, green, blue = (v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in (c / 255 for c in colour))
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
 def test_two_encoders(page):

@@ -16,6 +16,11 @@ export function rgb(text) {
 }
 const light = ([r, g, b]) => (0.3 * r + 0.59 * g + 0.11 * b) / 255;
 
+export function contrast(one, other) {
+  const [a, b] = [one, other].map((colour) => colour.reduce((sum, v, c) => sum + [0.2126, 0.7152, 0.0722][c] * (v / 255) ** 2.2, 0.05));
+  return Math.max(a / b, b / a);
+}
+
 export function ramp(value) {  // of rising lightness (falling on a light page), 0 to 1
   const stops = theme.dark ? [[60, 50, 130], [70, 140, 190], [235, 240, 130]] : [[220, 190, 60], [40, 140, 150], [40, 20, 100]];
   const at = Math.min(Math.max(value, 0), 1) * 2, i = Math.min(Math.floor(at), 1), t = at - i;

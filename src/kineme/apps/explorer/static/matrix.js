@@ -1,7 +1,7 @@
 // What was taken for what: rows are true, columns predicted; a cell opens its clips.
 
 import { ask, csv, make, save } from "./wire.js";
-import { rgb, theme } from "./colours.js";
+import { contrast, rgb, theme } from "./colours.js";
 import { set } from "./state.js";
 import { table } from "./panels.js";
 
@@ -41,8 +41,8 @@ export async function matrix(box, open) {
   const cell = (i, j) => {
     const n = counts[i][j], share = sums[i] ? n / sums[i] : 0;
     const button = make("button", { "data-cell": `${i},${j}`, disabled: !n, "aria-label": `${classes[i]} called ${classes[j]}, ${n} of ${sums[i]}`, title: `${classes[i]} called ${classes[j]}: ${n} of ${sums[i]}`, onclick: () => show(i, j) }, n || "");
-    const [r, g, b] = rgb(i === j ? theme.left : theme.right);
-    if (n) { button.style.backgroundColor = `rgba(${r}, ${g}, ${b}, ${0.12 + 0.75 * share})`; if (share > 0.5) button.style.color = theme.page; }
+    const a = 0.12 + 0.75 * share, page = rgb(theme.page), ground = rgb(i === j ? theme.left : theme.right).map((v, c) => Math.round(a * v + (1 - a) * page[c]));
+    if (n) { button.style.backgroundColor = `rgb(${ground})`; button.style.color = contrast(page, ground) > contrast(rgb(theme.ink), ground) ? theme.page : theme.ink; }
     return make("td", {}, button);
   };
   const worst = classes.flatMap((a, i) => classes.map((b, j) => [counts[i][j], i, j])).filter(([n, i, j]) => n && i !== j).sort((x, y) => y[0] - x[0]).slice(0, WORST);
