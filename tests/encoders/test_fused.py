@@ -101,9 +101,10 @@ def test_a_flat_joint_that_nobody_vouches_for_is_missing_unless_all_are():
     assert torch.equal(solid(deep).clip, solid(replace(deep, confidence=one)).clip)
 
 
-def test_maxima_of_all_levels_against_a_loop():
+def test_what_every_level_tells_against_a_loop():
     torch.manual_seed(0)
-    branch, tokens = Branch(6, SMALL, halves=True), torch.randn(3, 13, 6)
+    groups = ((0, 3), (1, 12))
+    branch, tokens = Branch(6, SMALL, halves=True, spread=True, groups=groups), torch.randn(3, 13, 6)
     clip, frame = branch(tokens)
     x, wanted = branch.embedding(tokens), []
     for level in range(4):
@@ -114,10 +115,30 @@ def test_maxima_of_all_levels_against_a_loop():
         each = branch.norms[level](x)
         half = math.ceil(each.shape[1] / 2)
         wanted += [each.amax(1), each[:, :half].amax(1), each[:, each.shape[1] // 2 :].amax(1)]
+        wanted += [each.std(1, unbiased=False)]
+        if not level:
+            wanted += [torch.maximum(each[:, one], each[:, other]) for one, other in groups]
     assert [13 // 2, 13 // 4] == [6, 3]
     assert frame.shape == (3, 3, 8)
-    torch.testing.assert_close(clip, torch.cat(wanted, 1))
-    assert branch.dim == clip.shape[1] == 8 * 4 * 3
+    torch.testing.assert_close(clip, torch.cat(wanted, 1), atol=2e-5, rtol=1e-5)
+    assert branch.dim == clip.shape[1] == 8 * (4 * 4 + 2)
+    plain = Branch(6, SMALL)
+    assert plain.dim == plain(tokens)[0].shape[1] == 8 * 4
+
+
+def test_equal_tokens_have_a_gradient():
+    branch = Branch(6, SMALL, spread=True)
+    tokens = torch.ones(2, 8, 6, requires_grad=True)
+    branch(tokens)[0].sum().backward()
+    assert tokens.grad.isfinite().all()
+
+
+def test_every_part_of_the_body_has_its_maxima():
+    groups = build("ntu25").space.groups
+    assert sorted(joint for group in groups for joint in group) == list(range(25)) and len(groups) == 5
+    assert build("ntu25", settings=replace(SMALL, parts=False)).space.groups == ()
+    hands = skeleton.Layout("hands", ("left_hand", "left_thumb"), (-1, 0), (0,))
+    assert len(encoders.build("fused", SMALL, hands, 3, 1, "+y").space.groups) == 1  # no part is empty
 
 
 def test_a_block_is_its_equation():
@@ -133,7 +154,9 @@ def test_a_block_is_its_equation():
 
 def test_the_published_size():
     encoder = encoders.build("fused", Fused.Settings(), skeleton.layout("kinect20"), 3, 1, "+y")
-    assert encoder.dim == 2048
+    assert encoder.dim == 3200
+    specified = Fused.Settings(spread=False, parts=False)  # by the recipe's first version
+    assert encoders.build("fused", specified, skeleton.layout("kinect20"), 3, 1, "+y").dim == 2048
     assert 0.50e6 < sum(p.numel() for p in encoder.parameters()) < 0.53e6
 
 

@@ -23,6 +23,7 @@ from ..views.source import resize
 from . import Encoder, Features
 
 KERNEL = 5
+TINY = 1e-6  # variance below which a deviation is no more than that of equal tokens
 WIDEST = 10.0  # standard deviations at which a value is held: a joint that hardly moved in training says no more
 
 
@@ -62,8 +63,9 @@ class Fused(Encoder):
     branches of one form read them, with frames and with joints as tokens: ``x_0 = Linear LayerNorm GELU Linear
     (tokens)``, then blocks ``x <- x + W_2 GELU(W_1 LayerNorm(dw(x)))``, dw a depthwise convolution over five tokens;
     after each block but the last, neighbours are averaged in pairs. At every level, after a LayerNorm, the maximum over
-    all tokens is taken, in the branch of frames also over each half of the clip; ``Features.clip`` are all these maxima
-    side by side, of several persons the maximum. ``Features.frame`` is the last level of the branch of frames.
+    all tokens is taken, in the branch of frames also those over each half of the clip and the standard deviation, at
+    the first level of the branch of joints also those over each part of the body. ``Features.clip`` are all these side
+    by side, of several persons the maximum. ``Features.frame`` is the last level of the branch of frames.
 
     Untrained it is a good descriptor already: random features of the right quantities, pooled by their maxima.
     """
@@ -74,11 +76,13 @@ class Fused(Encoder):
 
         Attributes:
             hidden: d, width of the tokens.
-            blocks: of each branch; the vector has ``hidden * (blocks + 1)`` values of each pooling.
+            blocks: of each branch; the vector has ``hidden * (blocks + 1)`` values of each pooling of all levels.
             frames: T, clips of other lengths are resized in time.
             channels: which of the above a joint has, of those that the data can give.
             front: turn each person to their own front (3-D).
             halves: maxima over each half of the clip beside those over all of it.
+            spread: standard deviations over the frames beside the maxima.
+            parts: maxima over the joints of each part of the body (trunk, arms, legs) beside those over all joints.
             joint_mask: largest probability, drawn for each clip, with which a joint is hidden while training is twice
                 this.
             frame_mask: largest share of the frames that are hidden while training, in one segment.
@@ -93,6 +97,8 @@ class Fused(Encoder):
         channels: tuple[str, ...] = ("joint", "pose", "motion", "bone", "partner", "seen")
         front: bool = True
         halves: bool = True
+        spread: bool = True
+        parts: bool = True
         joint_mask: float = 0.2
         frame_mask: float = 0.3
         turn: float = 0.4
@@ -122,8 +128,9 @@ class Fused(Encoder):
             raise InputError("encoder.channels", ", ".join(settings.channels), "one that this store can give")
         wide = sum(1 if name == "seen" else coords for name in self.channels)
         self.norm = FixedNorm(len(layout) * wide)
-        self.time = Branch(len(layout) * wide, settings, halves=settings.halves)
-        self.space = Branch(settings.frames * wide, settings)
+        self.time = Branch(len(layout) * wide, settings, settings.halves, settings.spread)
+        parts = tuple(joints for joints in layout.parts.values() if joints) if settings.parts else ()
+        self.space = Branch(settings.frames * wide, settings, groups=parts)
         self.dim = self.time.dim + self.space.dim
 
     def forward(self, batch: Batch, noise: Noise | None = None) -> Features:
@@ -223,39 +230,50 @@ class Fused(Encoder):
 
 
 class Branch(nn.Module):
-    """Tokens ``[P, N, inputs]`` -> the maxima at every level ``[P, dim]``, and the tokens of the last ``[P, N', d]``.
+    """Tokens ``[P, N, inputs]`` -> what every level tells ``[P, dim]``, and the tokens of the last ``[P, N', d]``.
 
     Args:
         inputs: values of a token.
         settings: those of :class:`Fused`.
         halves: also the maxima over the first and over the second half.
+        spread: also the standard deviations.
+        groups: numbers of tokens over which there are maxima, too, at the first level.
     """
 
-    def __init__(self, inputs: int, settings: Fused.Settings, halves: bool = False):
+    def __init__(
+        self,
+        inputs: int,
+        settings: Fused.Settings,
+        halves: bool = False,
+        spread: bool = False,
+        groups: tuple[tuple[int, ...], ...] = (),
+    ):
         super().__init__()
-        d, self.halves = settings.hidden, halves
+        d, self.halves, self.spread, self.groups = settings.hidden, halves, spread, groups
         self.embedding = nn.Sequential(Linear(inputs, d), nn.GELU(), nn.LayerNorm(d), Linear(d, d))
         self.blocks = nn.ModuleList(Block(d) for _ in range(settings.blocks))
         self.norms = nn.ModuleList(nn.LayerNorm(d) for _ in range(settings.blocks + 1))
-        self.dim = d * len(self.norms) * (3 if halves else 1)
+        self.dim = d * (len(self.norms) * (1 + 2 * halves + spread) + len(groups))
 
     def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         x = self.embedding(tokens)
-        found = self._maxima(self.norms[0](x))
+        levelled = self.norms[0](x)
+        found = self._pooled(levelled) + [levelled[:, list(group)].amax(1) for group in self.groups]
         for i, (block, norm) in enumerate(zip(self.blocks, self.norms[1:]), 1):
             x = block(x)
             if i < len(self.blocks):
                 x = _halved(x)
             levelled = norm(x)
-            found += self._maxima(levelled)
+            found += self._pooled(levelled)
         return torch.cat(found, 1), levelled
 
-    def _maxima(self, x: Tensor) -> list[Tensor]:
+    def _pooled(self, x: Tensor) -> list[Tensor]:
+        spread = [_deviation(x)] if self.spread else []
         if not self.halves:
-            return [x.amax(1)]
+            return [x.amax(1), *spread]
         middle = (x.shape[1] + 1) // 2
         first, second = x[:, :middle].amax(1), x[:, x.shape[1] // 2 :].amax(1)
-        return [torch.maximum(first, second), first, second]
+        return [torch.maximum(first, second), first, second, *spread]
 
 
 class Block(nn.Module):
@@ -269,6 +287,11 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.mlp(depthwise(x, self.kernel))
+
+
+def _deviation(x: Tensor) -> Tensor:
+    """Standard deviation of tokens ``[P, N, d]`` over N; smooth where they are equal."""
+    return ((x - x.mean(1, keepdim=True)).square().mean(1) + TINY).sqrt()
 
 
 def _halved(x: Tensor) -> Tensor:
