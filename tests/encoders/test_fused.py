@@ -135,7 +135,8 @@ def test_equal_tokens_have_a_gradient():
 
 def test_every_part_of_the_body_has_its_maxima():
     groups = build("ntu25").space.groups
-    assert sorted(joint for group in groups for joint in group) == list(range(25)) and len(groups) == 5
+    assert sorted(joint for group in groups for joint in group) == list(range(25))
+    assert len(groups) == 5
     assert build("ntu25", settings=replace(SMALL, parts=False)).space.groups == ()
     hands = skeleton.Layout("hands", ("left_hand", "left_thumb"), (-1, 0), (0,))
     assert len(encoders.build("fused", SMALL, hands, 3, 1, "+y").space.groups) == 1  # no part is empty

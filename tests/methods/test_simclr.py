@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +16,9 @@ import kineme
 from kineme.methods.simclr import SimCLR
 from kineme.nn.batch_norm import FixedNorm
 from kineme.nn.contrastive import nt_xent
+from kineme.views.augment import ViewSettings
 from kineme.views.batch import Batch
+from kineme.views.source import ClipLoader
 
 SETTINGS = {
     "encoder": {"hidden": 8, "frames": 8, "joint_mask": 0.0, "frame_mask": 0.0, "turn": 0.0},
@@ -40,6 +43,49 @@ def test_nt_xent_against_a_loop():
         total = sum(np.exp(scores[k]) for k in range(10) if k != i)
         assert float(loss[i]) == pytest.approx(-np.log(np.exp(scores[other]) / total), rel=1e-5)
         assert bool(nearest[i]) == (scores[other] == max(scores[k] for k in range(10) if k != i))
+
+
+def filmed(**columns):
+    """Eight clips of ten frames; every clip's joints hold its number."""
+    clips = [kineme.Motion(np.full((10, 25, 3), float(i)), "ntu25", fps=30, source=f"c{i}") for i in range(8)]
+    return kineme.store(clips, table={"id": [f"c{i}" for i in range(8)], **columns}, normalise="none")
+
+
+def test_companions_are_drawn_evenly_from_the_training_clips_of_a_group():
+    made = filmed(performance=["a", "a", "b", None, None, "a", "a", "b"])
+    source = ClipLoader(made, rows=[0, 1, 2, 3, 4, 5])  # neither the last of a, nor the other b
+    index = torch.arange(6).repeat(4000)
+    drawn = source.companions(index, ["performance"], torch.Generator().manual_seed(0))
+    counts = torch.stack([torch.bincount(drawn[index == i], minlength=8) for i in range(6)])
+    assert (counts[:, 6:] == 0).all()
+    for i in (2, 3, 4):  # alone: the only b, and those of which nothing is known
+        assert counts[i, i] == 4000
+    for i in (0, 1, 5):
+        assert counts[i, [2, 3, 4]].sum() == 0
+        assert (counts[i, [0, 1, 5]] / 4000 - 1 / 3).abs().max() < 0.04
+
+
+def test_the_second_view_is_that_of_a_companion():
+    made = filmed(performance=["a", "a", "b", "b", "c", "c", "d", "d"])
+    source, index = ClipLoader(made), torch.arange(8)
+    plain = ViewSettings(frames=8, min_frames=8, shear=0, joint_jitter=0)
+    own = SimCLR.views(SimpleNamespace(settings=SimCLR.Settings(views=plain)), source, index, torch.Generator())
+    same = SimCLR.Settings(views=plain, same=("performance",))
+    gen, seen = torch.Generator().manual_seed(0), set()
+    for _ in range(20):
+        first, second = SimCLR.views(SimpleNamespace(settings=same), source, index, gen)
+        numbers = second.joints[:, 0, 0, 0, 0].long()
+        assert torch.equal(first.joints[:, 0, 0, 0, 0].long(), index)
+        assert torch.equal(numbers // 2, index // 2)
+        seen |= set(zip(index.tolist(), numbers.tolist()))
+    assert len(seen) == 16  # itself and the other
+    assert torch.equal(own[1].joints[:, 0, 0, 0, 0].long(), index)
+
+
+def test_columns_that_tell_nothing_are_refused(store, tmp_path):
+    settings = {**SETTINGS, "method": {**SETTINGS["method"], "same": ["rehearsal"]}}
+    with pytest.raises(kineme.InputError, match="no column rehearsal"):
+        kineme.pretrain("simclr", store, tmp_path / "odd", steps=2, settings=settings)
 
 
 def test_statistics_are_those_of_training_clips_and_stay(store, tmp_path):

@@ -28,6 +28,7 @@ from ..utils.files import atomic_folder, unused, write_json
 from ..utils.progress import Bar, Show
 from . import spread
 from .model import Model, load
+from .taken import OtherKind
 
 Source = Store | str | os.PathLike
 
@@ -156,9 +157,9 @@ def prepared(model: Model, data: Source, dest: Path, asked: Mapping[str, Any], p
         return made()
     except InputError as error:
         if error.where == f"--only {only}" and not asked.get("only"):  # which nobody said
-            hint = "Take a run that learned from such motion (--run RUN)"
-            found = f"nothing in {model.card['coords']}-D, but {error.expected.removeprefix('one of ')}"
-            raise InputError(data, found, f"motion in {model.card['coords']}-D, as the run takes it", hint) from None
+            coords = model.card["coords"]
+            found = f"nothing in {coords}-D, but {error.expected.removeprefix('one of ')}"
+            raise OtherKind(data, found, f"motion in {coords}-D, as the run takes it", 5 - coords) from None
         table = _by_places(model, data, asked)
         if not table:
             raise

@@ -8,9 +8,9 @@ import os
 import shutil
 import textwrap
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -27,7 +27,9 @@ from ..views.source import ClipLoader
 from . import approximate, embed, index_files
 from .index import Index, create
 from .model import Model, load
+from .taken import OtherKind
 
+T = TypeVar("T")
 SECONDS, STEP = 2.0, 0.5  # of windows
 LONG = 2  # recordings of more than so many windows' length are cut into windows
 BATCH = 256
@@ -162,9 +164,25 @@ def store_of(index: Index, number: int, place: str | os.PathLike | None = None) 
     return store
 
 
+def by_default(make: Callable[[str], T]) -> T:
+    """What is made of data by the weights that come along: those for 3-D, or those for 2-D where all data are 2-D.
+
+    Args:
+        make: what makes it, given the name of the weights.
+    """
+    try:
+        return make(bundled.suited(3) or "base")
+    except OtherKind as error:
+        name = bundled.suited(error.coords)
+        if name is None:
+            raise
+        warnings.warn(f"{error.where}: all in {error.coords}-D, so by the weights {name}", stacklevel=2)
+        return make(name)
+
+
 def of_folder(
     folder: str | os.PathLike,
-    run: Model | str | os.PathLike = "base",
+    run: Model | str | os.PathLike | None = None,
     cache: str | os.PathLike | None = None,
     progress: Show = False,
     **asked: Any,
@@ -176,7 +194,7 @@ def of_folder(
 
     Args:
         folder: motion files, or one file of many clips.
-        run: the run, by default the weights that come along.
+        run: the run, by default the weights that come along (:func:`by_default`).
         cache: another place to keep it.
         progress: show bars.
         asked: what else :func:`kineme.data.prepare.prepare` takes.
@@ -185,8 +203,14 @@ def of_folder(
         InputError: an empty folder, nothing readable, a place that cannot be written.
     """
     folder = Path(os.path.abspath(folder))
-    model = load(run)
     kept = folder.parent / f".{folder.name}.kineme" if cache is None else Path(cache)
+    if run is None:
+        state = _state(folder, asked)[:12]
+        there = (kept / f"{load(name).hash[:12]}-{state}" / "index" for name in bundled.names())
+        if (made := next((place for place in there if (place / "card.json").is_file()), None)) is not None:
+            return Index(made)
+        return by_default(lambda name: of_folder(folder, name, cache, progress, **asked))
+    model = load(run)
     place = kept / f"{model.hash[:12]}-{_state(folder, asked)[:12]}"
     if not (place / "index" / "card.json").is_file():
         try:

@@ -157,7 +157,7 @@ def opened(
     else:
         from . import indexing
 
-        searcher = Searcher(indexing.of_folder(where, run or "base", cache, progress, **asked), run)
+        searcher = Searcher(indexing.of_folder(where, run, cache, progress, **asked), run)
     if run is not None:  # another one is refused at once, also where a query does not need it
         _ = searcher.model
     return searcher

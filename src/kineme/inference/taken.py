@@ -10,7 +10,27 @@ from typing import Any
 from ..data.store import Store
 from ..motion import layout as skeleton
 from ..motion.layout import Layout
+from ..training import bundled
 from ..utils.errors import InputError
+
+
+class OtherKind(InputError):
+    """Motion of which nothing has as many coordinates as the run takes.
+
+    Args:
+        where, found, expected: as of every :class:`~kineme.utils.errors.InputError`.
+        coords: what the motion has.
+    """
+
+    def __init__(self, where: object, found: str, expected: str, coords: int):
+        name = bundled.suited(coords)
+        hint = (
+            f"Weights that take it: {name} (--run {name})"
+            if name
+            else "Take a run that learned from such motion (--run)"
+        )
+        super().__init__(where, found, expected, hint)
+        self.coords = coords
 
 
 def check(clips: Any, layout: Layout, card: Mapping[str, Any], run: Path | None) -> None:
@@ -36,8 +56,8 @@ def check(clips: Any, layout: Layout, card: Mapping[str, Any], run: Path | None)
             else "Give the motion files themselves: they are mapped to the run's joints by name",
         )
     if clips.frames.shape[3] != card["coords"]:
-        found, wanted = f"{clips.frames.shape[3]} coordinates per joint", f"{card['coords']} as in {mine}"
-        raise InputError(where, found, wanted)
+        coords = clips.frames.shape[3]
+        raise OtherKind(where, f"{coords} coordinates per joint", f"{card['coords']} as in {mine}", coords)
     if not isinstance(clips, Store):
         return
     has, wants = clips.card["normalise"], card["normalise"]

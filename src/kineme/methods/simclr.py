@@ -14,7 +14,7 @@ from ..nn.contrastive import nt_xent
 from ..nn.matmul import Linear
 from ..nn.precision import full_precision
 from ..utils.settings import positive
-from ..views.augment import ViewSettings, views
+from ..views.augment import ViewSettings, view, views
 from ..views.batch import Batch
 from ..views.source import ClipLoader
 from . import Method, NewEncoder, StepContext
@@ -52,6 +52,8 @@ class SimCLR(Method):
         width: of the head's hidden layer.
         temperature: T.
         views: how a clip's two views are drawn. ``mirror=0`` where left and right tell classes apart.
+        same: columns of the clip table: clips with the same values (``performance``: what several cameras saw at once)
+            are views of one movement, and the second view is that of any of them.
         faithful: a missing joint is a joint at 0 that counts as seen, as in the releases of other methods.
         """
 
@@ -59,6 +61,7 @@ class SimCLR(Method):
         width: int = 512
         temperature: float = 0.2
         views: ViewSettings = field(default_factory=lambda: VIEWS)
+        same: tuple[str, ...] = ()
         faithful: bool = False
 
         def __post_init__(self) -> None:
@@ -76,8 +79,12 @@ class SimCLR(Method):
         )
 
     def views(self, source: ClipLoader, index: Tensor, gen: torch.Generator) -> tuple[Batch, ...]:
-        """Two independent views of each clip."""
-        return views(source, index, self.settings.views, gen)
+        """Two independent views of each clip, or of one that shows the same."""
+        s = self.settings
+        if not s.same:
+            return views(source, index, s.views, gen)
+        others = source.companions(index, s.same, gen)
+        return view(source, index, s.views, gen), view(source, others, s.views, gen)
 
     def losses(self, views: tuple[Batch, ...], step: StepContext) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """NT-Xent between the two views; the log has how often the other view is the nearest."""

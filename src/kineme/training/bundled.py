@@ -27,6 +27,11 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(path.parent.name for path in FOLDER.glob("*/card.json")))
 
 
+def suited(coords: int) -> str | None:
+    """The first weights that come along and take motion of so many coordinates, by their name."""
+    return next((name for name in names() if cards.read(FOLDER / name)["coords"] == coords), None)
+
+
 def folder(run: Path) -> Path:
     """The folder of a run: as given if there is something, else that of the weights of this name, else as given."""
     return FOLDER / run if not run.exists() and str(run) in names() else run

@@ -107,6 +107,7 @@ class ClipLoader:
         self._sizes = _image_sizes(store, home) if self.coords == 2 else None
         self._memory = BufferPool()
         self._groups: dict[tuple[str, ...], Tensor | None] = {}
+        self._companions: dict[tuple[str, ...], tuple[Tensor, Tensor, Tensor, Tensor]] = {}
 
     def __len__(self) -> int:
         """Number of ``rows``."""
@@ -125,6 +126,44 @@ class ClipLoader:
         numbers = {value: number for number, value in enumerate(dict.fromkeys(values))}
         found = torch.tensor([numbers[value] for value in values]) if len(numbers) > 1 else None
         return self._groups.setdefault(tuple(columns), found)
+
+    def companions(self, index: Tensor, columns: Sequence[str], gen: torch.Generator) -> Tensor:
+        """For each clip one of its group (:meth:`groups`) among ``rows``, evenly drawn, maybe itself.
+
+        A clip of which these columns know nothing is alone.
+
+        Args:
+            index: int64 ``[B]`` rows of the clip table, on the CPU.
+            columns: of the clip table.
+            gen: generator on the CPU.
+
+        Raises:
+            InputError: the store has none of these columns, or they tell no clips apart.
+        """
+        order, first, count, group = self._members(tuple(columns))
+        own = group[index]
+        drawn = (torch.rand(len(index), generator=gen) * count[own]).long()  # in float32: below a million clips
+        return torch.where(count[own] > 0, order[(first[own] + drawn).clamp(max=len(order) - 1)], index)
+
+    def _members(self, columns: tuple[str, ...]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """``rows`` by their groups; where each group begins and how many it has; the group of each clip."""
+        if columns not in self._companions:
+            group = self.groups(columns)
+            if group is None:
+                found = f"no column {' or '.join(columns)}, or one value in it" if columns else "no column"
+                raise InputError(
+                    "clips that show the same", found, "columns of the clip table that tell groups of clips apart"
+                )
+            table = self.store.clips  # type: ignore[attr-defined] # or there were no groups
+            some = [table[name].is_valid().to_numpy() for name in columns if name in table.column_names]
+            known = torch.from_numpy(np.any(some, axis=0))
+            group = torch.where(known, group, len(group) + torch.arange(len(group)))
+            group = torch.unique(group, return_inverse=True)[1]
+            own = group[self.rows]
+            order = torch.argsort(own, stable=True)
+            count = torch.bincount(own, minlength=int(group.max()) + 1)
+            self._companions[columns] = (self.rows[order], count.cumsum(0) - count, count, group)
+        return self._companions[columns]
 
     @torch.no_grad()
     def gather(self, index: Tensor, start: Tensor, length: Tensor, frames: int) -> Batch:

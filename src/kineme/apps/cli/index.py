@@ -12,7 +12,9 @@ from . import _shared
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What the command takes."""
     parser.add_argument("store", metavar="STORE|FILES", nargs="?", help="a store, or motion files, which are prepared")
-    parser.add_argument("--run", metavar="RUN", help="a run, or base: the encoder that comes along (default: base)")
+    parser.add_argument(
+        "--run", metavar="RUN", help="a run, or weights that come along (default: base, for 2-D base_2d)"
+    )
     parser.add_argument("--out", metavar="INDEX", required=True, help="folder of the index")
     parser.add_argument("--window", type=float, default=2.0, help="seconds of a window (default: %(default)s)")
     parser.add_argument("--step", type=float, default=0.5, help="seconds between windows (default: %(default)s)")
@@ -65,16 +67,11 @@ def run(args: argparse.Namespace) -> None:
             {} if (Path(args.store) / "card.json").is_file() else {"labels": args.labels, "jobs": _shared.jobs(args)}
         )
         window = None if args.no_windows else args.window
-        index = indexing.write(
-            args.store,
-            args.run or "base",
-            args.out,
-            window=window,
-            step=args.step,
-            kind=args.kind or "exact",
-            progress=True,
-            **asked,
-        )
+        how = {"window": window, "step": args.step, "kind": args.kind or "exact", "progress": True} | asked
+        if args.run:
+            index = indexing.write(args.store, args.run, args.out, **how)
+        else:
+            index = indexing.by_default(lambda name: indexing.write(args.store, name, args.out, **how))
     print(_said(index))
     print(f"Next: {_shared.command_line(args, 'search', args.out, 'QUERY')} (a motion file, or an id)")
 
