@@ -24,7 +24,9 @@ def flat(tmp_path_factory):
     clips = []
     for i, motion in enumerate(list(solid)[:6]):
         image = 300 * motion.joints[..., :2] * np.float32([1, -1]) + 500
-        clip = kineme.Motion(image, motion.layout, motion.confidence, fps=30, up="-y", unit="px", image_size=(1000, 1000))
+        clip = kineme.Motion(
+            image, motion.layout, motion.confidence, fps=30, up="-y", unit="px", image_size=(1000, 1000)
+        )
         clips.append(clip.with_(source=f"clip{i}"))
         coco.write(folder / "clips" / f"clip{i}.json", clip)
     kineme.store(clips, folder / "store", normalise="image")
