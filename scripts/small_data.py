@@ -1,4 +1,4 @@
-"""What helps who has few clips: `base`, `base` adapted, a training from scratch, or none (docs/results/small-data.md).
+"""What helps who has few clips: `base` (`base_2d` of 2-D poses), that adapted, a training from scratch, or none (docs/results/small-data.md).
 
 `python scripts/small_data.py STORE SPLIT OUT`: 20, 50 and 100 clips are drawn from the training side of the split,
 evenly over the classes that its test side has. Encoders learn from them without their labels; the same clips are the
@@ -22,6 +22,7 @@ import kineme
 from kineme.data import splits
 from kineme.evaluation.protocols.knn import predict
 from kineme.evaluation.protocols.linear import logistic
+from kineme.training import bundled
 
 
 def drawn(store: kineme.Store, split: str, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -57,20 +58,20 @@ def pretrained(store: kineme.Store, few: np.ndarray, asked: np.ndarray, run: Pat
 
 def figures(args: argparse.Namespace, store: kineme.Store, known: set[str]) -> Iterator[dict]:
     """A line for each way that is not there yet."""
-    base = None
+    base, own = None, bundled.suited(store.coords)
     for count in args.clips:
         for seed in range(args.seeds):
             few, asked = drawn(store, args.split, count, seed)
             where = {"store": store.path.name, "split": args.split, "clips": count, "seed": seed}
-            if store.coords == 3 and key({**where, "way": "base"}) not in known:
-                base = kineme.load("base", "cpu").embed(store) if base is None else base
+            if key({**where, "way": "base"}) not in known:
+                base = kineme.load(own, "cpu").embed(store) if base is None else base
                 yield {**where, "way": "base", **scores(store, base, few, asked), "seconds": 0.0}
             for start, steps, rate in args.ways:
                 way = {**where, "way": start, "steps": steps, "lr": rate}
-                if key(way) in known or (start == "base" and store.coords == 2):
+                if key(way) in known:
                     continue
                 begun = time.thread_time()
-                more = {"init": "base"} if start == "base" else {}
+                more = {"init": own} if start == "base" else {}
                 settings = [*args.set, f"loop.lr={rate}"]
                 run = pretrained(store, few, asked, args.out / "run", steps=steps, seed=seed, settings=settings, **more)
                 seconds = time.thread_time() - begun

@@ -94,7 +94,9 @@ def test_a_folder_of_several_formats_and_broken_files(library, tmp_path):
     assert "left out" not in again.stderr  # said once, when it was prepared
     take = next((folder / "take").iterdir())
     one_paragraph(kineme("search", folder, take, check=False), take.name, "motion in 2-D", "--run")
-    one_paragraph(kineme("search", folder / "take", first(folder), check=False), "nothing in 3-D", "--run")
+    words = ("search", folder / "take", first(folder), "--run", "base")
+    one_paragraph(kineme(*words, check=False), "nothing in 3-D", "base_2d")
+    one_paragraph(kineme(*words[:3], check=False), first(folder).name, "motion in 3-D", "--run")  # the folder is in 2-D
 
 
 def test_a_store_is_searched_as_a_folder_is_and_the_cache_can_lie_elsewhere(swing, tmp_path, capsys):
