@@ -1,9 +1,9 @@
-"""What helps who has few clips: `base` (`base_2d` of 2-D poses), that adapted, a training from scratch, or none (docs/results/small-data.md).
+"""What helps who has few clips: `base`, `base` adapted, a training from scratch, or none (docs/results/small-data.md).
 
 `python scripts/small_data.py STORE SPLIT OUT`: 20, 50 and 100 clips are drawn from the training side of the split,
 evenly over the classes that its test side has. Encoders learn from them without their labels; the same clips are the
 gallery of 1-NN and teach the linear probe, all test clips are asked. OUT keeps a line for each figure: what is there is
-not computed again.
+not computed again. For 2-D poses `base` is `base_2d`.
 """
 
 from __future__ import annotations
