@@ -96,7 +96,10 @@ def test_a_folder_of_several_formats_and_broken_files(library, tmp_path):
     one_paragraph(kineme("search", folder, take, check=False), take.name, "motion in 2-D", "--run")
     words = ("search", folder / "take", first(folder), "--run", "base")
     one_paragraph(kineme(*words, check=False), "nothing in 3-D", "base_2d")
-    one_paragraph(kineme(*words[:3], check=False), first(folder).name, "motion in 3-D", "--run")  # the folder is in 2-D
+    done = kineme(*words[:3], check=False)
+    assert done.returncode == 2
+    assert "all in 2-D, so by the weights base_2d" in done.stderr
+    assert f"{first(folder).name}: motion in 3-D" in done.stderr
 
 
 def test_a_store_is_searched_as_a_folder_is_and_the_cache_can_lie_elsewhere(swing, tmp_path, capsys):

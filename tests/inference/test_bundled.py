@@ -15,7 +15,7 @@ from kineme.motion import layout as skeleton
 from kineme.training import bundled
 from kineme.utils.errors import InputError
 
-MOST = 4 << 20  # bytes of weights in the wheel
+MOST = 4 << 20  # bytes of one encoder, trained and untrained
 
 
 @pytest.fixture(scope="module")
@@ -31,15 +31,41 @@ def base():
     return kineme.load("base", device="cpu")
 
 
-def test_the_folder_of_base_is_small_and_names_no_place(base):
-    files = sorted(path.name for path in base.path.iterdir())
+@pytest.mark.parametrize("name", bundled.names())
+def test_the_folder_of_weights_is_small_and_names_no_place(name):
+    path = bundled.FOLDER / name
+    files = sorted(file.name for file in path.iterdir())
     assert files == ["card.json", "initial.safetensors", "model.safetensors", "trained_on.npy"]
-    assert sum((base.path / name).stat().st_size for name in files) <= MOST * 1.03
-    card = json.loads((base.path / "card.json").read_text())
+    assert sum((path / file).stat().st_size for file in files) <= MOST * 1.03
+    card = json.loads((path / "card.json").read_text())
     assert card["status"] == "done"
-    assert {store["name"].removeprefix("b_") for store in card["stores"]} == {"synth", "cmu_free", "cmu_mocap"}
     assert "/" not in json.dumps(card)
-    assert bundled.names() == ("base",)
+
+
+def test_what_weights_there_are_and_what_base_learned_from(base):
+    assert bundled.names() == ("base", "base_2d")
+    assert {store["name"].removeprefix("b_") for store in base.card["stores"]} == {"synth", "cmu_free", "cmu_mocap"}
+
+
+def flat(motion, camera, angle):
+    """A clip in space as a camera far away sees it, that stands ``angle`` radians beside."""
+    turned = motion.joints[..., [0]] * np.cos(angle) + motion.joints[..., [2]] * np.sin(angle)
+    image = 500 + 300 * np.concatenate([turned, -motion.joints[..., [1]]], -1).astype(np.float32)
+    about = {"fps": motion.fps, "up": "-y", "unit": "px", "image_size": (1000, 1000), "label": motion.label}
+    about |= {"subject": motion.subject, "camera": camera, "source": f"{motion.source}-{camera}"}
+    return kineme.Motion(image, motion.layout, motion.confidence, **about)
+
+
+def test_a_movement_in_an_image_is_found_before_another_camera(stores):
+    """The same movement among 96 of four actions; cameras 70 degrees apart. Untrained it is found more rarely."""
+    clips, model = list(stores["pose13"]), kineme.load("base_2d", device="cpu")
+    front, side = ([flat(clip, camera, angle) for clip in clips] for camera, angle in ((1, 0.0), (2, 1.2)))
+
+    def share(one):
+        near = neighbours(one.embed(front), one.embed(side), 1)[:, 0]
+        return np.mean(near // 3 == np.arange(len(clips)) // 3)
+
+    assert share(model) >= share(model.untrained()) + 0.03
 
 
 @pytest.mark.filterwarnings("ignore:.*mapped to the run's")

@@ -20,16 +20,13 @@ def flat(tmp_path_factory):
     """A folder of 2-D poses, and a store of them."""
     folder = tmp_path_factory.mktemp("flat")
     solid = make_store(folder / "solid")
-    (folder / "clips").mkdir()
     clips = []
     for i, motion in enumerate(list(solid)[:6]):
         image = 300 * motion.joints[..., :2] * np.float32([1, -1]) + 500
-        clip = kineme.Motion(
-            image, motion.layout, motion.confidence, fps=30, up="-y", unit="px", image_size=(1000, 1000)
-        )
-        clips.append(clip.with_(source=f"clip{i}"))
-        coco.write(folder / "clips" / f"clip{i}.json", clip)
-    kineme.store(clips, folder / "store", normalise="image")
+        seen = {"confidence": motion.confidence, "fps": 30, "up": "-y", "unit": "px", "image_size": (1000, 1000)}
+        clips.append(kineme.Motion(image, motion.layout, source=f"clip{i}", **seen))
+    coco.write(folder / "clips", clips)
+    kineme.store(clips, folder / "store", labels=["a", "b"] * 3, normalise="image")
     return folder
 
 
@@ -43,7 +40,7 @@ def test_a_folder_in_an_image_is_searched_by_the_weights_for_it(flat):
     query = flat / "clips" / "clip3.json"
     with pytest.warns(UserWarning, match="all in 2-D, so by the weights base_2d"):
         hits = kineme.search(flat / "clips", query, k=2)
-    assert hits[0].id == "clip3.json"
+    assert hits[0].entry.id == "clip3.json"
     assert hits[0].score > 0.999
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # it is not embedded again
@@ -54,11 +51,11 @@ def test_a_store_in_an_image_is_indexed_by_the_weights_for_it(flat):
     command("index", flat / "store", "--out", flat / "index")
     assert kineme.inference.index.Index(flat / "index").card["run"]["name"] == "base_2d"
     hits = kineme.search(flat / "index", "clip1", k=1)
-    assert hits[0].id != "clip1"
+    assert hits[0].entry.id != "clip1"
 
 
 def test_a_run_that_was_named_is_not_exchanged(flat):
-    done = command("evaluate", "base", flat / "store", check=False)
+    done = command("evaluate", "base", flat / "store", "--split", "random", check=False)
     one_paragraph(done, "2 coordinates per joint", "base_2d")
     done = command("search", flat / "clips", flat / "clips" / "clip3.json", "--run", "base", check=False)
     one_paragraph(done, "nothing in 3-D", "base_2d")

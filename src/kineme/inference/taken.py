@@ -46,6 +46,9 @@ def check(clips: Any, layout: Layout, card: Mapping[str, Any], run: Path | None)
         InputError: another layout, number of coordinates or, of a store, preparation.
     """
     where, mine = getattr(clips, "path", "clips"), run or "the model"
+    if clips.frames.shape[3] != card["coords"]:
+        coords = clips.frames.shape[3]
+        raise OtherKind(where, f"{coords} coordinates per joint", f"{card['coords']} as in {mine}", coords)
     if clips.layout.joints != layout.joints:
         raise InputError(
             where,
@@ -55,9 +58,6 @@ def check(clips: Any, layout: Layout, card: Mapping[str, Any], run: Path | None)
             if layout.name in skeleton.layouts()
             else "Give the motion files themselves: they are mapped to the run's joints by name",
         )
-    if clips.frames.shape[3] != card["coords"]:
-        coords = clips.frames.shape[3]
-        raise OtherKind(where, f"{coords} coordinates per joint", f"{card['coords']} as in {mine}", coords)
     if not isinstance(clips, Store):
         return
     has, wants = clips.card["normalise"], card["normalise"]
