@@ -193,5 +193,6 @@ def test_few_clips_are_told_what_is_better(kinect, tmp_path, capsys):
 def test_who_is_advised_to_begin_with_weights_that_come_along():
     ntu, hand = skeleton.layout("ntu25"), skeleton.free(["left_wrist", "left_hand"], [-1, 0])
     assert bundled.advised(100, ntu, 3, 1) == bundled.advised(20, ntu, 3, 2) == "base"
-    others = [(101, ntu, 3, 1), (21, ntu, 3, 2), (20, ntu, 2, 1), (20, hand, 3, 1)]
+    assert bundled.advised(100, ntu, 2, 1) == "base_2d"
+    others = [(101, ntu, 3, 1), (21, ntu, 3, 2), (101, ntu, 2, 1), (20, hand, 3, 1)]
     assert [bundled.advised(*each) for each in others] == [None] * 4
