@@ -54,6 +54,15 @@ def test_a_store_in_an_image_is_indexed_by_the_weights_for_it(flat):
     assert hits[0].entry.id != "clip1"
 
 
+def test_few_clips_in_an_image_are_better_left_to_weights_that_come_along(flat):
+    words = ("--split", "random", "--steps", 1, "--set", "loop.batch=2", "--out", flat / "run")
+    said = command("pretrain", "simclr", flat / "store", *words).stdout
+    assert (
+        f"base_2d as it comes was measured to be better than any training: kineme embed base_2d {flat / 'store'}"
+        in said
+    )
+
+
 def test_a_run_that_was_named_is_not_exchanged(flat):
     done = command("evaluate", "base", flat / "store", "--split", "random", check=False)
     one_paragraph(done, "2 coordinates per joint", "base_2d")

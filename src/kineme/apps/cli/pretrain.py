@@ -90,6 +90,9 @@ def _fewer(args: argparse.Namespace, card: dict[str, Any]) -> str | None:
     name = bundled.advised(card["clips"], layout.from_dict(card["layout"]), card["coords"], card["persons"])
     if name is None:
         return None
+    if card["coords"] == 2:
+        as_it_is = _shared.command_line(args, "embed", name, args.stores[0], "--out", "vectors")
+        return f"With {card['clips']} clips {name} as it comes was measured to be better than any training: {as_it_is}"
     words = ("pretrain", "simclr", *args.stores, "--init", name, *(("--split", args.split) if args.split else ()))
     return (
         f"With {card['clips']} clips it was measured to be better to begin with the weights that come along: "
