@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -237,9 +236,6 @@ def size(about: Mapping[str, Any], notes: _detections.Notes) -> tuple[int, int] 
 
 def from_csv(path: Path) -> Found:
     """The same from a table."""
-    import pyarrow as pa
-    from pyarrow import csv
-
     notes: _detections.Notes = Counter()
     data = _text.load(path, WHAT).rstrip(b" \r\n")  # a row may end with tabs
     header = data.split(b"\n", 1)[0]
@@ -261,27 +257,7 @@ def from_csv(path: Path) -> Found:
     about = [name for name in (*WIDTH, *HEIGHT, "fps", "framerate") if name in names]
     wanted = [name for name in columns.values() if name in names]
     others = [name for name in (number, time, *about) if name]
-    odd: list[int] = []
-
-    def skip(row: Any) -> str:
-        odd.append(row.number)
-        return "skip"
-
-    try:
-        table = csv.read_csv(
-            io.BytesIO(data),
-            csv.ReadOptions(use_threads=False, column_names=names, skip_rows=1),
-            csv.ParseOptions(delimiter=delimiter, invalid_row_handler=skip),
-            csv.ConvertOptions(
-                column_types=dict.fromkeys(wanted + others, pa.string()),
-                include_columns=wanted + others,
-                strings_can_be_null=True,
-            ),
-        )
-    except (pa.ArrowException, ValueError) as error:
-        raise InputError(path, f"not readable as CSV ({str(error)[:200]})".replace("\n", " "), WHAT) from None
-    if odd and len(odd) >= len(table):
-        raise InputError(f"{path}, line {odd[0]}", "another number of cells than the first line", WHAT)
+    table, odd = _text.cells(path, data, names, delimiter, WHAT, wanted + others)
     notes[ODD] += len(odd)
     cells = {name: cell_numbers(table[name], delimiter) for name in wanted}
     none = np.full(len(table), np.nan)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -29,9 +28,6 @@ def load(path: Path, what: str) -> tuple[pa.Table, list[int]]:
 
 def _csv(path: Path, what: str) -> tuple[pa.Table, list[int]]:
     """All cells as text."""
-    import pyarrow as pa
-    from pyarrow import csv
-
     data = _text.unpack(_text.load(path, what)).rstrip(" \r\n").encode()  # bytes that are no UTF-8 would be lost
     header = data.split(b"\n", 1)[0].decode()
     delimiter = max(",;\t", key=header.count)
@@ -41,24 +37,9 @@ def _csv(path: Path, what: str) -> tuple[pa.Table, list[int]]:
         raise InputError(f"{path}, line 1", f"column {twice[:40]!r} twice", "every column once")
     if len(names) > 8 * MAX_JOINTS:
         raise InputError(f"{path}, line 1", f"{len(names)} columns", f"at most {8 * MAX_JOINTS}")
-    odd: list[int] = []
-
-    def skip(row: Any) -> str:
-        odd.append(row.number)
-        return "skip"
-
-    try:
-        table = csv.read_csv(
-            io.BytesIO(data),
-            csv.ReadOptions(use_threads=False, column_names=names, skip_rows=1),
-            csv.ParseOptions(delimiter=delimiter, invalid_row_handler=skip),
-            csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True),
-        )
-    except (pa.ArrowException, ValueError) as error:
-        raise InputError(path, f"not readable as CSV ({str(error)[:200]})".replace("\n", " "), what) from None
-    if odd and len(odd) >= len(table):
-        raise InputError(f"{path}, line {odd[0]}", "another number of cells than the first line", what)
+    table, odd = _text.cells(path, data, names, delimiter, what)
     if delimiter != ",":  # then a comma is one of decimals
+        import pyarrow as pa
         import pyarrow.compute as pc
 
         table = pa.table([pc.replace_substring(column, ",", ".") for column in table.columns], names=table.column_names)

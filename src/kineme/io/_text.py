@@ -7,17 +7,22 @@ that are wanted go to Arrow's cast from text to float64, which rounds correctly,
 from __future__ import annotations
 
 import csv
+import io
 import os
 import re
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..utils.errors import InputError
 from ..utils.files import free_memory, loads
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 MAX_TEXT = 1 << 29  # bytes of one text file; positions in it are int32
 LARGE = 1 << 26  # bytes, from which on the free memory is asked for
@@ -259,3 +264,41 @@ def words(path: str | os.PathLike, data: bytes) -> Words:
         inside = bool(ink[-1])
     end = np.array([len(buffer)] * inside, np.int32)
     return Words(str(path), data, np.concatenate([*edges, end]))
+
+
+def cells(
+    path: Path, data: bytes, names: Sequence[str], delimiter: str, what: str, wanted: Sequence[str] | None = None
+) -> tuple[pa.Table, list[int]]:
+    """The cells of a csv below its first line as text, and the numbers of the lines with another number of cells.
+
+    Args:
+        data: the file.
+        names: of the columns.
+        wanted: columns to take; None takes all.
+
+    Raises:
+        InputError: no such table, or most lines have another number of cells.
+    """
+    import pyarrow as pa
+    from pyarrow import csv as arrow
+
+    odd: list[int] = []
+
+    def skip(row: Any) -> str:
+        odd.append(row.number)
+        return "skip"
+
+    taken = list(names if wanted is None else wanted)
+    types = dict.fromkeys(taken, pa.string())
+    try:
+        table = arrow.read_csv(
+            io.BytesIO(data),
+            arrow.ReadOptions(use_threads=False, column_names=list(names), skip_rows=1),
+            arrow.ParseOptions(delimiter=delimiter, invalid_row_handler=skip),
+            arrow.ConvertOptions(column_types=types, include_columns=taken, strings_can_be_null=True),
+        )
+    except (pa.ArrowException, ValueError) as error:
+        raise InputError(path, f"not readable as CSV ({str(error)[:200]})".replace("\n", " "), what) from None
+    if odd and len(odd) >= len(table):
+        raise InputError(f"{path}, line {odd[0]}", "another number of cells than the first line", what)
+    return table, odd
