@@ -95,7 +95,8 @@ def _plain(method: SimCLR, network: Fused, up: int) -> plain.SimCLR:
     assert up == 2, "the reference turns about z"
     layout, s = network.layout, network.settings
     shoulders = body_frame.sides(layout)[0]
-    made = plain.Fused(layout.parents, layout.root, shoulders, s.hidden, s.blocks, s.frames)
+    parts = network.space.groups
+    made = plain.Fused(layout.parents, layout.root, shoulders, parts, s.hidden, s.blocks, s.frames)
     theirs = plain.SimCLR(made, network.dim, method.settings.width, method.settings.dim, method.settings.temperature)
     own = {_name(name): value for name, value in method.state_dict().items()}
     theirs.load_state_dict({name: value.view_as(theirs.state_dict()[name]) for name, value in own.items()})

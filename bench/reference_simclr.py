@@ -31,37 +31,41 @@ class Block(nn.Module):
 
 
 class Branch(nn.Module):
-    """Tokens ``[P, N, inputs]`` -> maxima of every level ``[P, dim]``."""
+    """Tokens ``[P, N, inputs]`` -> maxima of every level ``[P, dim]``; over time also those of the halves and the
+    deviations, over joints those of each part of the body at the first level.
+    """
 
-    def __init__(self, inputs: int, d: int, blocks: int, halves: bool):
+    def __init__(self, inputs: int, d: int, blocks: int, parts: Sequence[Sequence[int]] | None = None):
         super().__init__()
-        self.halves = halves
+        self.parts = parts
         self.embedding = nn.Sequential(nn.Linear(inputs, d), nn.GELU(), nn.LayerNorm(d), nn.Linear(d, d))
         self.blocks = nn.ModuleList(Block(d) for _ in range(blocks))
         self.norms = nn.ModuleList(nn.LayerNorm(d) for _ in range(blocks + 1))
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.embedding(x)
-        found = self.maxima(self.norms[0](x))
+        first = self.norms[0](x)
+        found = self.pooled(first) + [first[:, list(part)].max(1).values for part in self.parts or ()]
         for number, block in enumerate(self.blocks, 1):
             x = block(x)
             if number < len(self.blocks) and x.shape[1] > 1:
                 x = functional.avg_pool1d(x.transpose(1, 2), 2).transpose(1, 2)
-            found += self.maxima(self.norms[number](x))
+            found += self.pooled(self.norms[number](x))
         return torch.cat(found, 1)
 
-    def maxima(self, x: Tensor) -> list[Tensor]:
-        if not self.halves:
+    def pooled(self, x: Tensor) -> list[Tensor]:
+        if self.parts is not None:
             return [x.max(1).values]
         half, rest = (x.shape[1] + 1) // 2, x.shape[1] // 2
-        return [x.max(1).values, x[:, :half].max(1).values, x[:, rest:].max(1).values]
+        deviation = (x.var(1, unbiased=False) + 1e-6).sqrt()
+        return [x.max(1).values, x[:, :half].max(1).values, x[:, rest:].max(1).values, deviation]
 
 
 class Fused(nn.Module):
     """Joints, poses, velocities, bones and the partner of every person, fused at the input.
 
     Args:
-        parents, root: of the joints; shoulders: left and right.
+        parents, root: of the joints; shoulders: left and right; parts: joints of each part of the body.
         d, blocks, frames: of the network.
     """
 
@@ -73,6 +77,7 @@ class Fused(nn.Module):
         parents: Sequence[int],
         root: Sequence[int],
         shoulders: tuple[int, int],
+        parts: Sequence[Sequence[int]],
         d: int = 128,
         blocks: int = 3,
         frames: int = 32,
@@ -84,8 +89,8 @@ class Fused(nn.Module):
         self.norm = nn.Module()
         self.norm.register_buffer("mean", torch.zeros(joints * 15))
         self.norm.register_buffer("var", torch.ones(joints * 15))
-        self.time = Branch(joints * 15, d, blocks, True)
-        self.space = Branch(frames * 15, d, blocks, False)
+        self.time = Branch(joints * 15, d, blocks)
+        self.space = Branch(frames * 15, d, blocks, parts)
 
     def forward(self, joints: Tensor, seen: Tensor, hidden: Hidden | None = None) -> Tensor:
         """``[B, T, M, V, 3]``, bool ``[B, T, M, V]`` -> ``[B, dim]``."""
