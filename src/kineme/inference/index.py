@@ -24,20 +24,21 @@ from ..utils.registry import did_you_mean
 from . import index_files
 from .approximate import KINDS, SAMPLED, SEED, Approximate
 from .approximate import K as NEAREST
+from .exact import GRID, SLACK, Wanted, candidates, union
 from .index_files import AGAIN, COLUMNS, FORMAT
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 BLOCK = 16 << 20  # bytes of vectors that are multiplied at a time
-SLACK = 16  # rows beyond k that are compared again in float64
-GRID = 2.0**20  # similarities that agree to 1 / GRID are equal: the earlier entry goes before
 FEW = 20_000  # chosen rows up to which all are compared, also where there is an approximate index
 MOST_PARTS = 32  # files of vectors; beyond this, or with more removed than kept, all is written once more
 FILTERS = ("label", "subject", "camera", "length")
 Where = Mapping[str, Any]
 """What entries must be: ``{"label": "walk"}``, ``{"subject": ["S1", "S2"]}``, ``{"subject": {"not": "S3"}}``,
 ``{"length": (1.0, 4.0)}`` in seconds, either end None."""
+
+Search = tuple[np.ndarray, int, np.ndarray]  # queries, k and chosen rows
 
 
 class Entry(NamedTuple):
@@ -183,8 +184,8 @@ class Index:
         """The row of the whole clip of that id; None if there is none."""
         import pyarrow.compute as pc
 
-        same = pc.equal(self.arrow("id"), id).to_numpy()
-        rows = np.flatnonzero(same & self._alive & self.column("whole"))
+        same = np.flatnonzero(pc.equal(self.arrow("id"), id).to_numpy())
+        rows = same[self._alive[same] & self.column("whole")[same]]
         return int(rows[0]) if len(rows) else None
 
     def ids(self) -> list[str]:
@@ -239,9 +240,7 @@ class Index:
         seconds = (self.column("end") - self.column("start")) / self.column("fps")  # NaN: unknown
         return (seconds >= (-np.inf if low is None else low)) & (seconds <= (np.inf if high is None else high))
 
-    def nearest(
-        self, queries: np.ndarray, k: int, chosen: np.ndarray | None = None, first: int = 0
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def nearest(self, queries: np.ndarray, k: int, chosen: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """The rows nearest to each query by cosine, nearest first; of equally near ones the earlier first. Exact.
 
         float32 products in blocks, of which the best are kept and compared again in float64.
@@ -250,7 +249,6 @@ class Index:
             queries: ``[m, D]`` of any length; scores are those of vectors of length one.
             k: how many.
             chosen: of which rows, bool ``[N]`` (:meth:`select`); by default all that are not removed.
-            first: rows before this one are passed over.
 
         Returns:
             int64 ``[m, k']`` rows, float32 ``[m, k']`` cosines; k' is k, or fewer where fewer are chosen.
@@ -258,26 +256,20 @@ class Index:
         Raises:
             InputError: k below 1, queries of another dimension.
         """
-        queries = np.atleast_2d(np.asarray(queries, np.float64))
-        if k < 1:
-            raise InputError("k", str(k), "a whole number above 0")
-        if queries.shape[1] != self.dim:
-            raise InputError("query", f"a vector of {queries.shape[1]} dimensions", f"{self.dim}, as the index has")
-        queries = index_files.unit(queries)
-        chosen = self._alive if chosen is None else chosen
-        single = np.ascontiguousarray(queries.T, np.float32)
-        keys, n = np.empty((len(queries), 0), np.int64), len(self._alive)
-        least = np.full(len(queries), -np.inf, np.float32)  # what a row must reach to be among the best so far
-        for rows, block in self.blocks(chosen, first):
-            scores = block @ single
-            near = (scores >= least).any(1)
-            # similarity and place as one whole number, so that no two are equal
-            found = np.rint(scores[near].T * np.float32(GRID)).astype(np.int64) * n + (n - 1 - rows[near])
-            keys = np.concatenate([keys, found], 1)
-            if keys.shape[1] > k + SLACK:
-                keys = np.partition(keys, -k - SLACK, axis=1)[:, -k - SLACK :]
-                least = ((keys.min(1) // n - 1) / GRID).astype(np.float32)
-        return self.settle(queries, n - 1 - keys % n, k)
+        return self.nearest_each([(queries, k, self._alive if chosen is None else chosen)])[0]
+
+    def nearest_each(self, searches: Sequence[Search]) -> list[tuple[np.ndarray, np.ndarray]]:
+        """What :meth:`nearest` finds by queries, k and chosen rows of each search; all vectors are read once."""
+        wanted = []
+        for queries, k, chosen in searches:
+            queries = np.atleast_2d(np.asarray(queries, np.float64))
+            if k < 1:
+                raise InputError("k", str(k), "a whole number above 0")
+            if queries.shape[1] != self.dim:
+                raise InputError("query", f"a vector of {queries.shape[1]} dimensions", f"{self.dim}, as the index has")
+            wanted.append(Wanted(index_files.unit(queries), k, chosen))
+        found = candidates(self.blocks(union(wanted)), wanted) if wanted else []
+        return [self.settle(each.queries, places, each.k) for each, places in zip(wanted, found)]
 
     # ------------------------------------------------------------------------------------------------ approximately
 
@@ -329,26 +321,37 @@ class Index:
         Where there is an approximate index and many rows are chosen, it names candidates, which are compared by full
         vectors; all else is compared with every vector.
         """
-        among, made = int(chosen.sum()), self._approximate if int(chosen.sum()) > FEW else None
+        return self.likely_each([(queries, k, chosen)])[0]
+
+    def likely_each(self, searches: Sequence[Search]) -> list[tuple[np.ndarray, np.ndarray, bool]]:
+        """What :meth:`likely` finds by each search; those that need every vector share one reading of them."""
+        guessed = [self._guessed(*each) for each in searches]
+        exact = iter(self.nearest_each([each for each, found in zip(searches, guessed) if found is None]))
+        return [(*next(exact), True) if found is None else (*found, False) for found in guessed]
+
+    def _guessed(self, queries: np.ndarray, k: int, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+        """Rows and cosines among candidates of the approximate index; None where all have to be compared."""
+        among = int(np.count_nonzero(chosen))
+        made = self._approximate if among > FEW else None
         if made is None:
-            return *self.nearest(queries, k, chosen), True
+            return None
         queries = index_files.unit(np.atleast_2d(np.asarray(queries, np.float64)))
         count = min(len(chosen), (k + SLACK) * -(-2 * len(chosen) // among))
         found = made.candidates(queries.astype(np.float32), count)
         kept = [rows[(rows >= 0) & chosen[rows]] for rows in found]
         if min(map(len, kept)) < min(k, among):  # the filter left too few
-            return *self.nearest(queries, k, chosen), True
-        return *self.settle(queries, np.stack([rows[: min(map(len, kept))] for rows in kept]), k), False
+            return None
+        return self.settle(queries, np.stack([rows[: min(map(len, kept))] for rows in kept]), k)
 
     def settle(self, queries: np.ndarray, places: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """The k best of some rows ``[m, n]`` of each unit query, compared in float64; see :meth:`nearest`."""
         scores = np.empty(places.shape)
         for i, (query, rows) in enumerate(zip(queries, places)):
-            scores[i] = self.vectors(rows).astype(np.float64) @ query
+            scores[i] = np.einsum("nd,d->n", self.vectors(rows).astype(np.float64), query)  # whatever rows are beside
         order = np.stack([np.lexsort((rows, -np.round(near * GRID))) for rows, near in zip(places, scores)])[:, :k]
         return np.take_along_axis(places, order, 1), np.take_along_axis(scores, order, 1).astype(np.float32)
 
-    def blocks(self, chosen: np.ndarray | None = None, first: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def blocks(self, chosen: np.ndarray | None = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Row numbers and vectors of what is chosen, by default of all that is not removed, block by block."""
         chosen = self._alive if chosen is None else chosen
         size = max(1, BLOCK // (4 * self.dim))
@@ -356,7 +359,6 @@ class Index:
             for begin in range(0, len(part), size):
                 end = min(begin + size, len(part))
                 wanted = np.flatnonzero(chosen[offset + begin : offset + end])
-                wanted = wanted[wanted >= first - offset - begin] if first > offset + begin else wanted
                 if not len(wanted):
                     continue
                 block = part[begin:end]

@@ -89,6 +89,25 @@ class Hit(NamedTuple):
         return values if self.aligned is None else {**values, "aligned": round(self.aligned, 6)}
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """What is to be found, read and embedded: what is left is the comparison, see :meth:`Searcher.answer`."""
+
+    plus: list[Asked]
+    minus: list[Asked]
+    k: int
+    chosen: np.ndarray
+    among: int
+    windows: bool
+    rerank: bool
+
+    @property
+    def vectors(self) -> np.ndarray:
+        """float64 ``[1 or 2, D]``: the query, and it seen in a mirror."""
+        found = np.mean([each.vectors for each in self.plus], 0)
+        return found - AWAY * np.mean([each.vectors for each in self.minus], 0) if self.minus else found
+
+
 class Answer(NamedTuple):
     """What a search found.
 
@@ -96,7 +115,8 @@ class Answer(NamedTuple):
         hits: best first.
         queries: what was asked for.
         among: how many entries were compared.
-        milliseconds: of the comparison alone, without reading and embedding the query.
+        milliseconds: of the comparison alone, without reading and embedding the query; of several searches that share
+            it all of it.
         recall: None where all vectors were compared; else the share of true neighbours that an approximate index found
             when it was built.
     """
@@ -323,6 +343,21 @@ class Searcher:
         Raises:
             InputError: see :func:`search`; k below 1, a filter that nothing passes.
         """
+        asked = self.prepare(query, k, minus=minus, filters=filters, windows=windows, mirror=mirror, rerank=rerank)
+        return self.answer([asked])[0]
+
+    def prepare(
+        self,
+        query: Query | Sequence[Query],
+        k: int = 10,
+        *,
+        minus: Sequence[Query] = (),
+        filters: Where | None = None,
+        windows: bool | None = None,
+        mirror: bool = False,
+        rerank: bool = False,
+    ) -> Prepared:
+        """A search up to its comparison; arguments and errors as in :meth:`find`."""
         if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
             raise InputError("-k", repr(k), "a whole number above 0")
         several = isinstance(query, (list, tuple)) and not isinstance(query, Entry)
@@ -334,52 +369,47 @@ class Searcher:
         if windows is None:
             windows = any(each.is_part for each in plus)
         chosen = self.index.select(filters, windows)
-        among = int(chosen.sum())
+        among = int(np.count_nonzero(chosen))
         if not among:
             raise InputError("filters", f"{dict(filters or {})}, which no entry passes", "what some entries are")
-        vectors = np.mean([each.vectors for each in plus], 0)  # [1 or 2, D]
-        if less:
-            vectors = vectors - AWAY * np.mean([each.vectors for each in less], 0)
-        length = np.linalg.norm(vectors, axis=1)
-        begin = time.perf_counter()
-        hits, exact = self._hits(vectors, length, chosen, RANKED if rerank else k, among, [*plus, *less], windows)
-        milliseconds = 1000 * (time.perf_counter() - begin)
-        if plus[0].steps is not None:
-            hits = self._reranked(plus[0].steps, hits)[:k]
-        recall = None if exact else self.index.card["approximate"]["recall"]
-        return Answer(hits[:k], [*plus, *less], among, milliseconds, recall)
+        return Prepared(plus, less, k, chosen, among, windows, rerank)
 
-    def _hits(
-        self,
-        vectors: np.ndarray,
-        length: np.ndarray,
-        chosen: np.ndarray,
-        k: int,
-        among: int,
-        queries: Sequence[Asked],
-        cut: bool,
-    ) -> tuple[list[Hit], bool]:
+    def answer(self, searches: Sequence[Prepared]) -> list[Answer]:
+        """What each search finds, as if it were alone; all that compare every vector read these together."""
+        begin = time.perf_counter()
+        found = self._hits(searches)
+        milliseconds = 1000 * (time.perf_counter() - begin)
+        answers = []
+        for each, (hits, exact) in zip(searches, found):
+            steps, recall = each.plus[0].steps, None if exact else self.index.card["approximate"]["recall"]
+            hits = hits if steps is None else self._reranked(steps, hits)
+            answers.append(Answer(hits[: each.k], [*each.plus, *each.minus], each.among, milliseconds, recall))
+        return answers
+
+    def _hits(self, searches: Sequence[Prepared]) -> list[tuple[list[Hit], bool]]:
         """Distinct hits, and whether all was compared; more rows are looked at until there are k, or no more."""
-        own = {each.id: each.frames for each in queries if each.id is not None}
-        wanted = k + len(own)
-        while True:
-            rows, scores, exact = self.index.likely(vectors, min(wanted, among), chosen)
-            found: dict[int, tuple[float, bool]] = {}
-            for side in range(len(vectors)):
-                for row, score in zip(rows[side].tolist(), (scores[side] * length[side]).tolist()):
-                    if row not in found or score > found[row][0]:
-                        found[row] = (score, side == 1)
-            places = sorted(found, key=lambda row: (-found[row][0], row))
-            entries = self.index.entries(places)
-            kept = [i for i, entry in enumerate(entries) if not _is_own(entry, own)]
-            if cut and kept:
-                spans = np.array([[entries[i].start, entries[i].end] for i in kept])
-                best = [found[places[i]][0] for i in kept]
-                apart = distinct(spans, best, [entries[i].id for i in kept])
-                kept = [kept[i] for i in apart]
-            if len(kept) >= k or wanted >= among:
-                return [Hit(places[i], entries[i], *found[places[i]]) for i in kept[:k]], exact
-            wanted *= 4
+        own = [{a.id: a.frames for a in (*each.plus, *each.minus) if a.id is not None} for each in searches]
+        most = [RANKED if each.rerank else each.k for each in searches]
+        wanted = [k + len(those) for k, those in zip(most, own)]
+        vectors = [each.vectors for each in searches]
+        found: dict[int, tuple[list[Hit], bool]] = {}
+        while len(found) < len(searches):
+            due = [i for i in range(len(searches)) if i not in found]
+            asked = [(vectors[i], min(wanted[i], searches[i].among), searches[i].chosen) for i in due]
+            near = self.index.likely_each(asked)
+            scored = [_best(rows, scores, vectors[i]) for i, (rows, scores, _) in zip(due, near)]
+            entries = iter(self.index.entries([row for each in scored for row in each]))
+            for i, (_, _, exact), best in zip(due, near, scored):
+                hits = [Hit(row, next(entries), *said) for row, said in best.items()]
+                hits = [hit for hit in hits if not _is_own(hit.entry, own[i])]
+                if searches[i].windows and hits:
+                    spans = np.array([[hit.entry.start, hit.entry.end] for hit in hits])
+                    apart = distinct(spans, [hit.score for hit in hits], [hit.entry.id for hit in hits])
+                    hits = [hits[at] for at in apart]
+                if len(hits) >= most[i] or wanted[i] >= searches[i].among:
+                    found[i] = (hits[: most[i]], exact)
+                wanted[i] *= 4
+        return [found[i] for i in range(len(searches))]
 
     def _reranked(self, steps: np.ndarray, hits: list[Hit]) -> list[Hit]:
         """Hits sorted by the mean cosine of their frames with those of the query, or of its mirror image."""
@@ -406,6 +436,16 @@ class Searcher:
         from . import rerank
 
         return rerank.cosine(rerank.poses(joints, self.model.layout) if frame is None else frame)
+
+
+def _best(rows: np.ndarray, scores: np.ndarray, vectors: np.ndarray) -> dict[int, tuple[float, bool]]:
+    """By row its score and whether it is that with the query seen in a mirror, the best first."""
+    found: dict[int, tuple[float, bool]] = {}
+    for side, length in enumerate(np.linalg.norm(vectors, axis=1)):
+        for row, score in zip(rows[side].tolist(), (scores[side] * length).tolist()):
+            if row not in found or score > found[row][0]:
+                found[row] = (score, side == 1)
+    return {row: found[row] for row in sorted(found, key=lambda row: (-found[row][0], row))}
 
 
 def _interval(text: str) -> tuple[str, tuple[float, float] | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import hashlib
 import threading
@@ -12,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from fastapi import FastAPI, Request
-from fastapi.responses import Response
+from fastapi.responses import JSONResponse, Response
 from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -25,7 +26,7 @@ from . import clips, container
 from .answers import Strict, arrays, errors, row_list
 from .guard import Guard
 from .uploads import Uploads
-from .workspace import KEPT, Workspace, span
+from .workspace import KEPT, Sought, Workspace, span
 
 TYPES = {
     "html": "text/html; charset=utf-8",
@@ -214,9 +215,12 @@ def _searching(app: FastAPI, work: Workspace, uploads: Uploads) -> None:
         return motion if query.person is None else one(motion, query.person)
 
     @app.post("/api/search")
-    def search(body: Search) -> dict[str, Any]:
+    async def search(body: Search) -> JSONResponse:
         plus, minus = (work.check(rows, 50) if rows else [] for rows in (body.plus, body.minus))
-        return work.search(asked(body.query), plus, minus, body.k, body.windows, body.mirror, body.where)
+        read = body.query.person is not None  # a clip, from the disk
+        query = await run_in_threadpool(asked, body.query) if read else asked(body.query)
+        sought = Sought(query, plus, minus, body.k, body.windows, body.mirror, body.where)
+        return JSONResponse(await asyncio.wrap_future(work.searches.ask(sought)))
 
     @app.get("/api/align")
     def align(request: Request, a: int, b: int) -> Response:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ...inference import rerank
 from ...inference.cache import Cache
 from ...inference.index import Entry
-from ...inference.search import Answer, Searcher
+from ...inference.search import Answer, Prepared, Searcher
 from ...motion.motion import Motion
 from ...utils.errors import InputError
 from . import clips
+from .gathering import Gathering
 from .maps import Maps
 
 MOST_CATEGORIES = 65_000
@@ -24,6 +25,18 @@ GROUPS = ("subject", "performance", "source")  # what a recogniser is held out b
 HIDDEN = ("id", "source", "start", "end")
 KEPT = 512  # clips in memory
 MAP_FRAMES = 400  # of each clip that is laid on another
+
+
+class Sought(NamedTuple):
+    """A search: what hits are like, further clips that they are to be like and unlike, how many, among which."""
+
+    query: Entry | Motion
+    plus: Sequence[int] = ()
+    minus: Sequence[int] = ()
+    k: int = 12
+    windows: bool = False
+    mirror: bool = False
+    where: Mapping[str, Any] | None = None
 
 
 class Workspace:
@@ -37,6 +50,7 @@ class Workspace:
     Attributes:
         rows: int64 ``[N]``, rows of the index, one for each clip.
         entries: what stands there.
+        searches: takes what is :class:`Sought`, and answers those who ask at once together.
     """
 
     def __init__(self, searcher: Searcher, name: str, finest: str = "tsne"):
@@ -48,6 +62,7 @@ class Workspace:
         self.vectors = index.vectors(self.rows)
         self.maps = Maps(self.vectors, index.path, finest)
         self._lock = threading.Lock()  # the run is asked by one at a time
+        self.searches = Gathering(self._found)
         self.motion = functools.lru_cache(KEPT)(self._motion)
 
     def __len__(self) -> int:
@@ -217,22 +232,30 @@ class Workspace:
         first, last = span(entry.end - entry.start, entry.fps, start, end)
         return entry._replace(start=first, end=last, whole=False)
 
-    def search(
-        self,
-        query: Entry | Motion,
-        plus: Sequence[int] = (),
-        minus: Sequence[int] = (),
-        k: int = 12,
-        windows: bool = False,
-        mirror: bool = False,
-        where: Mapping[str, Any] | None = None,
-    ) -> dict[str, Any]:
-        """The k most alike, with numbers of clips in place of their ids."""
-        asked = [query, *(self.entries[number] for number in plus)]
-        away = [self.entries[number] for number in minus]
-        how: dict[str, Any] = {"filters": where or None, "windows": windows, "mirror": mirror}
+    def search(self, query: Entry | Motion, **how: Any) -> dict[str, Any]:
+        """The k most alike, with numbers of clips in place of their ids; see :class:`Sought`."""
+        return self.searches.ask(Sought(query, **how)).result()
+
+    def _found(self, sought: Sequence[Sought]) -> list[dict[str, Any] | Exception]:
+        """What each search finds, or its error; the vectors of the index are read once for all."""
+        found: list[Any] = []
         with self._lock:
-            answer = self.searcher.find(asked, k, minus=away, **how)
+            for each in sought:
+                try:
+                    found.append(self._prepared(each))
+                except Exception as error:  # of this search alone
+                    found.append(error)
+            prepared = [each for each in found if isinstance(each, Prepared)]
+            answers = iter(self.searcher.answer(prepared) if prepared else [])
+        return [self._said(next(answers)) if isinstance(each, Prepared) else each for each in found]
+
+    def _prepared(self, sought: Sought) -> Prepared:
+        asked = [sought.query, *(self.entries[number] for number in sought.plus)]
+        away = [self.entries[number] for number in sought.minus]
+        how: dict[str, Any] = {"filters": sought.where or None, "windows": sought.windows, "mirror": sought.mirror}
+        return self.searcher.prepare(asked, sought.k, minus=away, **how)
+
+    def _said(self, answer: Answer) -> dict[str, Any]:
         said = {"exact": answer.recall is None, "recall": answer.recall, "among": answer.among}
         return {"hits": self._hits(answer), **said, "ms": round(answer.milliseconds, 2)}
 
