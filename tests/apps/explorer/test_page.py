@@ -228,6 +228,13 @@ def test_a_phone(tab, served):
     tab.open(served.address)
     tab.until(READY)
     assert tab.run("document.documentElement.scrollWidth") <= 390
+    room, words = (
+        tab.run("""(e => { const s = getComputedStyle(e), c = document.createElement('canvas').getContext('2d');
+      c.font = s.font; const cross = 20;  // by which a word that is typed is taken away
+      return [e.clientWidth - parseFloat(s.paddingLeft) - parseFloat(s.paddingRight) - cross,
+        c.measureText(e.placeholder).width] })(document.querySelector('#find'))""")
+    )
+    assert 0 < words <= room
     tab.click("#phonenav button:nth-child(3)")
     tab.until(f"{CARDS} === 12")
     small = tab.run(
@@ -270,3 +277,37 @@ def test_dots_are_mixed_as_the_plain_formula_says(page):
       for (let p = 0; p < width * height; p++) for (let c = 0; c < 3; c++) most = Math.max(most, Math.abs(drawn[4 * p + c] - plain[3 * p + c]));
       return most })""")  # noqa: E501
     assert 0 < off <= 2
+
+
+SHAPES = """import('/splat.js').then(({ Splatter }) => {
+  const n = %d, canvas = document.createElement('canvas'), found = [];
+  canvas.width = canvas.height = 40;
+  const context = canvas.getContext('2d'), view = { scale: 40 / 65536, x: 0, y: 0 }, black = [0, 0, 0];
+  for (let code = 0; code < 10; code++) {  // one dot in the middle, all others in the corner, where none is drawn
+    const xy = new Uint16Array(2 * n), codes = new Uint16Array(n).fill(code);
+    xy[0] = xy[1] = 32768;
+    new Splatter().draw(context, xy, codes, Array(10).fill(black), null, black, n, view, [255, 255, 255], %s);
+    const seen = context.getImageData(0, 0, 40, 40).data, lit = [];
+    for (let i = 0; i < 1600; i++) if (seen[4 * i] < 255) lit.push(i);
+    found.push(lit.join(' ')); }
+  return found })"""
+
+
+@pytest.mark.parametrize("many", [1, 10_000])
+def test_dots_of_classes_have_the_shapes_of_the_legend(page, many):
+    """Four in turn, where dots are large and where they are smaller; a dot without a value is round; all are of about
+    one size. Numbers are no classes."""
+    shapes = page.run(SHAPES % (many, "true"))
+    assert len(set(shapes[:4])) == 4
+    assert shapes[4:8] == shapes[:4]
+    assert shapes[9] == shapes[1]
+    sizes = [len(each.split()) for each in shapes[:4]]
+    assert max(sizes) <= 1.7 * min(sizes), sizes
+    assert len(set(page.run(SHAPES % (many, "false")))) == 1
+    assert len(set(page.run(SHAPES % (50_000, "true")))) == 1  # a few pixels each: no shape would be seen
+
+    page.run("""import('/splat.js').then(({ Splatter: s }) => { const draw = s.prototype.draw; window.shaped = [];
+      s.prototype.draw = function (...how) { shaped.push(how[9]); return draw.apply(this, how); } })""")
+    for name, wanted in (("subject", True), ("seconds", False)):
+        choose(page, "#colour", name)
+        page.until(f"shaped.at(-1) === {json.dumps(wanted)}")

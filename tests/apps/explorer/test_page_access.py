@@ -190,6 +190,15 @@ def test_classes_and_sides_differ_for_every_eye(theme, eye):
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("eye", EYES)
+def test_dots_of_one_shape_differ_more(theme, eye):
+    """Classes whose dots have the same shape, four apart, are told by colour alone."""
+    named = themes()[theme]
+    for a, b in zip(CLASSES[:4], CLASSES[4:]):
+        assert np.linalg.norm(lab(named[a], eye) - lab(named[b], eye)) >= 36, (a, b)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
 def test_words_and_marks_stand_out_from_their_ground(theme):
     named = themes()[theme]
     for ground in ("page", "card"):

@@ -9,6 +9,7 @@ import re
 import signal
 
 import pytest
+from helpers import browser as chromium
 
 from .conftest import Served
 
@@ -158,6 +159,28 @@ def test_numbers_in_the_confusion_can_be_read(page):
         for pair in cells:
             words, ground = (luminance([int(v) for v in re.findall(r"\d+", colour)[:3]]) for colour in pair)
             assert (max(words, ground) + 0.05) / (min(words, ground) + 0.05) >= 3.5, (theme, pair)
+
+
+def test_an_open_confusion_follows_the_theme(page):
+    """Cells change with light and dark, and so does what is written on them; what was opened stays open."""
+    page.media(prefers_color_scheme="light")
+    page.click("#views button:nth-child(3)")
+    page.until("document.querySelector('.matrix')")
+    page.run("[...document.querySelectorAll('.matrix button')].find(e => e.textContent).click()")
+    page.until("document.querySelector('#cell tbody tr')")
+    ask = """[...document.querySelectorAll('.matrix button')].filter(e => e.textContent).map(e => {
+          const s = getComputedStyle(e); return [s.color, s.backgroundColor] })"""
+    seen = [page.run(ask)]
+    for _ in range(2):
+        page.click("#theme")
+        chromium.waited(lambda: page.run(ask) != seen[-1])
+        seen.append(page.run(ask))
+        for pair in seen[-1]:
+            words, ground = (luminance([int(v) for v in re.findall(r"\d+", colour)[:3]]) for colour in pair)
+            assert (max(words, ground) + 0.05) / (min(words, ground) + 0.05) >= 3.5, pair
+    assert seen[2] == seen[0]
+    assert all(a[1] != b[1] for a, b in zip(seen[0], seen[1]))
+    assert page.run("document.querySelectorAll('#cell tbody tr').length")
 
 
 def luminance(colour: list[int]) -> float:

@@ -122,7 +122,7 @@ function paintNow() {
   const seen = { scale: eye.scale * eye.density, x: eye.x * eye.density, y: eye.y * eye.density };
   const count = moving ? Math.min(data.count, Math.max(2000, Math.round(PREFIX * share))) : data.count;
   const facts = about(state.colour) || { kind: "class", categories: ["all"] };
-  splatter.draw(context, data.xy, data.codes, palette(facts, state.colour === "taught" ? facts.categories : null), data.grey, rgb(theme.grey), count, seen, rgb(theme.page));
+  splatter.draw(context, data.xy, data.codes, palette(facts, state.colour === "taught" ? facts.categories : null), data.grey, rgb(theme.grey), count, seen, rgb(theme.page), facts.kind === "class");
   overlay();
   const took = performance.now() - begin;
   frames.push(took); if (frames.length > 600) frames.shift();

@@ -2,12 +2,21 @@
 
 import { ask, csv, make, save } from "./wire.js";
 import { contrast, rgb, theme } from "./colours.js";
-import { set } from "./state.js";
+import { on, set } from "./state.js";
 import { table } from "./panels.js";
 
 const LARGE = 30, WORST = 30;
 const doubted = new Map();  // clips whose own label looks wrong to a person
-let group = "", order = "name";
+let group = "", order = "name", cells = [];
+
+function dress() {  // cells follow light and dark by themselves no more than canvases do
+  const page = rgb(theme.page), ink = rgb(theme.ink);
+  for (const [button, share, right] of cells) {
+    const a = 0.12 + 0.75 * share, ground = rgb(right ? theme.left : theme.right).map((v, c) => Math.round(a * v + (1 - a) * page[c]));
+    button.style.backgroundColor = `rgb(${ground})`; button.style.color = contrast(page, ground) > contrast(ink, ground) ? theme.page : theme.ink;
+  }
+}
+on("theme", dress);
 
 function alike(counts) {  // classes that are taken for each other side by side: each next one is the most confused with the last
   const left = new Set(counts.keys()), between = (i, j) => counts[i][j] + counts[j][i], sorted = [];
@@ -38,11 +47,11 @@ export async function matrix(box, open) {
     list.replaceChildren(make("h2", {}, `${classes[i]} called ${classes[j]}: ${rows.length} ${rows.length === 1 ? "clip" : "clips"}`), table(facts, open, (row) => doubt(row.name, i, j)));
     if (facts.length) open(facts[0].row);
   };
+  cells = [];
   const cell = (i, j) => {
     const n = counts[i][j], share = sums[i] ? n / sums[i] : 0;
     const button = make("button", { "data-cell": `${i},${j}`, disabled: !n, "aria-label": `${classes[i]} called ${classes[j]}, ${n} of ${sums[i]}`, title: `${classes[i]} called ${classes[j]}: ${n} of ${sums[i]}`, onclick: () => show(i, j) }, n || "");
-    const a = 0.12 + 0.75 * share, page = rgb(theme.page), ground = rgb(i === j ? theme.left : theme.right).map((v, c) => Math.round(a * v + (1 - a) * page[c]));
-    if (n) { button.style.backgroundColor = `rgb(${ground})`; button.style.color = contrast(page, ground) > contrast(rgb(theme.ink), ground) ? theme.page : theme.ink; }
+    if (n) cells.push([button, share, i === j]);
     return make("td", {}, button);
   };
   const worst = classes.flatMap((a, i) => classes.map((b, j) => [counts[i][j], i, j])).filter(([n, i, j]) => n && i !== j).sort((x, y) => y[0] - x[0]).slice(0, WORST);
@@ -60,4 +69,5 @@ export async function matrix(box, open) {
   const right = counts.reduce((sum, row, i) => sum + row[i], 0), all = sums.reduce((a, b) => a + b, 0);
   marked();
   box.replaceChildren(make("div", { className: "row" }, choice, sort, review), make("p", { className: "note" }, `${right} of ${all} right.${said.missing ? ` ${said.missing} predictions are of clips that are not here: was the file made with another store?` : ""}${classes.length > LARGE ? " The largest confusions:" : " Rows are what it is, columns what it was called."}`), make("div", { className: "wide" }, grid), list);
+  dress();
 }

@@ -1,23 +1,26 @@
 // Points drawn by the processor into an image: the same pixels on every machine, no graphics card asked.
 
 const DISC = [[0, 0], [1, 0], [-1, 0], [0, 1], [0, -1]];
-const LARGE = [...DISC, [1, 1], [-1, 1], [1, -1], [-1, -1], [2, 0], [-2, 0], [0, 2], [0, -2]];
-const HUGE = [];
-for (let y = -3; y <= 3; y++) for (let x = -3; x <= 3; x++) if (x * x + y * y <= 10) HUGE.push([x, y]);
+const within = (r, inside) => Array.from({ length: (2 * r + 1) ** 2 }, (_, i) => [(i % (2 * r + 1)) - r, Math.floor(i / (2 * r + 1)) - r]).filter(([x, y]) => inside(x, y));
+const LARGE = within(2, (x, y) => x * x + y * y <= 4), HUGE = within(3, (x, y) => x * x + y * y <= 10);
+// square, disc, triangle, diamond, in the order of the legend's marks and of about one size
+const LARGES = [within(2, (x, y) => x < 2 && y < 2), within(2, (x, y) => x * x + y * y <= 5), within(2, (x, y) => 2 * Math.abs(x) <= y + 2), LARGE];
+const HUGES = [within(3, (x, y) => x < 3 && y < 3), HUGE, within(3, (x, y) => 2 * Math.abs(x) <= y + 3), within(3, (x, y) => Math.abs(x) + Math.abs(y) <= 3)];
 
 export class Splatter {
   constructor() { this.image = null; }
 
-  // view: {scale, x, y} in pixels of the canvas for places 0 to 65535; grey: 1 where a point is context only
-  draw(context, xy, codes, colours, grey, greyColour, count, view, ground) {
+  // view: {scale, x, y} in pixels of the canvas for places 0 to 65535; grey: 1 where a point is context only; shaped: a shape for
+  // each class, where dots are few enough to be seen as such
+  draw(context, xy, codes, colours, grey, greyColour, count, view, ground, shaped = false) {
     const { width, height } = context.canvas;
     if (!this.image || this.image.width !== width || this.image.height !== height) this.image = context.createImageData(width, height);
     const pixels = new Uint32Array(this.image.data.buffer), pack = ([r, g, b]) => (b << 16) | (g << 8) | r;
     pixels.fill(0xff000000 | pack(ground));
     const inView = count * Math.min(1, (width / (65535 * view.scale)) * (height / (65535 * view.scale)) * 1.5);
-    const shape = inView < 4000 ? HUGE : inView < 40000 ? LARGE : DISC;
+    const shape = inView < 4000 ? HUGE : inView < 40000 ? LARGE : DISC, shapes = !shaped || shape === DISC ? [shape] : shape === HUGE ? HUGES : LARGES;
     const strength = Math.round(inView < 4000 ? 235 : inView < 40000 ? 190 : Math.max(70, 160 - inView / 10000)), rest = 255 - strength;
-    const disc = Int32Array.from(shape, ([x, y]) => y * width + x), size = disc.length;
+    const forms = shapes.map((each) => Int32Array.from(each, ([x, y]) => y * width + x)), turn = forms.length - 1;
     // red and blue are mixed at once, 16 bits apart; what a colour adds is the same for all its points
     const both = Uint32Array.from(colours, (c) => (pack(c) & 0xff00ff) * strength), green = Uint32Array.from(colours, (c) => c[1] * strength);
     const greyBoth = (pack(greyColour) & 0xff00ff) * strength, greyGreen = greyColour[1] * strength, last = colours.length - 1;
@@ -29,8 +32,9 @@ export class Splatter {
         if (px < 3 || py < 3 || px >= right || py >= low) continue;
         const code = codes ? codes[i] : 0, c = code < last ? code : last;
         const rb = pass ? both[c] : greyBoth, g = pass ? green[c] : greyGreen, middle = py * width + px;
+        const form = forms[c < last ? c & turn : turn & 1], size = form.length;
         for (let d = 0; d < size; d++) {
-          const at = middle + disc[d], old = pixels[at];
+          const at = middle + form[d], old = pixels[at];
           pixels[at] = 0xff000000 | (((Math.imul(old & 0xff00ff, rest) + rb) >>> 8) & 0xff00ff) | (((((old >>> 8) & 255) * rest + g) & 0xff00));
         }
       }
