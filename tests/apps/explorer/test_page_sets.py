@@ -132,6 +132,27 @@ def test_in_step_at_two_speeds(page, sets):
         page.until(f"Math.abs({number} - {wanted}) <= 2", 5)
 
 
+# ---------------------------------------------------------------------------------------------------------- an interval
+
+
+def test_an_interval_finds_parts_of_others_and_plays_them_from_there(page, sets):
+    show(page, sets.ids.index("slow"))
+    page.run("import('/state.js').then(m => m.set({from: 0, to: 1.8}))")
+    page.until("document.querySelector('.card') && location.hash.includes('to=1.8')")
+    inside = "import('/state.js').then(m => m.state.hits.findIndex(h => h.name === 'long' && h.from > 1))"
+    at = chromium.waited(lambda: (found := page.run(inside)) >= 0 and found + 1) - 1
+    hits = state(page, "hits.map(h => [h.name, h.from ?? null, h.to ?? null])")
+    assert all(begin >= 1.8 for name, begin, _ in hits if name == "slow")  # not what was asked with
+    _, begin, end = hits[at]
+    assert 1 < end - begin < 3
+    said = f"{begin:.1f} to {end:.1f} s"
+    page.until(f"document.querySelectorAll('.card')[{at}]?.textContent.includes({json.dumps(said)})")
+    page.run("import('/state.js').then(m => m.set({playing: false}))")
+    page.run(f"document.querySelectorAll('.card button.figure')[{at}].click()")
+    page.until("document.querySelector('#clipname').textContent.startsWith('long')")
+    page.until(f"Math.abs(document.querySelector('#time').value - {begin}) < 0.1")
+
+
 # --------------------------------------------------------------------------------------------------------- recordings
 
 

@@ -265,12 +265,12 @@ export function wire(open) {
   setTool("move");
   const at = (event) => { const box = canvas.getBoundingClientRect(); return [event.clientX - box.left, event.clientY - box.top]; };
   const fingers = new Map();
-  let from = null, dragged = false, pinch = 0, held = 0;
+  let from = null, dragged = false, pinch = 0, held = 0, shown = -1;  // shown: whose poses the tap before brought
   const how = (event) => (event.altKey ? "less" : event.shiftKey ? "more" : "new");
   canvas.addEventListener("pointerdown", (event) => {
     if (event.button > 0) return;
     canvas.setPointerCapture(event.pointerId); canvas.focus({ preventScroll: true });
-    fingers.set(event.pointerId, at(event)); unhover();
+    fingers.set(event.pointerId, at(event)); shown = hovered; unhover();
     if (fingers.size === 2) { const [a, b] = [...fingers.values()]; pinch = Math.hypot(a[0] - b[0], a[1] - b[1]); path = []; return; }
     from = at(event); dragged = false;
     if (event.pointerType === "touch") { clearTimeout(held); held = setTimeout(() => { if (!dragged) setTool("polygon"); }, 600); }
@@ -304,7 +304,7 @@ export function wire(open) {
         path = [];
         const i = under(...from, event.pointerType === "touch" ? 24 : NEAR);
         if (i >= 0 && event.shiftKey) { const more = new Set(state.selected); more.has(data.row[i]) ? more.delete(data.row[i]) : more.add(data.row[i]); set({ selected: more }); }
-        else if (i >= 0 && event.pointerType === "touch" && hovered !== i) hover(i).catch(() => {});
+        else if (i >= 0 && event.pointerType === "touch" && shown !== i) hover(i).catch(() => {});
         else if (i >= 0) { unhover(); open(data.row[i]); }
         else if (state.selected.size) set({ selected: new Set() });
       }
@@ -312,7 +312,7 @@ export function wire(open) {
     if (!fingers.size) { from = null; pinch = 0; }
   };
   canvas.addEventListener("pointerup", release); canvas.addEventListener("pointercancel", release);
-  canvas.addEventListener("pointerleave", () => { if (!fingers.size) unhover(); });
+  canvas.addEventListener("pointerleave", (event) => { if (!fingers.size && event.pointerType !== "touch") unhover(); });  // a finger leaves after each tap
   canvas.addEventListener("dblclick", (event) => { if (tool === "polygon") closePolygon(how(event)); else zoom(2, ...at(event)); });
   canvas.addEventListener("wheel", (event) => { event.preventDefault(); unhover(); zoom(Math.exp(-event.deltaY * 0.0015), ...at(event)); }, { passive: false });
   canvas.addEventListener("keydown", (event) => {
