@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import zipfile
 from io import BytesIO
 
 import numpy as np
 import pytest
+from helpers.training import kineme
 
 from kineme.apps.explorer import routes
 from kineme.apps.explorer.teaching import LabelSet, Operation, Stale, Taught, Teaching
@@ -187,6 +189,10 @@ def test_the_exported_recogniser_says_what_the_page_says(made, tmp_path):
     answers = Recogniser.open(tmp_path / "out" / "walks").predict(made.store)
     order = [made.store.ids.index(entry.id) for entry in work.entries]
     assert [answers[i].nearest for i in order] == [found.kinds[kind] for kind in kinds]
+    kineme("predict", tmp_path / "out" / "walks", made.store.path, "--csv", tmp_path / "said.csv")
+    with open(tmp_path / "said.csv", newline="", encoding="utf-8") as file:
+        said = [line["nearest"] for line in csv.DictReader(file)]
+    assert [said[i] for i in order] == [found.kinds[kind] for kind in kinds]
 
 
 def test_formulas_are_words_in_the_table(made, tmp_path):
