@@ -162,3 +162,27 @@ def test_two_processes_learn_what_one_learns_from_the_views_of_both(store, tmp_p
     for name, value in two.items():
         torch.testing.assert_close(value, after[name], atol=1e-4, rtol=1e-3, msg=lambda m, n=name: f"{n}: {m}")
     assert max(float((after[name] - before[name]).abs().max()) for name in after) > 1e-2
+
+
+def test_clips_that_show_the_same_are_no_negatives_of_each_other():
+    torch.manual_seed(0)
+    first, second = (torch.nn.functional.normalize(torch.randn(4, 3), dim=1) for _ in range(2))
+    group = torch.tensor([7, 2, 7, 5])
+    loss, _ = nt_xent(first, second, 0.5, group)
+    both, of = torch.cat([first, second]), group.tolist() * 2
+    for i in range(8):
+        other = (i + 4) % 8
+        against = [k for k in range(8) if k == other or of[k] != of[i]]
+        scores = {k: float(both[i] @ both[k]) / 0.5 for k in against}
+        expected = np.log(sum(np.exp(each) for each in scores.values())) - scores[other]
+        assert float(loss[i]) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_step_knows_which_clips_of_the_batch_show_the_same():
+    made = filmed(performance=["a", "a", "b", None, None, "a", "c", "b"])
+    settings = SimCLR.Settings(views=ViewSettings(frames=8, min_frames=8), same=("performance",))
+    index = torch.tensor([0, 2, 3, 4, 5, 7])
+    views = SimCLR.views(SimpleNamespace(settings=settings), ClipLoader(made), index, torch.Generator())
+    for view in views:
+        alike = view.group[:, None] == view.group
+        assert alike.nonzero().tolist() == [[0, 0], [0, 4], [1, 1], [1, 5], [2, 2], [3, 3], [4, 0], [4, 4], [5, 1], [5, 5]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 import torch.nn.functional as F
@@ -83,21 +83,29 @@ class SimCLR(Method):
         s = self.settings
         if not s.same:
             return views(source, index, s.views, gen)
-        others = source.companions(index, s.same, gen)
-        return view(source, index, s.views, gen), view(source, others, s.views, gen)
+        group = source.alike(index, s.same).to(source.device)
+        drawn = (index, source.companions(index, s.same, gen))
+        return tuple(replace(view(source, rows, s.views, gen), group=group) for rows in drawn)
 
     def losses(self, views: tuple[Batch, ...], step: StepContext) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """NT-Xent between the two views; the log has how often the other view is the nearest."""
         clips = torch.cat([self.network(view).clip for view in views]).float()
-        return self.objective(self.head(clips), step)
+        return self.objective(self.head(clips), step, views[0].group)
 
     @full_precision
-    def objective(self, z: Tensor, step: StepContext) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """The loss of vectors ``[2 B, dim]``, first all first views; not yet of length 1."""
+    def objective(
+        self, z: Tensor, step: StepContext, group: Tensor | None = None
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """The loss of vectors ``[2 B, dim]``, first all first views; not yet of length 1.
+
+        Args:
+            group: int64 ``[B]``, which clips show the same; None: no two do.
+        """
         first, second = step.dist.gather_with_grad(
             F.normalize(z, dim=1).view(2, -1, z.shape[1]).transpose(0, 1)
         ).unbind(1)
-        loss, nearest = nt_xent(first, second, self.settings.temperature)
+        group = None if group is None else step.dist.gather(group)
+        loss, nearest = nt_xent(first, second, self.settings.temperature, group)
         log = {"accuracy": nearest.float().mean(), "alignment": (first * second).sum(1).mean().detach()}
         return {"loss": loss.mean()}, log
 

@@ -39,7 +39,9 @@ def infonce(query: Tensor, positives: Tensor, negatives: Tensor, temperature: fl
     return loss, near.detach().amax(1) > far.detach().amax(1)
 
 
-def nt_xent(first: Tensor, second: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+def nt_xent(
+    first: Tensor, second: Tensor, temperature: float, group: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """NT-Xent (Chen et al. 2020, equation 1): each of two views of a clip finds the other among all views of the batch.
 
     ``l_i = -log( exp(z_i.z_i' / T) / sum_{k != i} exp(z_i.z_k / T) )``, both ways.
@@ -47,6 +49,7 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float) -> tuple[Tensor, 
     Args:
         first, second: unit vectors ``[N, D]``, row i of both is clip i; of all processes together.
         temperature: T.
+        group: int64 ``[N]``; clips of one group are no negatives of each other.
 
     Returns:
         loss ``[2 N]``, and ``[2 N]`` bool: the other view is nearer than all others.
@@ -58,6 +61,9 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float) -> tuple[Tensor, 
     """
     both = torch.cat([first, second]).float()
     scores = linear(both, both) / temperature
-    scores = scores.masked_fill(torch.eye(len(both), dtype=torch.bool, device=both.device), -torch.inf)
     near = torch.cat([scores.diagonal(len(first)), scores.diagonal(-len(first))])
+    own = torch.eye(len(both), dtype=torch.bool, device=both.device)
+    if group is not None:
+        own = (group[:, None] == group).repeat(2, 2) & ~own.roll(len(first), 0)
+    scores = scores.masked_fill(own, -torch.inf)
     return scores.logsumexp(1) - near, near.detach() >= scores.detach().amax(1)

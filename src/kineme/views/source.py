@@ -145,6 +145,10 @@ class ClipLoader:
         drawn = (torch.rand(len(index), generator=gen) * count[own]).long()  # in float32: below a million clips
         return torch.where(count[own] > 0, order[(first[own] + drawn).clamp(max=len(order) - 1)], index)
 
+    def alike(self, index: Tensor, columns: Sequence[str]) -> Tensor:
+        """Numbers ``[B]`` on the CPU, the same for clips of one group as :meth:`companions` has them."""
+        return self._members(tuple(columns))[3][index]
+
     def _members(self, columns: tuple[str, ...]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """``rows`` by their groups; where each group begins and how many it has; the group of each clip."""
         if columns not in self._companions:
