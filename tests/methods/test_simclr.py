@@ -51,6 +51,11 @@ def filmed(**columns):
     return kineme.store(clips, table={"id": [f"c{i}" for i in range(8)], **columns}, normalise="none")
 
 
+def simclr(settings):
+    """A method with no encoder to speak of."""
+    return SimCLR(settings, lambda: SimpleNamespace(dim=1))
+
+
 def test_companions_are_drawn_evenly_from_the_training_clips_of_a_group():
     made = filmed(performance=["a", "a", "b", None, None, "a", "a", "b"])
     source = ClipLoader(made, rows=[0, 1, 2, 3, 4, 5])  # neither the last of a, nor the other b
@@ -69,11 +74,11 @@ def test_the_second_view_is_that_of_a_companion():
     made = filmed(performance=["a", "a", "b", "b", "c", "c", "d", "d"])
     source, index = ClipLoader(made), torch.arange(8)
     plain = ViewSettings(frames=8, min_frames=8, shear=0, joint_jitter=0)
-    own = SimCLR.views(SimpleNamespace(settings=SimCLR.Settings(views=plain)), source, index, torch.Generator())
+    own = simclr(SimCLR.Settings(views=plain, same=())).views(source, index, torch.Generator())
     same = SimCLR.Settings(views=plain, same=("performance",))
     gen, seen = torch.Generator().manual_seed(0), set()
     for _ in range(20):
-        first, second = SimCLR.views(SimpleNamespace(settings=same), source, index, gen)
+        first, second = simclr(same).views(source, index, gen)
         numbers = second.joints[:, 0, 0, 0, 0].long()
         assert torch.equal(first.joints[:, 0, 0, 0, 0].long(), index)
         assert torch.equal(numbers // 2, index // 2)
@@ -182,7 +187,32 @@ def test_a_step_knows_which_clips_of_the_batch_show_the_same():
     made = filmed(performance=["a", "a", "b", None, None, "a", "c", "b"])
     settings = SimCLR.Settings(views=ViewSettings(frames=8, min_frames=8), same=("performance",))
     index = torch.tensor([0, 2, 3, 4, 5, 7])
-    views = SimCLR.views(SimpleNamespace(settings=settings), ClipLoader(made), index, torch.Generator())
+    views = simclr(settings).views(ClipLoader(made), index, torch.Generator())
     for view in views:
         alike = view.group[:, None] == view.group
         assert alike.nonzero().tolist() == [[0, 0], [0, 4], [1, 1], [1, 5], [2, 2], [3, 3], [4, 0], [4, 4], [5, 1], [5, 5]]
+
+
+def test_other_sets_and_other_parts_of_a_recording_show_other_movements():
+    made = filmed(
+        performance=["a", "a", "a", "a", "a", "a", "b", None],
+        dataset=["x", "x", "x", "y", "y", "x", "x", "x"],
+        start=[0, 0, 9, 0, 0, 9, 0, 0],
+    )
+    assert made.clips["start"].to_pylist()[2] == 9
+    source = ClipLoader(made, rows=range(7))
+    assert source.alike(["performance"]).unique(return_inverse=True)[1].tolist() == [0, 0, 1, 2, 2, 1, 3, 4]
+    assert source.movements(["performance"]) == 4
+
+
+def test_views_are_of_one_clip_where_nothing_else_is_known_and_pairs_are_said():
+    alone = ClipLoader(filmed())
+    method = simclr(SimCLR.Settings(views=ViewSettings(frames=8, min_frames=8)))
+    index = torch.arange(8)
+    assert method.notes(alone) == []
+    first, second = method.views(alone, index, torch.Generator())
+    assert first.group is None and torch.equal(second.index, index)
+    paired = ClipLoader(filmed(performance=["a", "a", "b", "b", "c", "c", "d", "d"]))
+    (said,) = method.notes(paired)
+    assert "8 training clips show 4 movements (column performance)" in said and "method.same=[]" in said
+    assert method.views(paired, index, torch.Generator())[0].group.unique().numel() == 4

@@ -134,6 +134,10 @@ class Method(nn.Module):
                 crop = centre_crop(source.lengths[index], CROP)
                 yield source.gather(index, crop.start, crop.length, self.frames)
 
+    def notes(self, source: ClipLoader) -> list[str]:
+        """What is to be said of the training clips before the first step: a sentence each."""
+        return []
+
     def views(self, source: ClipLoader, index: Tensor, gen: torch.Generator) -> tuple[Batch, ...]:
         """Draw and apply what the method sees of the clips ``index [B]``; no gradient."""
         raise TypeError(f"{type(self).__name__} has no views")

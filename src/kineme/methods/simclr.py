@@ -52,8 +52,9 @@ class SimCLR(Method):
         width: of the head's hidden layer.
         temperature: T.
         views: how a clip's two views are drawn. ``mirror=0`` where left and right tell classes apart.
-        same: columns of the clip table: clips with the same values (``performance``: what several cameras saw at once)
-            are views of one movement, and the second view is that of any of them.
+        same: columns of the clip table: clips that agree in them (``performance``: what several cameras saw at once)
+            are views of one movement; the second view is that of any of them, and none is a negative of another. Empty:
+            every clip is a movement of its own.
         faithful: a missing joint is a joint at 0 that counts as seen, as in the releases of other methods.
         """
 
@@ -61,7 +62,7 @@ class SimCLR(Method):
         width: int = 512
         temperature: float = 0.2
         views: ViewSettings = field(default_factory=lambda: VIEWS)
-        same: tuple[str, ...] = ()
+        same: tuple[str, ...] = ("performance",)
         faithful: bool = False
 
         def __post_init__(self) -> None:
@@ -78,14 +79,27 @@ class SimCLR(Method):
             Linear(settings.width, settings.dim),
         )
 
+    def notes(self, source: ClipLoader) -> list[str]:
+        """How many clips are views of the same movement, where any are."""
+        if not self._shared(source):
+            return []
+        columns, movements = ", ".join(self.settings.same), source.movements(self.settings.same)
+        return [
+            f"{len(source):,} training clips show {movements:,} movements (column {columns}): clips of one movement "
+            "are views of each other. --set method.same=[] takes each for itself"
+        ]
+
     def views(self, source: ClipLoader, index: Tensor, gen: torch.Generator) -> tuple[Batch, ...]:
-        """Two independent views of each clip, or of one that shows the same."""
+        """Two independent views of each clip, or of it and of one that shows the same movement."""
         s = self.settings
-        if not s.same:
+        if not self._shared(source):
             return views(source, index, s.views, gen)
-        group = source.alike(index, s.same).to(source.device)
+        group = source.alike(s.same)[index].to(source.device)
         drawn = (index, source.companions(index, s.same, gen))
         return tuple(replace(view(source, rows, s.views, gen), group=group) for rows in drawn)
+
+    def _shared(self, source: ClipLoader) -> bool:
+        return bool(self.settings.same) and source.movements(self.settings.same) < len(source)
 
     def losses(self, views: tuple[Batch, ...], step: StepContext) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """NT-Xent between the two views; the log has how often the other view is the nearest."""

@@ -263,6 +263,8 @@ class Training:
         """Train to the last epoch, writing the log, resumable states and at the end the model."""
         self._begin()
         with interruptible() as interrupted, Bar(f"pretrain {self.card['method']}", self.total, self.progress) as bar:
+            for note in self.method.notes(self.source):
+                bar.say(note)
             self._start_clocks()
             for epoch in range(self.step // self.per_epoch, self.epochs):
                 order = self.items[torch.randperm(len(self.items), generator=generator(self.seed, "epoch", epoch))]

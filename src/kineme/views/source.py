@@ -21,6 +21,7 @@ from ..utils.errors import InputError
 from .batch import Batch
 
 TINY = 1e-12
+WHERE = ("dataset", "start", "end")  # columns: clips that differ in these do not show one movement
 IN_PIXELS = ("none", "image")  # normalisations that leave coordinates in an image as they are
 RESIDENT_SHARE = 4  # a store may take one part in four of the device's free memory
 
@@ -128,9 +129,7 @@ class ClipLoader:
         return self._groups.setdefault(tuple(columns), found)
 
     def companions(self, index: Tensor, columns: Sequence[str], gen: torch.Generator) -> Tensor:
-        """For each clip one of its group (:meth:`groups`) among ``rows``, evenly drawn, maybe itself.
-
-        A clip of which these columns know nothing is alone.
+        """For each clip one of ``rows`` that shows the same movement (:meth:`alike`), evenly drawn, maybe itself.
 
         Args:
             index: int64 ``[B]`` rows of the clip table, on the CPU.
@@ -138,34 +137,43 @@ class ClipLoader:
             gen: generator on the CPU.
 
         Raises:
-            InputError: the store has none of these columns, or they tell no clips apart.
+            InputError: the store has none of these columns.
         """
         order, first, count, group = self._members(tuple(columns))
         own = group[index]
         drawn = (torch.rand(len(index), generator=gen) * count[own]).long()  # in float32: below a million clips
         return torch.where(count[own] > 0, order[(first[own] + drawn).clamp(max=len(order) - 1)], index)
 
-    def alike(self, index: Tensor, columns: Sequence[str]) -> Tensor:
-        """Numbers ``[B]`` on the CPU, the same for clips of one group as :meth:`companions` has them."""
-        return self._members(tuple(columns))[3][index]
+    def alike(self, columns: Sequence[str]) -> Tensor:
+        """Numbers, int64 ``[N]`` on the CPU, the same for clips that show one movement: that have the same values in
+        these columns and are of one set and of one part of a recording (``dataset``, ``start``, ``end``, where the
+        store has them). A clip of which one of these columns knows nothing is alone.
+
+        Raises:
+            InputError: the store has none of these columns.
+        """
+        return self._members(tuple(columns))[3]
+
+    def movements(self, columns: Sequence[str]) -> int:
+        """How many movements ``rows`` show, see :meth:`alike`."""
+        return int((self._members(tuple(columns))[2] > 0).sum())
 
     def _members(self, columns: tuple[str, ...]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """``rows`` by their groups; where each group begins and how many it has; the group of each clip."""
+        """``rows`` by their movements; where each begins and how many clips it has; the movement of each clip."""
         if columns not in self._companions:
-            group = self.groups(columns)
-            if group is None:
-                found = f"no column {' or '.join(columns)}, or one value in it" if columns else "no column"
-                raise InputError(
-                    "clips that show the same", found, "columns of the clip table that tell groups of clips apart"
-                )
-            table = self.store.clips  # type: ignore[attr-defined] # or there were no groups
-            some = [table[name].is_valid().to_numpy() for name in columns if name in table.column_names]
-            known = torch.from_numpy(np.any(some, axis=0))
-            group = torch.where(known, group, len(group) + torch.arange(len(group)))
+            group, table = torch.arange(len(self.lengths)), getattr(self.store, "clips", None)
+            names = [name for name in columns if table is not None and name in table.column_names]
+            if table is not None and not names:
+                found = f"no column {' or '.join(columns)}"
+                raise InputError("clips that show the same", found, f"some of {', '.join(table.column_names)}")
+            same = self.groups((*names, *WHERE))
+            if same is not None:
+                known = np.all([table[name].is_valid().to_numpy() for name in names], axis=0)  # type: ignore[index]
+                group = torch.where(torch.from_numpy(known), same, len(group) + group)
             group = torch.unique(group, return_inverse=True)[1]
             own = group[self.rows]
-            order = torch.argsort(own, stable=True)
             count = torch.bincount(own, minlength=int(group.max()) + 1)
+            order = torch.argsort(own, stable=True)
             self._companions[columns] = (self.rows[order], count.cumsum(0) - count, count, group)
         return self._companions[columns]
 
