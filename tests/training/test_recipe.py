@@ -161,7 +161,7 @@ PUBLISHED = {  # method -> settings, encoder, loop of `--recipe published`: the 
         | {"schedule": "constant", "clip": 0.0, "precision": "fp32"},
     ),
     "simclr": (  # no publication: its defaults
-        {"dim": 128, "width": 512, "temperature": 0.2, "same": []}
+        {"dim": 128, "width": 512, "temperature": 0.2, "same": ["performance"]}
         | {
             "views": VIEWS
             | {"frames": 32, "crop_low": 0.4, "min_frames": 8, "shear": 0.3, "joint_jitter": 0.0}
