@@ -131,7 +131,7 @@ rank, views, step = int(os.environ["RANK"]), SimCLR.views, 0
 def watched(self, source, index, gen):
     global step
     made = views(self, source, index, gen)
-    torch.save([(v.joints, v.confidence) for v in made], f"{sys.argv[2]}-{step}-{rank}.pt")
+    torch.save([(v.joints, v.confidence, v.group) for v in made], f"{sys.argv[2]}-{step}-{rank}.pt")
     step += 1
     return made
 
@@ -140,7 +140,8 @@ kineme.pretrain("simclr", sys.argv[1], sys.argv[2], steps=8, settings=eval(sys.a
 """
 
 
-def test_two_processes_learn_what_one_learns_from_the_views_of_both(store, tmp_path, monkeypatch):
+def test_two_processes_learn_what_one_learns_from_the_views_of_both(tmp_path, monkeypatch):
+    store = kineme.store(kineme.synth.generate(24, cameras=3, subjects=2, seed=0), tmp_path / "store")
     (tmp_path / "worker.py").write_text(WORKER)
     address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(25000 + os.getpid() % 20000), "WORLD_SIZE": "2"}
     words = (tmp_path / "worker.py", store.path, tmp_path / "two", repr(SETTINGS))
@@ -156,7 +157,7 @@ def test_two_processes_learn_what_one_learns_from_the_views_of_both(store, tmp_p
         step = next(steps)
         parts = [torch.load(f"{tmp_path}/two-{step}-{rank}.pt") for rank in range(2)]
         joined = [[torch.cat(part) for part in zip(*sides)] for sides in zip(*parts)]
-        return tuple(Batch(joints, confidence, index) for joints, confidence in joined)
+        return tuple(Batch(joints, confidence, index, group=group) for joints, confidence, group in joined)
 
     monkeypatch.setattr(SimCLR, "views", union)
     one = kineme.pretrain("simclr", store, tmp_path / "one", steps=8, settings=SETTINGS, device="cpu")
@@ -216,3 +217,10 @@ def test_views_are_of_one_clip_where_nothing_else_is_known_and_pairs_are_said():
     (said,) = method.notes(paired)
     assert "8 training clips show 4 movements (column performance)" in said and "method.same=[]" in said
     assert method.views(paired, index, torch.Generator())[0].group.unique().numel() == 4
+
+
+def test_training_says_that_it_pairs_cameras(tmp_path, capfd):
+    clips = list(kineme.synth.generate(24, cameras=3, subjects=2, seed=0))
+    kineme.pretrain("simclr", kineme.store(clips), tmp_path / "run", steps=2, settings=SETTINGS, progress=True)
+    said = " ".join(capfd.readouterr().err.split())
+    assert "24 training clips show 8 movements (column performance)" in said
