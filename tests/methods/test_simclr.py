@@ -191,7 +191,18 @@ def test_a_step_knows_which_clips_of_the_batch_show_the_same():
     views = simclr(settings).views(ClipLoader(made), index, torch.Generator())
     for view in views:
         alike = view.group[:, None] == view.group
-        assert alike.nonzero().tolist() == [[0, 0], [0, 4], [1, 1], [1, 5], [2, 2], [3, 3], [4, 0], [4, 4], [5, 1], [5, 5]]
+        assert alike.nonzero().tolist() == [
+            [0, 0],
+            [0, 4],
+            [1, 1],
+            [1, 5],
+            [2, 2],
+            [3, 3],
+            [4, 0],
+            [4, 4],
+            [5, 1],
+            [5, 5],
+        ]
 
 
 def test_other_sets_and_other_parts_of_a_recording_show_other_movements():
@@ -215,7 +226,8 @@ def test_views_are_of_one_clip_where_nothing_else_is_known_and_pairs_are_said():
     assert first.group is None and torch.equal(second.index, index)
     paired = ClipLoader(filmed(performance=["a", "a", "b", "b", "c", "c", "d", "d"]))
     (said,) = method.notes(paired)
-    assert "8 training clips show 4 movements (column performance)" in said and "method.same=[]" in said
+    assert "8 training clips show 4 movements (column performance)" in said
+    assert "method.same=[]" in said
     assert method.views(paired, index, torch.Generator())[0].group.unique().numel() == 4
 
 

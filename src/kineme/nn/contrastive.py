@@ -39,9 +39,7 @@ def infonce(query: Tensor, positives: Tensor, negatives: Tensor, temperature: fl
     return loss, near.detach().amax(1) > far.detach().amax(1)
 
 
-def nt_xent(
-    first: Tensor, second: Tensor, temperature: float, group: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
+def nt_xent(first: Tensor, second: Tensor, temperature: float, group: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """NT-Xent (Chen et al. 2020, equation 1): each of two views of a clip finds the other among all views of the batch.
 
     ``l_i = -log( exp(z_i.z_i' / T) / sum_{k != i} exp(z_i.z_k / T) )``, both ways.
