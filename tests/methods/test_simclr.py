@@ -223,7 +223,8 @@ def test_views_are_of_one_clip_where_nothing_else_is_known_and_pairs_are_said():
     index = torch.arange(8)
     assert method.notes(alone) == []
     first, second = method.views(alone, index, torch.Generator())
-    assert first.group is None and torch.equal(second.index, index)
+    assert first.group is None
+    assert torch.equal(second.index, index)
     paired = ClipLoader(filmed(performance=["a", "a", "b", "b", "c", "c", "d", "d"]))
     (said,) = method.notes(paired)
     assert "8 training clips show 4 movements (column performance)" in said

@@ -85,8 +85,10 @@ class SimCLR(Method):
             return []
         columns, movements = ", ".join(self.settings.same), source.movements(self.settings.same)
         return [
-            f"{len(source):,} training clips show {movements:,} movements (column {columns}): clips of one movement "
-            "are views of each other. --set method.same=[] takes each for itself"
+            (
+                f"{len(source):,} training clips show {movements:,} movements (column {columns}): clips of one movement "
+                "are views of each other. --set method.same=[] takes each for itself"
+            )
         ]
 
     def views(self, source: ClipLoader, index: Tensor, gen: torch.Generator) -> tuple[Batch, ...]:
