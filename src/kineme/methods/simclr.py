@@ -84,12 +84,11 @@ class SimCLR(Method):
         if not self._shared(source):
             return []
         columns, movements = ", ".join(self.settings.same), source.movements(self.settings.same)
-        return [
-            (
-                f"{len(source):,} training clips show {movements:,} movements (column {columns}): clips of one movement "
-                "are views of each other. --set method.same=[] takes each for itself"
-            )
-        ]
+        said = (
+            f"{len(source):,} training clips show {movements:,} movements (column {columns}): clips of one movement "
+            "are views of each other. --set method.same=[] takes each for itself"
+        )
+        return [said]
 
     def views(self, source: ClipLoader, index: Tensor, gen: torch.Generator) -> tuple[Batch, ...]:
         """Two independent views of each clip, or of it and of one that shows the same movement."""
