@@ -19,8 +19,8 @@ from kineme.motion import camera, size
 SEED = 0
 STEPS = {"base": 2400, "base_2d": 1500}
 SETTINGS = {
-    "base": {"encoder.joint_mask": 0.3, "encoder.spread": False, "encoder.parts": False},
-    "base_2d": {"encoder.joint_mask": 0.3, "method.same": ["performance"]},
+    "base": {"encoder.joint_mask": 0.3, "encoder.spread": False, "encoder.parts": False, "method.same": []},
+    "base_2d": {"encoder.joint_mask": 0.3},
 }
 SETS = {"synth": 1, "cmu_free": 3, "cmu_mocap": 3}  # how many cameras look at a clip
 SENSOR = {"subjects": 60, "cameras": 3, "noise": 0.7, "dropout": 0.02}

@@ -51,7 +51,7 @@ class SimCLR(Method):
         dim: of the vectors that are contrasted.
         width: of the head's hidden layer.
         temperature: T.
-        views: how a clip's two views are drawn. ``mirror=0`` where left and right tell classes apart.
+        views: how a clip's two views are drawn.
         same: columns of the clip table: clips that agree in them (``performance``: what several cameras saw at once)
             are views of one movement; the second view is that of any of them, and none is a negative of another. Empty:
             every clip is a movement of its own.
