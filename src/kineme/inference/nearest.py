@@ -63,9 +63,7 @@ def neighbours(
             places, open_ = candidates.nearest(query)
             if open_.any():
                 places[open_] = _searched(query[open_], gallery, k, columns)
-            if 2 * int(open_.sum()) > len(
-                query
-            ):  # vectors too close to each other for bf16: the others will be so, too
+            if 2 * int(open_.sum()) > len(query):  # too close to each other for bf16: the others will be so, too
                 candidates = None
         else:
             places = _searched(query, gallery, k, columns)

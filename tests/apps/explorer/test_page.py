@@ -11,11 +11,17 @@ READY = "performance.getEntriesByName('ready').length"
 CARDS = "document.querySelectorAll('.card').length"
 
 
-@pytest.fixture
-def page(tab, served):
+def opened(tab, served):
+    """The page of a set, ready, with its neighbours."""
     tab.open(served.address)
     tab.until(READY)
     tab.until(f"{CARDS} === 12")
+    return tab
+
+
+@pytest.fixture
+def page(tab, served):
+    opened(tab, served)
     tab.until("document.querySelector('#clipname').textContent.includes('·')")
     yield tab
     assert not tab.errors, tab.errors

@@ -15,7 +15,7 @@ from kineme.data import synth
 from kineme.io import table
 
 from .conftest import bomb, nested
-from .test_page import CARDS, READY, state
+from .test_page import opened, state
 
 NAME = "document.querySelector('#clipname').textContent"
 PROBLEM = "document.querySelector('#problem')"
@@ -23,10 +23,7 @@ PROBLEM = "document.querySelector('#problem')"
 
 @pytest.fixture
 def page(tab, served):
-    tab.open(served.address)
-    tab.until(READY)
-    tab.until(f"{CARDS} === 12")
-    return tab
+    return opened(tab, served)
 
 
 def saved(page, folder: Path, button: str) -> Path:

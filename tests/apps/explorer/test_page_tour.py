@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from .conftest import Served
-from .test_page import CARDS, READY, dot, row, state
+from .test_page import CARDS, dot, opened, row, state
 
 SELECTED = "import('/state.js').then(m => [...m.state.selected].sort((a, b) => a - b))"
 BODIES = """import('/player.js').then(async (p) => {
@@ -18,13 +18,6 @@ BODIES = """import('/player.js').then(async (p) => {
       for (const body of p.draw(canvas, clip, (clip.length * k) / 20, p.view()).bodies)
         for (const joint of body) if (joint) found.push(joint[0] / canvas.width, joint[1] / canvas.height);
   return found })"""
-
-
-def opened(tab, served):
-    tab.open(served.address)
-    tab.until(READY)
-    tab.until(f"{CARDS} === 12")
-    return tab
 
 
 def tap(page, x: float, y: float) -> None:
